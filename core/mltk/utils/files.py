@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +26,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(final.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=f".{final.name[:64]}.", suffix=f".tmp{suffix}", dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
-    mode = final.stat().st_mode & 0o777 if final.exists() else 0o666 & ~_umask()
-    temporary.unlink()
+    # Not created here: whoever writes it does so with the permissions of an ordinary new file.
+    temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(mode)
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)
@@ -57,10 +53,3 @@ def cache_dir() -> Path:
     """Return the folder for logs, data sets and downloads: `MLTK_CACHE_DIR`, or `~/.mltk` (not created here)."""
     configured = os.environ.get("MLTK_CACHE_DIR")
     return Path(configured).expanduser() if configured else Path.home() / ".mltk"
-
-
-def _umask() -> int:
-    # There is no way to read the umask without setting it.
-    value = os.umask(0o022)
-    os.umask(value)
-    return value
