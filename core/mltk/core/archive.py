@@ -1,0 +1,187 @@
+"""The model archive `<name>.mltk.zip`: one deterministic ZIP file, replaced as a whole.
+
+Reading never trusts the file: member names, kinds, counts and sizes are checked before anything is extracted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from mltk.errors import ArchiveFileNotFoundError, FileFormatError, MltkError
+from mltk.utils.files import atomic_path
+
+ARCHIVE_EXTENSION = ".mltk.zip"
+
+MAX_MEMBERS = 20_000
+MAX_MEMBER_BYTES = 2 << 30
+MAX_TOTAL_BYTES = 4 << 30
+
+# The smallest date that ZIP can express; the real dates of an archive are in its records.
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def source_date() -> datetime:
+    """Return the date to write into files: `SOURCE_DATE_EPOCH` where it is set, else now (UTC)."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is None:
+        return datetime.now(UTC)
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError) as e:
+        raise MltkError(f"SOURCE_DATE_EPOCH must be a number of seconds since 1970, not '{epoch}'.") from e
+
+
+class ModelArchive:
+    """A model archive on disk, which need not exist yet.
+
+    Args:
+        path: The `.mltk.zip` file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def names(self) -> list[str]:
+        """Return the checked member names, sorted; empty when the file does not exist.
+
+        Raises:
+            FileFormatError: The file is no ZIP file or has members that must not be extracted.
+        """
+        if not self.path.exists():
+            return []
+        with self._open() as archive:
+            return sorted(info.filename for info in _checked(archive, self.path))
+
+    def read(self, name: str) -> bytes:
+        """Return the content of one member.
+
+        Raises:
+            ArchiveFileNotFoundError: The archive or the member does not exist.
+            FileFormatError: The archive is damaged.
+        """
+        if not self.path.exists():
+            raise ArchiveFileNotFoundError(f"There is no model archive {self.path}. Train the model first.")
+        with self._open() as archive:
+            if name not in {info.filename for info in _checked(archive, self.path)}:
+                raise ArchiveFileNotFoundError(f"The archive {self.path} does not contain '{name}'.")
+            return self._read_member(archive, name)
+
+    def extract(self, names: Iterable[str], folder: Path) -> list[Path]:
+        """Write members into `folder` under their own relative names and return the paths."""
+        wanted = list(names)
+        paths = []
+        with self._open() as archive:
+            checked = {info.filename for info in _checked(archive, self.path)}
+            for name in wanted:
+                if name not in checked:
+                    raise ArchiveFileNotFoundError(f"The archive {self.path} does not contain '{name}'.")
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(self._read_member(archive, name))
+                paths.append(target)
+        return paths
+
+    def update(self, members: Mapping[str, bytes | Path], remove: Iterable[str] = ()) -> None:
+        """Add or replace members, drop others, and put the new archive in place of the old one in one step.
+
+        Args:
+            members: Content, or the file that holds it, by member name.
+            remove: Prefixes of names to drop first, e.g. `eval/h5/`; `""` drops everything.
+        """
+        prefixes = tuple(remove)
+        content: dict[str, bytes | Path] = {}
+        if self.path.exists() and "" not in prefixes:
+            with self._open() as archive:
+                for info in _checked(archive, self.path):
+                    name = info.filename
+                    if name not in members and not name.startswith(prefixes or ("\0",)):
+                        content[name] = self._read_member(archive, name)
+        content.update(members)
+        with atomic_path(self.path) as temporary, zipfile.ZipFile(temporary, "w") as out:
+            for name in sorted(content):
+                _check_name(name, self.path)
+                value = content[name]
+                info = zipfile.ZipInfo(name, _ZIP_EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                info.external_attr = (stat.S_IFREG | 0o644) << 16
+                out.writestr(info, value.read_bytes() if isinstance(value, Path) else value, compresslevel=6)
+
+    def check_writable(self) -> None:
+        """Raise `MltkError` when the archive could not be written to its folder."""
+        if os.environ.get("MLTK_READONLY"):
+            raise MltkError(f"The archive {self.path} cannot be written: MLTK_READONLY is set.")
+        folder = self.path.parent
+        if self.path.is_dir():
+            raise MltkError(f"The archive {self.path} cannot be written: a folder of that name is in the way.")
+        probe = folder / f".{self.path.name}.{os.getpid()}.tmp"
+        try:
+            probe.write_bytes(b"")
+            probe.unlink()
+            if self.path.exists() and not os.access(self.path, os.W_OK):
+                raise PermissionError(13, "the file is read-only")
+        except OSError as e:
+            raise MltkError(
+                f"The archive {self.path} cannot be written: {e.strerror or e}. "
+                f"Make the folder writable, or copy the specification to one that is."
+            ) from e
+
+    def _open(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as e:
+            raise FileFormatError(f"{self.path} is not a readable model archive: {e}.") from e
+
+    def _read_member(self, archive: zipfile.ZipFile, name: str) -> bytes:
+        try:
+            with archive.open(name) as member:
+                # One byte more than declared tells a member whose header lies about its size.
+                data = member.read(archive.getinfo(name).file_size + 1)
+        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as e:
+            raise FileFormatError(f"'{name}' in the archive {self.path} is damaged: {e}.") from e
+        except Exception as e:
+            # zlib.error, lzma.LZMAError: no common base class in the standard library.
+            if type(e).__module__ in {"zlib", "_lzma", "lzma"}:
+                raise FileFormatError(f"'{name}' in the archive {self.path} is damaged: {e}.") from e
+            raise
+        if len(data) != archive.getinfo(name).file_size:
+            raise FileFormatError(f"'{name}' in the archive {self.path} does not have its declared size.")
+        return data
+
+
+def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    members = [info for info in archive.infolist() if not info.is_dir()]
+    if len(members) > MAX_MEMBERS:
+        raise FileFormatError(f"The archive {path} has {len(members)} members; at most {MAX_MEMBERS} are read.")
+    seen = set()
+    total = 0
+    for info in members:
+        _check_name(info.filename, path)
+        if info.filename in seen:
+            raise FileFormatError(f"The archive {path} contains '{info.filename}' twice.")
+        seen.add(info.filename)
+        mode = info.external_attr >> 16
+        if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise FileFormatError(f"'{info.filename}' in the archive {path} is not a plain file.")
+        total += info.file_size
+        if info.file_size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+            raise FileFormatError(f"The archive {path} is too large when unpacked ('{info.filename}').")
+    return members
+
+
+def _check_name(name: str, path: Path) -> None:
+    parts = PurePosixPath(name).parts
+    unsafe = (
+        not parts
+        or name.startswith("/")
+        or "\\" in name
+        or ":" in name
+        or ".." in parts
+        or any(ord(c) < 32 or ord(c) == 127 for c in name)
+    )
+    if unsafe:
+        raise FileFormatError(f"The archive {path} has a member with an unsafe name: {name!r}.")

@@ -1,0 +1,42 @@
+"""The one place that decides how TensorFlow is loaded."""
+
+from __future__ import annotations
+
+import os
+
+from mltk.errors import MltkError
+
+
+def prepare_environment() -> None:
+    """Set what must be set before TensorFlow is first imported; call before code that may import it.
+
+    TensorFlow's start-up chatter is silenced unless the user set `TF_CPP_MIN_LOG_LEVEL`.
+
+    Raises:
+        MltkError: `TF_USE_LEGACY_KERAS` asks for Keras 2, which mltk does not work with.
+    """
+    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+        raise MltkError(
+            "TF_USE_LEGACY_KERAS is set, but mltk works with Keras 3. Unset it: unset TF_USE_LEGACY_KERAS"
+        )
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if backend != "tensorflow":
+        raise MltkError(f"KERAS_BACKEND is '{backend}', but mltk works with TensorFlow. Unset it: unset KERAS_BACKEND")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+
+def seed_everything(seed: int, deterministic: bool = True) -> None:
+    """Seed Python, NumPy and TensorFlow, and choose deterministic kernels.
+
+    Args:
+        seed: 0 to 2³² - 1.
+        deterministic: Make TensorFlow's kernels give the same bits on each run.
+    """
+    prepare_environment()
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,158 @@
+"""Keras files: written whole and reproducibly, read without running code from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.archive import source_date
+from mltk.core.keras.environment import prepare_environment
+from mltk.errors import FileFormatError, ModelNotFoundError
+from mltk.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    import keras
+
+
+def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Write a model as `.keras` or, by the ending, as legacy `.h5`, in one step.
+
+    Equal models give equal `.keras` files when `SOURCE_DATE_EPOCH` is set.
+
+    Args:
+        keras_model: The model.
+        path: The final path.
+    """
+    with atomic_path(path) as temporary, _no_legacy_warning():
+        keras_model.save(temporary)
+        if Path(path).suffix == ".keras":
+            _fix_dates(temporary)
+
+
+def load_keras_model(
+    path: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    mltk_model: Any = None,
+    trust: bool = False,
+) -> keras.Model:
+    """Read a `.keras` or `.h5` file.
+
+    Args:
+        path: The file.
+        custom_objects: Layers, losses and so on by the name they have in the file.
+        mltk_model: Its `keras_custom_objects` are used too.
+        trust: Allow code in the file (Lambda layers) to run.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        FileFormatError: It cannot be read, needs objects that are not known, or holds code while `trust` is not set.
+    """
+    prepare_environment()
+    if not Path(path).is_file():
+        raise ModelNotFoundError(f"There is no file {path}.")
+    import keras
+
+    from mltk.plugins import collect_offers
+
+    objects: dict[str, Any] = dict(collect_offers("mltk_custom_objects"))
+    if str(path).endswith(".h5"):
+        objects["DepthwiseConv2D"] = _depthwise_conv_2d()
+    if mltk_model is not None:
+        objects.update(mltk_model.keras_custom_objects or {})
+    objects.update(custom_objects or {})
+    try:
+        with _no_legacy_warning():
+            return keras.saving.load_model(path, custom_objects=objects, safe_mode=not trust)
+    except (ValueError, TypeError, KeyError, OSError, AttributeError, zipfile.BadZipFile) as e:
+        reason = " ".join(str(e).split())
+        if "safe_mode" in reason or "unsafe" in reason.lower():
+            raise FileFormatError(
+                f"{path} holds Python code (a Lambda layer), which is not run. Allow it with trust=True if you trust the file."
+            ) from e
+        raise FileFormatError(f"{path} cannot be read as a Keras model: {reason[:300]}") from e
+
+
+def save_weights(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Write a model's weights, with its optimizer's state, in one step. `path` ends in `.weights.h5`."""
+    with atomic_path(path) as temporary:
+        keras_model.save_weights(temporary, overwrite=True)
+
+
+def load_weights(keras_model: keras.Model, path: str | os.PathLike[str], with_optimizer: bool = False) -> None:
+    """Read weights written by `save_weights`, or by the reference (`.h5`).
+
+    Args:
+        keras_model: A model of the same layout.
+        path: The file.
+        with_optimizer: Also restore the optimizer's state.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        FileFormatError: The file is damaged, or its weights do not fit the model.
+    """
+    if not Path(path).is_file():
+        raise ModelNotFoundError(f"There is no weights file {path}.")
+    optimizer = getattr(keras_model, "optimizer", None)
+    try:
+        if str(path).endswith(".weights.h5"):
+            if with_optimizer and optimizer is not None:
+                optimizer.build(keras_model.trainable_variables)
+                keras_model.load_weights(path)
+            else:
+                _load_without_optimizer(keras_model, path)
+        else:
+            keras_model.load_weights(path)
+    except (ValueError, KeyError, OSError, TypeError) as e:
+        raise FileFormatError(
+            f"The weights in {path} do not fit the model, or the file is damaged: {' '.join(str(e).split())[:300]}"
+        ) from e
+
+
+def _load_without_optimizer(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
+    import warnings
+
+    with warnings.catch_warnings():
+        # Keras tells that the optimizer's variables in the file are not used: as wanted.
+        warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+        keras_model.load_weights(path)
+
+
+def _depthwise_conv_2d() -> type:
+    """Return a DepthwiseConv2D that accepts the `groups` that Keras 2 wrote into `.h5` files."""
+    import keras
+
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+        def __init__(self, *args: Any, groups: int = 1, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+    return DepthwiseConv2D
+
+
+@contextmanager
+def _no_legacy_warning() -> Iterator[None]:
+    """Hide the advice to use `.keras`: it is written as well, `.h5` is for the reference's tools."""
+    from absl import logging as absl_logging
+
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(before)
+
+
+def _fix_dates(path: Path) -> None:
+    """Write the `.keras` file (a ZIP) again with dates that do not depend on the clock."""
+    with zipfile.ZipFile(path) as archive:
+        content = {info.filename: archive.read(info) for info in archive.infolist()}
+    metadata = json.loads(content["metadata.json"])
+    metadata["date_saved"] = source_date().strftime("%Y-%m-%d@%H:%M:%S")
+    content["metadata.json"] = json.dumps(metadata).encode()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in content.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)

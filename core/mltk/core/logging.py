@@ -1,0 +1,33 @@
+"""The loggers of mltk: children of `mltk` in the standard `logging` tree."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+_logger: logging.Logger | None = None
+
+
+def get_mltk_logger() -> logging.Logger:
+    """Return the logger that operations report to; `mltk` unless another was set."""
+    return _logger or logging.getLogger("mltk")
+
+
+def set_mltk_logger(logger: logging.Logger | None) -> None:
+    """Make operations report to `logger`; `None` goes back to `mltk`."""
+    global _logger
+    _logger = logger
+
+
+def file_logger(name: str, path: Path, parent: logging.Logger | None = None) -> logging.Logger:
+    """Return a child of `parent` that also writes everything, with times, to `path` (started anew)."""
+    logger = (parent or get_mltk_logger()).getChild(name)
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    return logger

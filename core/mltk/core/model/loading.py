@@ -1,0 +1,490 @@
+"""Find and load model specifications, archives and trained models."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.archive import ARCHIVE_EXTENSION, ModelArchive
+from mltk.core.keras.environment import prepare_environment
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.mixins.archive import original_specification
+from mltk.core.model.model import MltkModel, check_model_name
+from mltk.core.model.operation import (
+    get_active_model,
+    pop_active_model,
+    push_active_model,
+    trigger_model_event,
+)
+from mltk.errors import (
+    ArchiveFileNotFoundError,
+    FileFormatError,
+    ModelNotFoundError,
+    MltkError,
+    SpecificationError,
+    TrustError,
+    did_you_mean,
+)
+from mltk.utils.files import cache_dir
+
+if TYPE_CHECKING:
+    import logging
+
+    from mltk.core.tflite_model import TfliteModel
+
+__all__ = [
+    "find_model_specification_file",
+    "get_active_model",
+    "list_mltk_models",
+    "load_mltk_model",
+    "load_mltk_model_with_path",
+    "load_tflite_model",
+    "load_tflite_or_keras_model",
+    "pop_active_model",
+    "push_active_model",
+    "trigger_model_event",
+]
+
+_TAG = re.compile(rb"(?:^|[\s#])@mltk_model(?:\s|\Z)", re.MULTILINE)
+_MAX_LIST_DEPTH = 5
+_LOADABLE = (".py", ARCHIVE_EXTENSION)
+
+
+def user_settings() -> dict[str, Any]:
+    """Return the user's settings file as a dict; empty without one.
+
+    Raises:
+        FileFormatError: It is not a YAML mapping.
+    """
+    path = Path(os.environ.get("MLTK_USER_SETTINGS_PATH") or cache_dir() / "user_settings.yaml").expanduser()
+    if not path.is_file():
+        return {}
+    import yaml
+
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise FileFormatError(f"The settings file {path} is not valid YAML: {' '.join(str(e).split())}") from e
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise FileFormatError(f"The settings file {path} must hold a mapping of names to values.")
+    return settings
+
+
+def model_search_path() -> list[tuple[Path, bool]]:
+    """Return the folders that are searched for models, in order, and whether each is searched recursively.
+
+    The user settings' `model_paths`; the current folder (top level only); `MLTK_MODEL_PATHS`; the models that mltk and its
+    plugins ship.
+    """
+    configured = user_settings().get("model_paths") or []
+    configured = [configured] if isinstance(configured, str) else configured
+    paths = [(Path(p).expanduser(), True) for p in configured]
+    paths.append((Path.cwd(), False))
+    variable = os.environ.get("MLTK_MODEL_PATHS", "")
+    paths += [(Path(p).expanduser(), True) for p in variable.split(os.pathsep) if p]
+    paths += [(folder, True) for folder in _shipped_models()]
+    return paths
+
+
+def _shipped_models() -> Iterator[Path]:
+    from mltk import models
+    from mltk._namespace import provided
+
+    yield Path(models.__path__[0])
+    for name, target in sorted(provided().items()):
+        if name.startswith("mltk.models."):
+            spec = importlib.util.find_spec(target)
+            yield from (Path(p) for p in (spec.submodule_search_locations or ()) if spec)
+
+
+def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
+    """Yield the files below a folder, each folder's sorted, following links but never twice into one folder."""
+    seen: set[tuple[int, int]] = set()
+    pending: list[tuple[str, int]] = [(str(folder), 0)]
+    while pending:
+        path, level = pending.pop()
+        try:
+            status = os.stat(path)
+            entries = sorted(os.scandir(path), key=lambda e: e.name)
+        except OSError:
+            # A search path may name folders that are not there, or not ours to read.
+            continue
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders = []
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__pycache__":
+                continue
+            if entry.is_dir():
+                if depth is None or level < depth:
+                    folders.append((entry.path, level + 1))
+            else:
+                yield entry
+        pending += reversed(folders)
+
+
+def list_mltk_models(test: bool = False, for_utests: bool = False, logger: logging.Logger | None = None) -> list[str]:
+    """Return the names of all models on the search path, sorted.
+
+    A script is a model when its text has the tag `@mltk_model`; no script is imported. Archives count too.
+
+    Args:
+        test: List the archives of trial runs (`<name>-test.mltk.zip`) only.
+        for_utests: Leave out scripts with the tag `@mltk_utest_disabled`.
+        logger: Told which files could not be read.
+    """
+    names: set[str] = set()
+    for folder, recursive in model_search_path():
+        for entry in _walk(folder, _MAX_LIST_DEPTH if recursive else 0):
+            if entry.name.endswith(ARCHIVE_EXTENSION):
+                name = entry.name.removesuffix(ARCHIVE_EXTENSION)
+                if name.endswith("-test") == test:
+                    names.add(name.removesuffix("-test"))
+            elif entry.name.endswith(".py") and not test:
+                try:
+                    text = Path(entry.path).read_bytes()
+                except OSError as e:
+                    if logger:
+                        logger.warning(f"{entry.path} could not be read: {e.strerror}")
+                    continue
+                # The substring test is many times faster, and nearly all files fail it.
+                if b"@mltk_model" in text and _TAG.search(text):
+                    if for_utests and b"@mltk_utest_disabled" in text:
+                        continue
+                    names.add(entry.name.removesuffix(".py"))
+    return sorted(names)
+
+
+def find_model_specification_file(name: str, test: bool = False, logger: logging.Logger | None = None) -> str | None:
+    """Return the first script `<name>.py` on the search path, else the first archive, else `None`.
+
+    Raises:
+        SpecificationError: `name` cannot be a model's name.
+    """
+    check_model_name(name)
+    archive_name = f"{name}{'-test' if test else ''}{ARCHIVE_EXTENSION}"
+    archive = None
+    for folder, recursive in model_search_path():
+        for entry in _walk(folder, None if recursive else 0):
+            if entry.name == f"{name}.py":
+                return entry.path
+            if entry.name == archive_name and archive is None:
+                archive = entry.path
+    return archive
+
+
+def split_test_suffix(model: str) -> tuple[str, bool]:
+    """Split `'x-test'` into `('x', True)`; other names come back with `False`."""
+    return (model.removesuffix("-test"), True) if model.endswith("-test") else (model, False)
+
+
+def load_mltk_model(
+    model: str | Path | MltkModel,
+    test: bool = False,
+    print_not_found_err: bool = False,
+    logger: logging.Logger | None = None,
+    reload: bool = True,
+    trust: bool = False,
+) -> MltkModel:
+    """Load a model specification.
+
+    Args:
+        model: Name (with `-test` for the trial run), path of a `.py` or `.mltk.zip` file, or a model, which is returned.
+        test: Put the model into test mode.
+        print_not_found_err: Accepted for compatibility; the error always has near matches.
+        logger: For messages.
+        reload: Run the script again when it was loaded before.
+        trust: Allow an archive's own specification to run.
+
+    Raises:
+        ModelNotFoundError: There is no such model.
+        SpecificationError: The script does not run, or does not define exactly one model.
+        TrustError: It is an archive and `trust` is not set.
+    """
+    if isinstance(model, MltkModel):
+        if test:
+            model.enable_test_mode()
+        return model
+    text = str(model)
+    if _is_path(text):
+        if not Path(text).is_file():
+            raise ModelNotFoundError(f"There is no file {text}.")
+        return load_mltk_model_with_path(text, test=test, logger=logger, reload=reload, trust=trust)
+    name, suffix = split_test_suffix(text)
+    test = test or suffix
+    path = find_model_specification_file(name, test=test, logger=logger)
+    if path is None:
+        names = list_mltk_models()
+        hint = did_you_mean(name, names) or " `MLTK_MODEL_PATHS` may name further folders to search."
+        raise ModelNotFoundError(f"There is no model named '{name}' on the model search path.{hint}")
+    return load_mltk_model_with_path(path, test=test, logger=logger, reload=reload, trust=trust)
+
+
+def _is_path(text: str) -> bool:
+    return text.endswith((".py", ".zip", ".tflite", ".h5", ".keras")) or os.sep in text
+
+
+def load_mltk_model_with_path(
+    model_path: str | Path,
+    test: bool = False,
+    logger: logging.Logger | None = None,
+    reload: bool = True,
+    trust: bool = False,
+) -> MltkModel:
+    """Load a model specification from a file; arguments and errors as in `load_mltk_model`."""
+    path = Path(model_path).resolve()
+    if not path.is_file():
+        raise ModelNotFoundError(f"There is no file {model_path}.")
+    if not path.name.endswith(_LOADABLE):
+        raise SpecificationError(f"{model_path} is not a model specification: give a .py or a {ARCHIVE_EXTENSION} file.")
+    if path.suffix == ".py":
+        check_model_name(path.stem)
+        model, module = _load_script(path, reload)
+    else:
+        model, module = _load_archived_script(path, trust)
+        test = test or path.name.endswith(f"-test{ARCHIVE_EXTENSION}")
+        model._archive_override = path
+    model._specification_module = module
+    if test:
+        model.enable_test_mode()
+    model.trigger_event(MltkModelEvent.AFTER_MODEL_LOAD, logger=logger)
+    return model
+
+
+def _load_archived_script(path: Path, trust: bool) -> tuple[MltkModel, ModuleType]:
+    name, _ = split_test_suffix(path.name.removesuffix(ARCHIVE_EXTENSION))
+    check_model_name(name)
+    archive = ModelArchive(path)
+    if not trust:
+        raise TrustError(
+            f"Using the archive {path} here would run the Python code in it ('{name}.py'). "
+            f"Look at it first, then allow it with --trust (in Python: trust=True)."
+        )
+    try:
+        text = original_specification(archive.read(f"{name}.py").decode("utf-8"))
+    except UnicodeDecodeError as e:
+        raise FileFormatError(f"'{name}.py' in the archive {path} is not UTF-8 text.") from e
+    folder = Path(tempfile.mkdtemp(prefix=f"mltk-{name}-"))
+    script = folder / f"{name}.py"
+    script.write_text(text, encoding="utf-8")
+    model, module = _load_script(script, reload=True, shown=f"{path}/{name}.py")
+    import shutil
+    import weakref
+
+    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    return model, module
+
+
+def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[MltkModel, ModuleType]:
+    prepare_environment()
+    module_name, root = _module_name(path)
+    module = sys.modules.get(module_name)
+    if module is None or reload or not _comes_from(module, path):
+        module = _run_script(path, module_name, root, shown or str(path))
+    models = {
+        id(value): (name, value)
+        for name, value in vars(module).items()
+        if isinstance(value, MltkModel) and _same_file(value.model_specification_path, path)
+    }
+    if not models:
+        raise SpecificationError(f"{shown or path} makes no MltkModel instance. Add one, e.g. my_model = MyModel()")
+    if len(models) > 1:
+        names = " and ".join(f"'{name}'" for name, _ in models.values())
+        raise SpecificationError(f"{shown or path} makes {len(models)} models, {names}. Keep one in the file.")
+    return next(iter(models.values()))[1], module
+
+
+def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleType:
+    # A specification may import modules that lie beside it.
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    if "." in module_name:
+        importlib.import_module(module_name.rpartition(".")[0])
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as e:
+        if before is None:
+            sys.modules.pop(module_name, None)
+        else:
+            sys.modules[module_name] = before
+        if isinstance(e, SyntaxError):
+            raise SpecificationError(f"{e.filename or shown}, line {e.lineno}: {e.msg}.") from e
+        if isinstance(e, Exception):
+            line = _line_in(e, path)
+            what = str(e) if isinstance(e, (MltkError, AttributeError, ImportError)) else f"{type(e).__name__}: {e}"
+            raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {what}") from e
+        raise
+    return module
+
+
+def _module_name(path: Path) -> tuple[str, Path]:
+    """Return the name to import a script under, and the folder that must be on `sys.path`."""
+    parts = [path.stem]
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        parts.insert(0, folder.name)
+        folder = folder.parent
+    name = ".".join(parts)
+    loaded = sys.modules.get(name)
+    if len(parts) == 1 and (
+        name in sys.stdlib_module_names or (loaded is not None and not _comes_from(loaded, path))
+    ):
+        # Another module has the name: it must stay what everybody else imports.
+        digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+        name = f"_mltk_{name}_{digest}"
+    return name, folder
+
+
+def _comes_from(module: ModuleType, path: Path) -> bool:
+    return _same_file(getattr(module, "__file__", None) or "", path)
+
+
+def _same_file(name: str, path: Path) -> bool:
+    return bool(name) and Path(name).resolve() == path
+
+
+def _line_in(error: BaseException, path: Path) -> int | None:
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if _same_file(f.filename, path)]
+    return lines[-1] if lines else None
+
+
+def load_tflite_model(
+    model: str | Path | MltkModel | TfliteModel,
+    build: bool = False,
+    print_not_found_err: bool = False,
+    return_tflite_path: bool = False,
+    test: bool = False,
+    logger: logging.Logger | None = None,
+    archive_file_ext: str | None = None,
+) -> Any:
+    """Load a `.tflite` model.
+
+    Args:
+        model: Name, path of a `.tflite` or archive, `MltkModel` or `TfliteModel`. No code is run from an archive.
+        build: Train a throw-away trial model first and convert that.
+        print_not_found_err: Accepted for compatibility.
+        return_tflite_path: Return the file's path instead.
+        test: Take the trial run's file.
+        logger: For messages.
+        archive_file_ext: Ending of the member to take from the archive; `.tflite` by default.
+
+    Returns:
+        A `TfliteModel`, or the path as str.
+    """
+    from mltk.core.tflite_model import TfliteModel
+
+    if isinstance(model, TfliteModel):
+        return str(model.path) if return_tflite_path else model
+    if build:
+        from mltk.core.quantize_model import quantize_model
+
+        path = quantize_model(model, build=True)
+        return path if return_tflite_path else TfliteModel.load_flatbuffer_file(path)
+    if not isinstance(model, MltkModel) and str(model).endswith(".tflite"):
+        if not Path(model).is_file():
+            raise ModelNotFoundError(f"There is no file {model}.")
+        return str(model) if return_tflite_path else TfliteModel.load_flatbuffer_file(str(model))
+    archive, name, test = find_archive(model, test)
+    ending = archive_file_ext or ".tflite"
+    member = f"{name}{'.test' if test else ''}{ending}"
+    content = archive.read(member)
+    if not return_tflite_path:
+        return TfliteModel(content, path=f"{archive.path}/{member}")
+    folder = tempfile.mkdtemp(prefix=f"mltk-{name}-")
+    return str(archive.extract([member], Path(folder))[0])
+
+
+def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[ModelArchive, str, bool]:
+    """Return the archive of a model without running any code, the model's name, and whether it is a trial run's.
+
+    Raises:
+        ModelNotFoundError: There is no such model or archive.
+    """
+    if isinstance(model, MltkModel):
+        return model.archive, model.name, model.test_mode_enabled
+    text = str(model)
+    if text.endswith(ARCHIVE_EXTENSION):
+        if not Path(text).is_file():
+            raise ModelNotFoundError(f"There is no file {text}.")
+        name, suffix = split_test_suffix(Path(text).name.removesuffix(ARCHIVE_EXTENSION))
+        return ModelArchive(text), name, test or suffix
+    if text.endswith(".py"):
+        script: str | None = text
+        name = Path(text).stem
+        if not Path(text).is_file():
+            raise ModelNotFoundError(f"There is no file {text}.")
+    else:
+        name, suffix = split_test_suffix(text)
+        test = test or suffix
+        script = find_model_specification_file(name, test=test)
+        if script is None:
+            raise ModelNotFoundError(
+                f"There is no model named '{name}' on the model search path.{did_you_mean(name, list_mltk_models())}"
+            )
+    if script.endswith(ARCHIVE_EXTENSION):
+        return ModelArchive(script), name, test
+    path = Path(script).parent / f"{name}{'-test' if test else ''}{ARCHIVE_EXTENSION}"
+    if not path.is_file():
+        raise ArchiveFileNotFoundError(f"There is no model archive {path}. Train the model first: mltk train {name}")
+    return ModelArchive(path), name, test
+
+
+def load_tflite_or_keras_model(
+    model: MltkModel | str | Path,
+    model_type: str | None = None,
+    weights: str | None = None,
+    logger: logging.Logger | None = None,
+) -> Any:
+    """Load a trained model.
+
+    Args:
+        model: `MltkModel`, or path of a `.tflite`, `.keras` or `.h5` file.
+        model_type: `'h5'` (also `'keras'`) or `'tflite'`; by default `h5` for an `MltkModel`, else by the file's ending.
+        weights: Weights to load into the Keras model afterwards; a path, a name in `weights_dir`, or `'best'`.
+        logger: For messages.
+
+    Returns:
+        A `keras.Model` or a `TfliteModel`.
+
+    Raises:
+        SpecificationError: `model_type` is unknown, or weights were given for a `.tflite`.
+    """
+    if not isinstance(model, MltkModel):
+        model_type = model_type or ("tflite" if str(model).endswith(".tflite") else "h5")
+    model_type = model_type or "h5"
+    if model_type not in ("h5", "keras", "tflite"):
+        raise SpecificationError(f"There is no model type '{model_type}'. Use 'h5' or 'tflite'.")
+    if model_type == "tflite":
+        if weights:
+            raise SpecificationError("Weights cannot be loaded into a .tflite model.")
+        return load_tflite_model(model)
+    from mltk.core.keras.saving import load_keras_model, load_weights
+
+    if isinstance(model, MltkModel):
+        path = model.keras_archive_path
+        keras_model = load_keras_model(path, mltk_model=model)
+        if weights:
+            load_weights(keras_model, model.get_weights_path(weights))  # type: ignore[attr-defined]
+        return keras_model
+    keras_model = load_keras_model(str(model))
+    if weights:
+        load_weights(keras_model, weights)
+    return keras_model

@@ -1,0 +1,63 @@
+"""What every operation on a model has in common: the active model, and the specification as a plugin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.model.event import MltkModelEvent
+
+if TYPE_CHECKING:
+    from mltk.core.model.model import MltkModel
+
+_active: ContextVar[tuple[Any, ...]] = ContextVar("mltk_active_models", default=())
+
+
+def push_active_model(mltk_model: MltkModel) -> None:
+    """Make `mltk_model` the one that the running operation works on."""
+    _active.set((*_active.get(), mltk_model))
+
+
+def pop_active_model() -> None:
+    """Undo the last `push_active_model`."""
+    _active.set(_active.get()[:-1])
+
+
+def get_active_model() -> MltkModel | None:
+    """Return the model that the running operation works on."""
+    return (_active.get() or (None,))[-1]
+
+
+def trigger_model_event(event: MltkModelEvent, **kwargs: Any) -> None:
+    """Trigger an event on the active model, if there is one."""
+    model = get_active_model()
+    if model is not None:
+        model.trigger_event(event, **kwargs)
+
+
+@contextlib.contextmanager
+def specification_plugin(mltk_model: MltkModel) -> Iterator[None]:
+    """Let the hooks that the model's specification implements take part, before all others, within the block."""
+    import sys
+
+    from mltk.plugins import specification_registered
+
+    module = mltk_model.__dict__.get("_specification_module") or sys.modules.get(type(mltk_model).__module__)
+    if module is None or getattr(module, "__name__", "").startswith(("mltk.core.", "builtins")):
+        yield
+        return
+    with specification_registered(module, mltk_model.name):
+        yield
+
+
+@contextlib.contextmanager
+def operation(mltk_model: MltkModel) -> Iterator[None]:
+    """Run an operation: the model is active and its specification a plugin; both end with the block, however it ends."""
+    token = _active.set((*_active.get(), mltk_model))
+    try:
+        with specification_plugin(mltk_model):
+            yield
+    finally:
+        _active.reset(token)

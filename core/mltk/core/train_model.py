@@ -1,0 +1,559 @@
+"""Train a model from its specification."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.archive import ARCHIVE_EXTENSION
+from mltk.core.keras.environment import prepare_environment, seed_everything
+from mltk.core.logging import get_mltk_logger
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.loading import load_mltk_model
+from mltk.core.model.mixins.dataset import DatasetMixin, compute_class_weights
+from mltk.core.model.mixins.train import TrainMixin
+from mltk.core.model.model import MltkModel
+from mltk.core.model.operation import operation
+from mltk.core.preprocess.loader import BatchIterator, original_errors
+from mltk.core.training_results import TrainingResults
+from mltk.errors import DatasetError, MltkError, SpecificationError, did_you_mean
+from mltk.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    import logging
+
+    import keras
+
+__all__ = ["TrainingResults", "train_model"]
+
+TEST_EPOCHS = 3
+UNLIMITED_EPOCHS = 99_999
+
+
+def train_model(
+    model: MltkModel | str | Path,
+    weights: str | None = None,
+    epochs: int | None = None,
+    resume_epoch: int = 0,
+    verbose: bool | None = None,
+    clean: bool | None = False,
+    quantize: bool = True,
+    create_archive: bool = True,
+    show: bool = False,
+    test: bool = False,
+    post_process: bool = False,
+    *,
+    seed: int | None = None,
+    trust: bool = False,
+) -> TrainingResults:
+    """Train a model, save it, quantize it and pack its archive.
+
+    Args:
+        model: Model, name, path of its specification or archive.
+        weights: Start from these: a path, a file name in the weights folder, or `'best'`.
+        epochs: In place of the specification's.
+        resume_epoch: Go on after this epoch (counted from 1); -1 goes on after the last one that is whole. The weights at the end
+            are those of a run that was never interrupted.
+        verbose: Print a line for each epoch; by default when mltk's logger shows information.
+        clean: Empty the log folder first.
+        quantize: Also write the `.tflite` files, if the specification has converter settings.
+        create_archive: Write `<name>.mltk.zip`.
+        show: Show the training history in a window.
+        test: A trial run of three epochs with few samples.
+        post_process: Given to event handlers: allow uploads and the like.
+        seed: In place of the specification's.
+        trust: Allow an archive's own specification to run.
+
+    Returns:
+        The history, the Keras model and the archive's path.
+
+    Raises:
+        SpecificationError: The specification cannot be trained as it is.
+        DatasetError: The data set cannot be loaded.
+        HandlerError: An event handler failed; all else was done.
+    """
+    mltk_model = _trainable(model, test=test, trust=trust)
+    if create_archive:
+        mltk_model.check_archive_file_is_writable(throw_exception=True)
+    if seed is not None:
+        mltk_model.seed = seed
+    logger = get_mltk_logger()
+    results: TrainingResults | None = None
+    with operation(mltk_model):
+        log_file = mltk_model.create_logger("train", parent=logger)
+        mltk_model.trigger_event(MltkModelEvent.TRAIN_STARTUP, post_process=post_process, logger=log_file)
+        try:
+            results = _train(
+                mltk_model,
+                logger=log_file,
+                weights=weights,
+                epochs=epochs,
+                resume_epoch=resume_epoch,
+                verbose=logger.isEnabledFor(20) if verbose is None else verbose,
+                clean=bool(clean),
+                create_archive=create_archive,
+                show=show,
+            )
+            if quantize and mltk_model.tflite_converter:  # type: ignore[attr-defined]
+                from mltk.core.quantize_model import quantize_model
+
+                quantize_model(
+                    mltk_model,
+                    keras_model=results.keras_model,
+                    update_archive=create_archive,
+                    post_process=post_process,
+                )
+            _call_on_training_complete(mltk_model, results)
+        finally:
+            if mltk_model.loaded_subset:  # type: ignore[attr-defined]
+                mltk_model.unload_dataset()  # type: ignore[attr-defined]
+            mltk_model.trigger_event(MltkModelEvent.TRAIN_SHUTDOWN, results=results, logger=log_file)
+            for handler in list(log_file.handlers):
+                handler.close()
+    mltk_model.raise_failures(results)
+    return results
+
+
+def _trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> Any:
+    if isinstance(model, (str, Path)) and str(model).endswith((".tflite", ".h5", ".keras")):
+        raise SpecificationError(f"{model} cannot be trained. Give the name or the .py file of a model specification.")
+    mltk_model = load_mltk_model(model, test=test, trust=trust)
+    for mixin in (TrainMixin, DatasetMixin):
+        if not isinstance(mltk_model, mixin):
+            raise SpecificationError(
+                f"The model '{mltk_model.name}' cannot be trained: its class must inherit {mixin.__name__}."
+            )
+    return mltk_model
+
+
+def _train(
+    mltk_model: Any,
+    logger: logging.Logger,
+    weights: str | None,
+    epochs: int | None,
+    resume_epoch: int,
+    verbose: bool,
+    clean: bool,
+    create_archive: bool,
+    show: bool,
+) -> TrainingResults:
+    if clean:
+        if resume_epoch:
+            raise MltkError("A training cannot be resumed (--resume) after its log folder was emptied (--clean).")
+        _empty_log_dir(Path(mltk_model.log_dir), keep=logger)
+    epochs = _number_of_epochs(mltk_model, epochs)
+    start_weights = mltk_model.get_weights_path(weights) if weights and not Path(weights).is_file() else weights
+    seed_everything(mltk_model.seed, mltk_model.deterministic)
+
+    mltk_model.load_dataset("training", test=mltk_model.test_mode_enabled, logger=logger)
+    if mltk_model.x is None:
+        raise DatasetError(
+            f"The data set of '{mltk_model.name}' gave no training data: set my_model.dataset, and let its loader return x and y."
+        )
+    # Loading may draw random numbers; the initial weights must not depend on it.
+    seed_everything(mltk_model.seed, mltk_model.deterministic)
+    keras_model = build_keras_model(mltk_model, logger=logger)
+    if start_weights:
+        from mltk.core.keras.saving import load_weights
+
+        load_weights(keras_model, start_weights)
+        logger.info(f"Starting from the weights {start_weights}")
+
+    summary = model_summary(keras_model, mltk_model)
+    log_dir = Path(mltk_model.log_dir)
+    atomic_write(log_dir / f"{mltk_model.name}.h5.summary.txt", summary)
+    logger.info(summary)
+    dataset_summary = mltk_model.summarize_dataset()
+    if dataset_summary:
+        logger.info(dataset_summary)
+
+    history = _fit(mltk_model, keras_model, epochs, resume_epoch, verbose, logger)
+    mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
+    fingerprint = mltk_model._dataset_fingerprint
+    mltk_model.unload_dataset()
+    keras_model = _save_model(mltk_model, keras_model, logger)
+
+    results = TrainingResults(mltk_model, keras_model, history)
+    train_dir = Path(mltk_model.create_log_dir("train"))
+    event = {"keras_model": keras_model, "results": results, "output_dir": str(train_dir), "logger": logger}
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_RESULTS, **event)
+    results.save(train_dir)
+    atomic_write(train_dir / "provenance.json", json.dumps(provenance(mltk_model, fingerprint), indent=2) + "\n")
+    mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_RESULTS, **event)
+    if show:
+        results.show()
+    if create_archive:
+        path = mltk_model.archive_path
+        mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_ARCHIVE, archive_path=path, logger=logger)
+        _write_archive(mltk_model)
+        results.model_archive_path = path
+        mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_ARCHIVE, archive_path=path, logger=logger)
+    return results
+
+
+def _number_of_epochs(mltk_model: Any, epochs: int | None) -> int:
+    if mltk_model.test_mode_enabled:
+        return TEST_EPOCHS
+    epochs = mltk_model.epochs if epochs is None else epochs
+    if epochs == -1:
+        import keras
+
+        has_early_stopping = mltk_model.early_stopping or any(
+            isinstance(c, keras.callbacks.EarlyStopping) for c in mltk_model.train_callbacks
+        )
+        if not has_early_stopping:
+            raise SpecificationError(
+                "epochs is -1 (train until it stops improving), which needs EarlyStopping: "
+                "set my_model.early_stopping['monitor'] = 'val_loss', for instance."
+            )
+        return UNLIMITED_EPOCHS
+    if epochs < 1:
+        raise SpecificationError(f"The number of epochs must be at least 1, or -1, not {epochs}.")
+    return int(epochs)
+
+
+def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> keras.Model:
+    """Build the model with the `mltk_build_model` hook and check that it fits the specification.
+
+    Raises:
+        SpecificationError: There is no build function, it fails or gives no compiled model, or the model's output does
+            not fit the classes.
+    """
+    prepare_environment()
+    import keras
+
+    from mltk.plugins import get_plugin_manager
+
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_BUILD_TRAIN_MODEL, logger=logger)
+    if "train.build_model_function" not in mltk_model.attributes.stored and not _builds_itself(mltk_model):
+        raise SpecificationError(
+            f"The model '{mltk_model.name}' has no build_model_function. "
+            f"Set my_model.build_model_function = f, where f(my_model) returns a compiled Keras model."
+        )
+    keras_model = get_plugin_manager().hook.mltk_build_model(mltk_model=mltk_model)
+    if not isinstance(keras_model, keras.Model):
+        raise SpecificationError(
+            f"The build function of '{mltk_model.name}' must return a Keras model, not {type(keras_model).__name__}."
+            + (" Is a `return` missing?" if keras_model is None else "")
+        )
+    if not keras_model.compiled:
+        raise SpecificationError(
+            f"The build function of '{mltk_model.name}' returned a model that is not compiled: call keras_model.compile(…)."
+        )
+    _check_outputs(mltk_model, keras_model)
+    mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
+    return keras_model
+
+
+def _builds_itself(mltk_model: Any) -> bool:
+    """Tell whether a plugin or the specification answers `mltk_build_model` beside the built-in answer."""
+    from mltk.plugins import get_plugin_manager
+
+    return len(get_plugin_manager().hook.mltk_build_model.get_hookimpls()) > 1
+
+
+def _check_outputs(mltk_model: Any, keras_model: keras.Model) -> None:
+    from mltk.core.model.mixins.evaluate import EvaluateClassifierMixin
+
+    classes = mltk_model.attributes.stored.get("dataset.classes")
+    is_classifier = isinstance(mltk_model, EvaluateClassifierMixin)
+    if not classes or not is_classifier or not keras_model.built or len(keras_model.outputs) != 1:
+        return
+    if hasattr(mltk_model, "scoring_function"):  # An autoencoder's outputs are no classes.
+        return
+    units = keras_model.outputs[0].shape[-1]
+    allowed = {len(classes), 1} if len(classes) == 2 else {len(classes)}
+    if len(keras_model.outputs[0].shape) == 2 and units not in allowed:
+        raise SpecificationError(
+            f"The model '{mltk_model.name}' has {units} outputs but {len(classes)} classes ({', '.join(classes)}). "
+            f"Use my_model.n_classes for the units of the last layer."
+        )
+
+
+def _fit(
+    mltk_model: Any, keras_model: keras.Model, epochs: int, resume_epoch: int, verbose: bool, logger: logging.Logger
+) -> dict[str, Any]:
+    from mltk.core.keras import callbacks as own
+
+    x, y, sample_weight, validation_data = _training_data(mltk_model)
+    class_weight = compute_class_weights(mltk_model, mltk_model.y)
+    checkpoints = Path(mltk_model.checkpoints_dir)
+    callbacks = _callbacks(mltk_model, validation_data is not None or bool(mltk_model.validation_split), logger)
+    mltk_model.trigger_event(MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger)
+    state = own.EpochState(checkpoints, list(callbacks), save=mltk_model.checkpoints_enabled)
+
+    initial_epoch = 0
+    stopped = False
+    if resume_epoch:
+        initial_epoch = _last_whole_epoch(checkpoints) if resume_epoch == -1 else resume_epoch
+        if initial_epoch:
+            stopped = state.restore(keras_model, initial_epoch)
+            logger.info(f"Going on after epoch {initial_epoch}")
+        else:
+            logger.warning("There is nothing to resume; starting from the first epoch.")
+    if not initial_epoch:
+        # What an older run left would be taken for states of this one.
+        for folder in (checkpoints, Path(mltk_model.weights_dir)):
+            shutil.rmtree(folder)
+            folder.mkdir()
+
+    steps = mltk_model.steps_per_epoch
+    iterators = [d for d in (x, validation_data) if isinstance(d, BatchIterator)]
+    seeds = own.EpochSeed(mltk_model.seed, datasets=[x] if isinstance(x, BatchIterator) else [])
+    progress = own.Progress(initial_epoch) if verbose else None
+    fit_kwargs: dict[str, Any] = {
+        "x": x.to_keras(steps) if isinstance(x, BatchIterator) else x,
+        "y": y,
+        "batch_size": None if isinstance(x, BatchIterator) or _yields_batches(x) else mltk_model.batch_size,
+        "steps_per_epoch": None if isinstance(x, BatchIterator) else steps,
+        "validation_split": 0.0 if validation_data is not None else mltk_model.validation_split,
+        "validation_data": _for_keras(validation_data, mltk_model.validation_steps),
+        "validation_steps": None if isinstance(validation_data, BatchIterator) else mltk_model.validation_steps,
+        "validation_batch_size": mltk_model.validation_batch_size,
+        "validation_freq": mltk_model.validation_freq,
+        "shuffle": False if isinstance(x, BatchIterator) else mltk_model.shuffle,
+        "class_weight": class_weight,
+        "sample_weight": sample_weight,
+        "epochs": epochs,
+        "initial_epoch": epochs if stopped else min(initial_epoch, epochs),
+        "callbacks": [seeds, *callbacks, *([progress] if progress else []), state],
+        "verbose": 0,
+    }
+    fit_kwargs.update(mltk_model.train_kwargs)
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
+    unknown = set(fit_kwargs) - set(inspect.signature(keras_model.fit).parameters)
+    if unknown:
+        name = min(unknown)
+        raise SpecificationError(
+            f"my_model.train_kwargs has '{name}', which keras.Model.fit does not take."
+            f"{did_you_mean(name, inspect.signature(keras_model.fit).parameters)}"
+        )
+    try:
+        with original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
+            history = keras_model.fit(**fit_kwargs)
+    finally:
+        if progress:
+            progress.close()
+        for iterator in iterators:
+            iterator.close()
+    return {"epoch": state.epochs, "history": state.history, "params": {**history.params, "epochs": epochs}}
+
+
+@contextlib.contextmanager
+def _shapes_explained(mltk_model: Any, keras_model: keras.Model) -> Iterator[None]:
+    """Turn what Keras says of data that do not fit the network into one line."""
+    try:
+        yield
+    except ValueError as e:
+        text = " ".join(str(e).split())
+        if "shape" not in text.lower():
+            raise
+        raise SpecificationError(
+            f"The data do not fit the model '{mltk_model.name}', whose input is {keras_model.input_shape} and "
+            f"output {keras_model.output_shape}: {text[:300]}"
+        ) from e
+
+
+def _training_data(mltk_model: Any) -> tuple[Any, Any, Any, Any]:
+    """Return x, y, sample_weight and validation data; arrays become seeded batch iterators."""
+    from mltk.core.keras.data import array_iterator
+
+    x, y, sample_weight = mltk_model.x, mltk_model.y, mltk_model.sample_weight
+    validation_data = mltk_model.validation_data
+    if not _is_array(x) or not (y is None or _is_array(y)):
+        return x, y, sample_weight, validation_data
+    batch_size = mltk_model.batch_size
+    if validation_data is None and mltk_model.validation_split:
+        # Keras' rule: the last fraction, before any shuffling.
+        cut = int(len(x) * (1 - mltk_model.validation_split))
+        if not 0 < cut < len(x):
+            raise DatasetError(f"validation_split={mltk_model.validation_split} leaves nothing of {len(x)} samples.")
+        weights = None if sample_weight is None else sample_weight[cut:]
+        validation_data = array_iterator(
+            x[cut:], None if y is None else y[cut:], weights, batch_size=batch_size, seed=None
+        )
+        x, y = x[:cut], None if y is None else y[:cut]
+        sample_weight = None if sample_weight is None else sample_weight[:cut]
+    seed = mltk_model.seed if mltk_model.shuffle else None
+    return array_iterator(x, y, sample_weight, batch_size=batch_size, seed=seed), None, None, validation_data
+
+
+def _is_array(value: Any) -> bool:
+    import numpy as np
+
+    return isinstance(value, np.ndarray)
+
+
+def _yields_batches(x: Any) -> bool:
+    import tensorflow as tf
+
+    return not (_is_array(x) or isinstance(x, (list, dict, tuple)) or tf.is_tensor(x))
+
+
+def _for_keras(data: Any, steps: int | None) -> Any:
+    return data.to_keras(steps) if isinstance(data, BatchIterator) else data
+
+
+def _callbacks(mltk_model: Any, has_validation: bool, logger: logging.Logger) -> list[keras.callbacks.Callback]:
+    import keras
+
+    from mltk.core.keras.callbacks import ModelCheckpoint
+
+    callbacks = list(mltk_model.train_callbacks)
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise SpecificationError(f"my_model.train_callbacks holds {callback!r}, which is no Keras callback.")
+
+    def add(name: str, cls: type, settings: dict[str, Any], defaults: dict[str, Any], base: type | None = None) -> None:
+        if not settings or any(isinstance(c, base or cls) for c in mltk_model.train_callbacks):
+            return
+        # Keras 2 had it; the reference's default holds it.
+        settings = {k: v for k, v in settings.items() if not (k == "options" and v is None)}
+        known = list(inspect.signature((base or cls).__init__).parameters)[1:]
+        for key in settings:
+            if key not in known:
+                raise SpecificationError(
+                    f"my_model.{name} has '{key}', which the Keras callback does not take."
+                    f"{did_you_mean(key, known)} It takes: {', '.join(k for k in known if k != 'kwargs')}."
+                )
+        try:
+            callbacks.append(cls(**{**defaults, **settings}))
+        except (TypeError, ValueError) as e:
+            raise SpecificationError(f"my_model.{name} is not right: {e}") from e
+
+    add(
+        "tensorboard",
+        keras.callbacks.TensorBoard,
+        mltk_model.tensorboard,
+        {"log_dir": str(Path(mltk_model.log_dir) / "train" / "tensorboard")},
+    )
+    checkpoint = dict(mltk_model.checkpoint or {})
+    if checkpoint and not has_validation and str(checkpoint.get("monitor", "")).startswith("val_"):
+        logger.info(f"No best weights are kept: there is no validation data for {checkpoint['monitor']}.")
+        checkpoint = {}
+    add(
+        "checkpoint",
+        ModelCheckpoint,
+        checkpoint,
+        {"filepath": str(Path(mltk_model.weights_dir) / mltk_model.weights_file_format)},
+        base=keras.callbacks.ModelCheckpoint,
+    )
+    add("lr_schedule", keras.callbacks.LearningRateScheduler, mltk_model.lr_schedule, {})
+    add("early_stopping", keras.callbacks.EarlyStopping, mltk_model.early_stopping, {})
+    if mltk_model.lr_schedule and mltk_model.reduce_lr_on_plateau:
+        logger.warning("lr_schedule is set, so reduce_lr_on_plateau is not used.")
+    else:
+        add("reduce_lr_on_plateau", keras.callbacks.ReduceLROnPlateau, mltk_model.reduce_lr_on_plateau, {})
+    return callbacks
+
+
+def _last_whole_epoch(checkpoints: Path) -> int:
+    whole = [
+        int(path.name.split(".")[0].removeprefix("weights-"))
+        for path in checkpoints.glob("weights-*.weights.h5")
+        if path.with_name(path.name.replace(".weights.h5", ".json")).is_file()
+    ]
+    return max(whole, default=0)
+
+
+def _save_model(mltk_model: Any, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
+    import keras
+
+    from mltk.core.keras.saving import save_keras_model
+
+    if mltk_model.on_save_keras_model:
+        saved = mltk_model.on_save_keras_model(mltk_model=mltk_model, keras_model=keras_model, logger=logger)
+        if not isinstance(saved, keras.Model):
+            raise SpecificationError(
+                f"my_model.on_save_keras_model must return the Keras model to save, not {type(saved).__name__}."
+            )
+        keras_model = saved
+    box = {"value": keras_model}
+    event: dict[str, Any] = {"keras_model": keras_model, "keras_model_dict": box, "logger": logger}
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_MODEL, **event)
+    keras_model = box["value"]
+    save_keras_model(keras_model, mltk_model.keras_log_dir_path)
+    save_keras_model(keras_model, mltk_model.h5_log_dir_path)
+    event["keras_model"] = keras_model
+    mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_MODEL, **event)
+    return box["value"]
+
+
+def _write_archive(mltk_model: Any) -> None:
+    """Write a new archive with what the training made; the old one stays until the new one is whole."""
+    log_dir = Path(mltk_model.log_dir)
+    members: dict[str, bytes | Path] = {}
+    for pattern, recursive in (("", False), ("train", False), ("dataset", True)):
+        folder = log_dir / pattern
+        if folder.is_dir():
+            files = folder.rglob("*") if recursive else folder.iterdir()
+            members.update(
+                {p.relative_to(log_dir).as_posix(): p for p in files if p.is_file() and not _is_temporary(p, log_dir)}
+            )
+    members = {name: path for name, path in members.items() if not name.endswith((".tflite", ".tflite.summary.txt"))}
+    members.update(mltk_model.specification_member())
+    mltk_model.archive.update(members, remove=[""])
+
+
+def _is_temporary(path: Path, log_dir: Path) -> bool:
+    return path.name.startswith(".") or path.name.endswith(ARCHIVE_EXTENSION)
+
+
+def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:
+    """Return what a result depends on: seed, versions of Python, libraries and plugins, fingerprint of the data."""
+    from mltk import __version__
+    from mltk.plugins import records
+
+    def version(name: str) -> str | None:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            return None
+
+    return {
+        "model": mltk_model.name,
+        "seed": mltk_model.seed,
+        "mltk": __version__,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        "plugins": {
+            r.name: f"{r.distribution} {r.version}" for r in records() if r.status == "active" and not r.builtin
+        },
+        "dataset_fingerprint": fingerprint,
+    }
+
+
+def model_summary(keras_model: keras.Model, mltk_model: MltkModel | None = None) -> str:
+    """Return Keras' table of layers, the MACs and OPs, and the specification's own summary."""
+    from mltk.core.summarize_model import summarize_keras_model
+
+    return summarize_keras_model(keras_model, mltk_model)
+
+
+def _call_on_training_complete(mltk_model: Any, results: TrainingResults) -> None:
+    if not mltk_model.on_training_complete:
+        return
+    try:
+        mltk_model.on_training_complete(results)
+    except Exception as e:  # noqa: BLE001 - the specification's own code; reported when the operation is done
+        mltk_model.record_failure("my_model.on_training_complete failed", e)
+
+
+def _empty_log_dir(log_dir: Path, keep: logging.Logger) -> None:
+    """Remove everything in the log folder but the open log file's folder."""
+    open_files = {Path(getattr(h, "baseFilename", "")) for h in keep.handlers}
+    for path in sorted(log_dir.rglob("*"), reverse=True):
+        if path in open_files:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):  # Not empty: it holds the open log file.
+                path.rmdir()
+        else:
+            path.unlink()
