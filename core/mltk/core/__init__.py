@@ -1,1 +1,144 @@
-""""""
+"""The public API: `import mltk.core as mltk_core`.
+
+Every name is imported when it is first used, so that what only reads a `.tflite` never imports TensorFlow.
+Names that plugins provide (`ImageDatasetMixin`, …) are found in the installed plugins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mltk._namespace import lazy_names
+
+if TYPE_CHECKING:
+    import keras
+
+    from mltk.core.evaluate_model import evaluate_classifier as evaluate_classifier
+    from mltk.core.evaluate_model import evaluate_model as evaluate_model
+    from mltk.core.evaluation.classifier import ClassifierEvaluationResults as ClassifierEvaluationResults
+    from mltk.core.evaluation.results import EvaluationResults as EvaluationResults
+    from mltk.core.logging import get_mltk_logger as get_mltk_logger
+    from mltk.core.logging import set_mltk_logger as set_mltk_logger
+    from mltk.core.model import DataGeneratorDatasetMixin as DataGeneratorDatasetMixin
+    from mltk.core.model import DatasetMixin as DatasetMixin
+    from mltk.core.model import EvaluateClassifierMixin as EvaluateClassifierMixin
+    from mltk.core.model import EvaluateMixin as EvaluateMixin
+    from mltk.core.model import MltkDataset as MltkDataset
+    from mltk.core.model import MltkModel as MltkModel
+    from mltk.core.model import MltkModelEvent as MltkModelEvent
+    from mltk.core.model import TrainMixin as TrainMixin
+    from mltk.core.model import list_mltk_models as list_mltk_models
+    from mltk.core.model import load_mltk_model as load_mltk_model
+    from mltk.core.model import load_mltk_model_with_path as load_mltk_model_with_path
+    from mltk.core.model import load_tflite_model as load_tflite_model
+    from mltk.core.model import load_tflite_or_keras_model as load_tflite_or_keras_model
+    from mltk.core.profile_model import profile_model as profile_model
+    from mltk.core.profiling_results import ProfilingModelResults as ProfilingModelResults
+    from mltk.core.quantize_model import quantize_model as quantize_model
+    from mltk.core.summarize_model import summarize_model as summarize_model
+    from mltk.core.tflite_model import TfliteActivation as TfliteActivation
+    from mltk.core.tflite_model import TfliteAddLayer as TfliteAddLayer
+    from mltk.core.tflite_model import TfliteAddLayerOptions as TfliteAddLayerOptions
+    from mltk.core.tflite_model import TfliteConv2DLayer as TfliteConv2DLayer
+    from mltk.core.tflite_model import TfliteConv2DLayerOptions as TfliteConv2DLayerOptions
+    from mltk.core.tflite_model import TfliteConv2dParams as TfliteConv2dParams
+    from mltk.core.tflite_model import TfliteConvParams as TfliteConvParams
+    from mltk.core.tflite_model import TfliteDepthwiseConv2DLayer as TfliteDepthwiseConv2DLayer
+    from mltk.core.tflite_model import TfliteDepthwiseConv2DLayerOptions as TfliteDepthwiseConv2DLayerOptions
+    from mltk.core.tflite_model import TfliteDepthwiseConvParams as TfliteDepthwiseConvParams
+    from mltk.core.tflite_model import TfliteDequantizeLayer as TfliteDequantizeLayer
+    from mltk.core.tflite_model import TfliteFullyConnectedLayer as TfliteFullyConnectedLayer
+    from mltk.core.tflite_model import TfliteFullyConnectedLayerOptions as TfliteFullyConnectedLayerOptions
+    from mltk.core.tflite_model import TfliteFullyConnectedParams as TfliteFullyConnectedParams
+    from mltk.core.tflite_model import TfliteLayer as TfliteLayer
+    from mltk.core.tflite_model import TfliteModel as TfliteModel
+    from mltk.core.tflite_model import TfliteOpCode as TfliteOpCode
+    from mltk.core.tflite_model import TflitePadding as TflitePadding
+    from mltk.core.tflite_model import TflitePadLayer as TflitePadLayer
+    from mltk.core.tflite_model import TflitePooling2DLayer as TflitePooling2DLayer
+    from mltk.core.tflite_model import TflitePooling2dLayerOptions as TflitePooling2dLayerOptions
+    from mltk.core.tflite_model import TflitePoolParams as TflitePoolParams
+    from mltk.core.tflite_model import TfliteQuantization as TfliteQuantization
+    from mltk.core.tflite_model import TfliteQuantizeLayer as TfliteQuantizeLayer
+    from mltk.core.tflite_model import TfliteReshapeLayer as TfliteReshapeLayer
+    from mltk.core.tflite_model import TfliteShape as TfliteShape
+    from mltk.core.tflite_model import TfliteTensor as TfliteTensor
+    from mltk.core.tflite_model import TfliteTransposeConvLayer as TfliteTransposeConvLayer
+    from mltk.core.tflite_model import TfliteTransposeConvLayerOptions as TfliteTransposeConvLayerOptions
+    from mltk.core.tflite_model import TfliteTransposeConvParams as TfliteTransposeConvParams
+    from mltk.core.tflite_model_parameters import TFLITE_METADATA_TAG as TFLITE_METADATA_TAG
+    from mltk.core.tflite_model_parameters import TfliteModelParameters as TfliteModelParameters
+    from mltk.core.train_model import TrainingResults as TrainingResults
+    from mltk.core.train_model import train_model as train_model
+    from mltk.core.update_model_parameters import update_model_parameters as update_model_parameters
+
+    KerasModel = keras.Model
+
+_MODEL = "mltk.core.model"
+_TFLITE = "mltk.core.tflite_model"
+
+_NAMES = {
+    "ClassifierEvaluationResults": "mltk.core.evaluation.classifier",
+    "DataGeneratorDatasetMixin": _MODEL,
+    "DatasetMixin": _MODEL,
+    "EvaluateClassifierMixin": _MODEL,
+    "EvaluateMixin": _MODEL,
+    "EvaluationResults": "mltk.core.evaluation.results",
+    "KerasModel": "keras:Model",
+    "MltkDataset": _MODEL,
+    "MltkModel": _MODEL,
+    "MltkModelEvent": _MODEL,
+    "ProfilingModelResults": "mltk.core.profiling_results",
+    "TFLITE_METADATA_TAG": "mltk.core.tflite_model_parameters",
+    "TfliteActivation": _TFLITE,
+    "TfliteAddLayer": _TFLITE,
+    "TfliteAddLayerOptions": _TFLITE,
+    "TfliteConv2DLayer": _TFLITE,
+    "TfliteConv2DLayerOptions": _TFLITE,
+    "TfliteConv2dParams": _TFLITE,
+    "TfliteConvParams": _TFLITE,
+    "TfliteDepthwiseConv2DLayer": _TFLITE,
+    "TfliteDepthwiseConv2DLayerOptions": _TFLITE,
+    "TfliteDepthwiseConvParams": _TFLITE,
+    "TfliteDequantizeLayer": _TFLITE,
+    "TfliteFullyConnectedLayer": _TFLITE,
+    "TfliteFullyConnectedLayerOptions": _TFLITE,
+    "TfliteFullyConnectedParams": _TFLITE,
+    "TfliteLayer": _TFLITE,
+    "TfliteModel": _TFLITE,
+    "TfliteModelParameters": "mltk.core.tflite_model_parameters",
+    "TfliteOpCode": _TFLITE,
+    "TflitePadLayer": _TFLITE,
+    "TflitePadding": _TFLITE,
+    "TflitePoolParams": _TFLITE,
+    "TflitePooling2DLayer": _TFLITE,
+    "TflitePooling2dLayerOptions": _TFLITE,
+    "TfliteQuantization": _TFLITE,
+    "TfliteQuantizeLayer": _TFLITE,
+    "TfliteReshapeLayer": _TFLITE,
+    "TfliteShape": _TFLITE,
+    "TfliteTensor": _TFLITE,
+    "TfliteTransposeConvLayer": _TFLITE,
+    "TfliteTransposeConvLayerOptions": _TFLITE,
+    "TfliteTransposeConvParams": _TFLITE,
+    "TrainMixin": _MODEL,
+    "TrainingResults": "mltk.core.train_model",
+    "evaluate_classifier": "mltk.core.evaluate_model",
+    "evaluate_model": "mltk.core.evaluate_model",
+    "get_mltk_logger": "mltk.core.logging",
+    "list_mltk_models": _MODEL,
+    "load_mltk_model": _MODEL,
+    "load_mltk_model_with_path": _MODEL,
+    "load_tflite_model": _MODEL,
+    "load_tflite_or_keras_model": _MODEL,
+    "profile_model": "mltk.core.profile_model",
+    "quantize_model": "mltk.core.quantize_model",
+    "set_mltk_logger": "mltk.core.logging",
+    "summarize_model": "mltk.core.summarize_model",
+    "train_model": "mltk.core.train_model",
+    "update_model_parameters": "mltk.core.update_model_parameters",
+}
+
+__all__ = [*_NAMES]
+
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -1,0 +1,8 @@
+"""The built-in behaviour, as plugins: what mltk does when no other plugin, and not the specification,
+answers.
+
+Each module is small, imports nothing heavy, and declares its hooks `trylast`.
+"""
+
+NAMES = ("build", "classifier", "convert", "dataset", "profiler")
+"""The modules of this package that are registered, each as the plugin `mltk.<name>`."""

@@ -1,0 +1,161 @@
+"""What a plugin's hooks, and what they return, must look like."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import pluggy
+
+from mltk.errors import MltkError, did_you_mean
+from mltk.plugins import hookspecs
+from mltk.plugins.types import AugmentationStep, Command, Evaluator, LoadedDataset, Parameter, Profiler
+
+EACH = frozenset({"mltk_commands", "mltk_event"})
+"""The hooks whose plugins are called each by itself."""
+
+_LISTS: Mapping[str, type] = {
+    "mltk_commands": Command,
+    "mltk_augmentations": AugmentationStep,
+    "mltk_evaluators": Evaluator,
+    "mltk_profilers": Profiler,
+}
+_MAPPINGS: Mapping[str, type] = {"mltk_custom_objects": object, "mltk_model_parameters": Parameter}
+
+# A name is typed on the command line, and an evaluator's is also that of a folder.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@cache
+def hook_signatures() -> Mapping[str, tuple[str, ...]]:
+    """Return the hooks in call order, each with the names of its arguments."""
+    return {
+        name: tuple(inspect.signature(value).parameters)
+        for name, value in vars(hookspecs).items()
+        if hasattr(value, "mltk_spec")
+    }
+
+
+def is_first_answer(hook: str) -> bool:
+    """Return whether the first answer to this hook is the only one wanted."""
+    return bool(getattr(hookspecs, hook).mltk_spec["firstresult"])
+
+
+def check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Refuse a plugin with a hook function that would never be called, or would be called wrongly.
+
+    pluggy itself accepts functions for hooks that do not exist, and forgotten decorators.
+
+    Raises:
+        pluggy.PluginValidationError: With one line that says which function, and what to do.
+    """
+    signatures = hook_signatures()
+    implemented = set()
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None:
+            if name in signatures and _is_undecorated_function(plugin, name):
+                raise _refused(plugin, f"{name}() is not decorated with @hookimpl and would not be called")
+            continue
+        hook = options.get("specname") or name
+        if hook not in signatures:
+            if options.get("optionalhook"):
+                continue
+            raise _refused(plugin, f"there is no hook '{hook}'.{did_you_mean(hook, signatures)}")
+        if hook in implemented:
+            raise _refused(plugin, f"it implements {hook}() twice")
+        implemented.add(hook)
+        if options.get("hookwrapper") or (options.get("wrapper") and not is_first_answer(hook)):
+            raise _refused(
+                plugin,
+                f"{name}() is a wrapper; only hooks that take the first answer have them, with wrapper=True",
+            )
+        _check_signature(plugin, name, hook)
+
+
+class WrongAnswerError(MltkError):
+    """A hook returned something that it must not."""
+
+
+def check_answer(hook: str, answer: object) -> Any:
+    """Return a hook's answer; named things become a list of `(name, thing)`.
+
+    Raises:
+        WrongAnswerError: The answer is not what the hook must return.
+    """
+    if hook in _LISTS:
+        return _named(answer, _LISTS[hook])
+    if hook in _MAPPINGS:
+        if not isinstance(answer, Mapping):
+            raise WrongAnswerError(f"it returned {_article(answer)}, not a mapping of names")
+        for name, value in answer.items():
+            if not isinstance(name, str) or not name or not isinstance(value, _MAPPINGS[hook]):
+                raise WrongAnswerError(
+                    f"it returned {_article(value)} under {name!r}, not a {_MAPPINGS[hook].__name__} under a name"
+                )
+        return list(answer.items())
+    if hook == "mltk_load_dataset" and not isinstance(answer, LoadedDataset):
+        raise WrongAnswerError(f"it returned {_article(answer)}, not a LoadedDataset")
+    if hook == "mltk_convert_model" and not isinstance(answer, bytes):
+        raise WrongAnswerError(f"it returned {_article(answer)}, not bytes")
+    if hook == "mltk_build_model" and not _is_keras_model(answer):
+        raise WrongAnswerError(f"it returned {_article(answer)}, not a keras.Model")
+    if hook == "mltk_event":
+        raise WrongAnswerError(f"it returned {_article(answer)}, and must return nothing")
+    return answer
+
+
+def _named(answer: object, kind: type) -> list[tuple[str, Any]]:
+    if not isinstance(answer, Iterable):
+        raise WrongAnswerError(f"it returned {_article(answer)}, not an iterable of {kind.__name__}")
+    found = []
+    for item in answer:
+        if not isinstance(item, kind):
+            raise WrongAnswerError(
+                f"it returned {_article(item)} among its answers, not only {kind.__name__}"
+            )
+        name: object = getattr(item, "name", None)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise WrongAnswerError(
+                f"it returned a {kind.__name__} named {name!r}; a name has letters, digits, '_', '-' and '.' only"
+            )
+        found.append((name, item))
+    return found
+
+
+def _is_keras_model(answer: object) -> bool:
+    # Whoever built a model has imported Keras; importing it to find out would cost seconds.
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(answer, keras.Model)
+
+
+def _is_undecorated_function(plugin: object, name: str) -> bool:
+    value = inspect.getattr_static(plugin, name, None)
+    value = getattr(value, "__func__", value)
+    # `from mltk.plugins.hookspecs import …` brings the specifications themselves.
+    return inspect.isfunction(value) and not hasattr(value, "mltk_spec")
+
+
+def _check_signature(plugin: object, name: str, hook: str) -> None:
+    allowed = hook_signatures()[hook]
+    for parameter in inspect.signature(getattr(plugin, name)).parameters.values():
+        if parameter.kind is not parameter.POSITIONAL_OR_KEYWORD:
+            raise _refused(plugin, f"{name}() has the parameter '{parameter}', which mltk cannot pass")
+        if parameter.name not in allowed:
+            known = f"its arguments are {', '.join(allowed)}" if allowed else "it has no arguments"
+            raise _refused(
+                plugin, f"{name}() takes '{parameter.name}', which the hook does not have; {known}"
+            )
+
+
+def _refused(plugin: object, message: str) -> pluggy.PluginValidationError:
+    return pluggy.PluginValidationError(plugin, message)
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
