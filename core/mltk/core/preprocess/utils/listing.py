@@ -212,8 +212,8 @@ def list_valid_filenames_in_directory(
         follow_links: Follow symbolic links to folders below the class folder.
         shuffle_index_directory: If given, the list is shuffled once and its order is kept in
             `<shuffle_index_directory>/.index/<class>.txt`, one path per line. A later call keeps the
-            order of that file, leaves out what has vanished, and puts new files at its end. Without it the list
-            is sorted.
+            order of that file, leaves out what has vanished, and puts new files at its end. Without it, the
+            list is sorted.
 
     Returns:
         `(search_class, paths)`: paths relative to `base_directory`, with forward slashes.
