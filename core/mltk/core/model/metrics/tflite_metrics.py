@@ -1,0 +1,66 @@
+"""MACs and operations of a `.tflite` model."""
+
+from __future__ import annotations
+
+from mltk.core.model.metrics.types import LayerMetrics, ModelMetrics
+from mltk.core.tflite_model import (
+    TfliteConv2dLayer,
+    TfliteDepthwiseConv2dLayer,
+    TfliteFullyConnectedLayer,
+    TfliteLayer,
+    TfliteModel,
+    TflitePooling2dLayer,
+    TfliteReshapeLayer,
+)
+
+# Operations per element of the output.
+_PER_ELEMENT = {
+    "add": 1,
+    "sub": 1,
+    "mul": 1,
+    "div": 1,
+    "quantize": 4,
+    "dequantize": 2,
+    "pad": 6,
+    "padv2": 6,
+    "mirror_pad": 6,
+    **dict.fromkeys(
+        ["relu", "relu6", "relu_n1_to_1", "relu_0_to_1", "leaky_relu", "prelu", "elu", "gelu", "hard_swish"],
+        2,
+    ),
+    **dict.fromkeys(["logistic", "tanh", "softmax", "log_softmax"], 2),
+}
+
+
+def tflite_model_metrics(tflite_model: TfliteModel) -> ModelMetrics:
+    """Count the MACs and operations of one inference of a `.tflite` model's selected graph."""
+    return ModelMetrics(tuple(tflite_layer_metrics(layer) for layer in tflite_model.layers))
+
+
+def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
+    """Count the MACs and operations of one layer.
+
+    A transposed convolution counts as the convolution of its input spread out with zeros. Operators that are
+    not in the tables of the documentation, such as recurrent ones, count nothing.
+    """
+    macs = ops = 0
+    size = layer.outputs[0].shape.flat_size if layer.outputs else 0
+    if isinstance(layer, TfliteConv2dLayer | TfliteFullyConnectedLayer):
+        macs = size * _terms(layer)
+        ops = 2 * macs + size * layer.use_bias + 2 * size * (layer.activation != "None")
+    elif isinstance(layer, TflitePooling2dLayer):
+        window = layer.pool_size[0] * layer.pool_size[1]
+        ops = size * (window + (layer.opcode_str == "average_pool_2d"))
+    elif isinstance(layer, TfliteReshapeLayer):
+        ops = size * layer.requires_copy
+    else:
+        ops = size * _PER_ELEMENT.get(layer.opcode_str, 0)
+    return LayerMetrics(layer.name, layer.opcode_str, macs, ops)
+
+
+def _terms(layer: TfliteConv2dLayer | TfliteFullyConnectedLayer) -> int:
+    """Return the number of products in one value of the output."""
+    if isinstance(layer, TfliteFullyConnectedLayer):
+        return layer.accumulator_depth
+    window = layer.kernel_size[0] * layer.kernel_size[1]
+    return window if isinstance(layer, TfliteDepthwiseConv2dLayer) else window * layer.filters_tensor.shape[3]
