@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import ARCHIVE_EXTENSION
-from mltk.core.keras.environment import prepare_environment, seed_everything
+from mltk.core.keras.environment import import_tensorflow, seed_everything
 from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model
@@ -226,10 +226,10 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
         SpecificationError: There is no build function, it fails or gives no compiled model, or the model's output does
             not fit the classes.
     """
-    prepare_environment()
+    import_tensorflow()
     import keras
 
-    from mltk.plugins import get_plugin_manager
+    from mltk.plugins import call_first
 
     mltk_model.trigger_event(MltkModelEvent.BEFORE_BUILD_TRAIN_MODEL, logger=logger)
     if "train.build_model_function" not in mltk_model.attributes.stored and not _builds_itself(mltk_model):
@@ -237,7 +237,7 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
             f"The model '{mltk_model.name}' has no build_model_function. "
             f"Set my_model.build_model_function = f, where f(my_model) returns a compiled Keras model."
         )
-    keras_model = get_plugin_manager().hook.mltk_build_model(mltk_model=mltk_model)
+    keras_model = call_first("mltk_build_model", mltk_model=mltk_model)
     if not isinstance(keras_model, keras.Model):
         raise SpecificationError(
             f"The build function of '{mltk_model.name}' must return a Keras model, not {type(keras_model).__name__}."
@@ -509,7 +509,7 @@ def _is_temporary(path: Path, log_dir: Path) -> bool:
 def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:
     """Return what a result depends on: seed, versions of Python, libraries and plugins, fingerprint of the data."""
     from mltk import __version__
-    from mltk.plugins import records
+    from mltk.plugins import get_plugin_manager
 
     def version(name: str) -> str | None:
         try:
@@ -524,7 +524,7 @@ def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "plugins": {
-            r.name: f"{r.distribution} {r.version}" for r in records() if r.status == "active" and not r.builtin
+            r.name: f"{r.distribution} {r.version}" for r in get_plugin_manager().records() if r.status == "active" and not r.builtin
         },
         "dataset_fingerprint": fingerprint,
     }

@@ -146,11 +146,14 @@ class Evaluator:
     """A way to judge a model."""
 
     name: str
-    """Chosen with `mltk evaluate --evaluator NAME`; also the folder of its results."""
+    """Chosen with `mltk evaluate --evaluator NAME`."""
     summary: str
     evaluate: Callable[[EvaluationContext], EvaluationResults]
     default: bool = False
     """Run when the user chose none."""
+    folder: str | None = None
+    """Where its results go, below `eval/<kind>/`: a folder of the evaluator's name by default. `""` is kept for the built-in
+    evaluators, whose file names the format of the archive fixes."""
 
 
 @dataclass(frozen=True)

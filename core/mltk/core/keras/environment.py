@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 
 from mltk.errors import MltkError
 
@@ -26,6 +30,44 @@ def prepare_environment() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 
+def import_tensorflow() -> None:
+    """Import TensorFlow and Keras without the lines that their native code writes to stderr at start-up."""
+    prepare_environment()
+    if "keras" in sys.modules and "tensorflow" in sys.modules:
+        return
+    with native_stderr():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+
+
+@contextlib.contextmanager
+def native_stderr() -> Iterator[Callable[[], str]]:
+    """Collect what native code writes to the process's stderr; show it only when the block raises.
+
+    Yields:
+        A function that returns what was written so far.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+
+        def written() -> str:
+            file.seek(0)
+            return file.read().decode("utf-8", "replace")
+
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield written
+        except BaseException:
+            os.dup2(saved, 2)
+            os.write(2, written().encode())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
 def seed_everything(seed: int, deterministic: bool = True) -> None:
     """Seed Python, NumPy and TensorFlow, and choose deterministic kernels.
 
@@ -33,7 +75,7 @@ def seed_everything(seed: int, deterministic: bool = True) -> None:
         seed: 0 to 2³² - 1.
         deterministic: Make TensorFlow's kernels give the same bits on each run.
     """
-    prepare_environment()
+    import_tensorflow()
     import keras
     import tensorflow as tf
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import source_date
-from mltk.core.keras.environment import prepare_environment
+from mltk.core.keras.environment import import_tensorflow
 from mltk.errors import FileFormatError, ModelNotFoundError
 from mltk.utils.files import atomic_path
 
@@ -52,7 +52,7 @@ def load_keras_model(
         ModelNotFoundError: There is no such file.
         FileFormatError: It cannot be read, needs objects that are not known, or holds code while `trust` is not set.
     """
-    prepare_environment()
+    import_tensorflow()
     if not Path(path).is_file():
         raise ModelNotFoundError(f"There is no file {path}.")
     import keras

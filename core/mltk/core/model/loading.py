@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import ARCHIVE_EXTENSION, ModelArchive
-from mltk.core.keras.environment import prepare_environment
+from mltk.core.keras.environment import import_tensorflow, prepare_environment
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.mixins.archive import original_specification
 from mltk.core.model.model import MltkModel, check_model_name
@@ -219,7 +219,7 @@ def load_mltk_model(
             model.enable_test_mode()
         return model
     text = str(model)
-    if _is_path(text):
+    if is_model_path(text):
         if not Path(text).is_file():
             raise ModelNotFoundError(f"There is no file {text}.")
         return load_mltk_model_with_path(text, test=test, logger=logger, reload=reload, trust=trust)
@@ -227,13 +227,18 @@ def load_mltk_model(
     test = test or suffix
     path = find_model_specification_file(name, test=test, logger=logger)
     if path is None:
-        names = list_mltk_models()
-        hint = did_you_mean(name, names) or " `MLTK_MODEL_PATHS` may name further folders to search."
-        raise ModelNotFoundError(f"There is no model named '{name}' on the model search path.{hint}")
+        raise model_not_found(name)
     return load_mltk_model_with_path(path, test=test, logger=logger, reload=reload, trust=trust)
 
 
-def _is_path(text: str) -> bool:
+def model_not_found(name: str) -> ModelNotFoundError:
+    """Return the error for a name that no file on the search path has, with near matches."""
+    hint = did_you_mean(name, list_mltk_models()) or " MLTK_MODEL_PATHS may name further folders to search."
+    return ModelNotFoundError(f"There is no model named '{name}' on the model search path.{hint}")
+
+
+def is_model_path(text: str) -> bool:
+    """Tell whether `text` is meant as a path, not as a model's name."""
     return text.endswith((".py", ".zip", ".tflite", ".h5", ".keras")) or os.sep in text
 
 
@@ -313,6 +318,9 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
         sys.path.insert(0, str(root))
     if "." in module_name:
         importlib.import_module(module_name.rpartition(".")[0])
+    text = path.read_bytes()
+    if b"tensorflow" in text or b"keras" in text:
+        import_tensorflow()
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -436,9 +444,7 @@ def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[Mod
         test = test or suffix
         script = find_model_specification_file(name, test=test)
         if script is None:
-            raise ModelNotFoundError(
-                f"There is no model named '{name}' on the model search path.{did_you_mean(name, list_mltk_models())}"
-            )
+            raise model_not_found(name)
     if script.endswith(ARCHIVE_EXTENSION):
         return ModelArchive(script), name, test
     path = Path(script).parent / f"{name}{'-test' if test else ''}{ARCHIVE_EXTENSION}"

@@ -123,7 +123,7 @@ class DatasetMixin:
             SpecificationError: `dataset` is not of a kind that can be loaded, or returned something unusable.
         """
         from mltk.core.model.operation import specification_plugin
-        from mltk.plugins import get_plugin_manager
+        from mltk.plugins import call_first
 
         if subset not in get_args(Subset):
             raise SpecificationError(
@@ -135,9 +135,7 @@ class DatasetMixin:
         if not self.class_counts:
             self.class_counts = {"training": {}, "validation": {}, "evaluation": {}}
         with specification_plugin(self):
-            loaded = get_plugin_manager().hook.mltk_load_dataset(
-                mltk_model=self, subset=subset, test=test, options=kwargs
-            )
+            loaded = call_first("mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs)
         if loaded is not None:
             self._apply(loaded)
         self.loaded_subset = subset

@@ -1,0 +1,71 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mltk.errors import ModelNotFoundError, MltkError, TrustError
+
+
+def _complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from mltk.core.model.loading import list_mltk_models
+
+    return [name for name in list_mltk_models() if name.startswith(incomplete)]
+
+
+model_argument = click.argument("model", shell_complete=_complete_models)
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show more of what happens.")
+test_option = click.option("--test/--no-test", default=False, help="Trial run: few samples, files of its own.")
+post_option = click.option("--post", is_flag=True, help="Allow event handlers to upload results and the like.")
+trust_option = click.option("--trust", is_flag=True, help="Run the specification that an archive contains.")
+weights_option = click.option(
+    "-w", "--weights", metavar="FILE", help="Weights to load first: a path, a file in the weights folder, or 'best'."
+)
+
+
+def with_consent(run: Callable[[bool], Any], trust: bool) -> Any:
+    """Call `run(trust)`; where that would run code from an archive, ask on a terminal and call it again.
+
+    Args:
+        run: The operation.
+        trust: Whether consent was given already.
+    """
+    try:
+        return run(trust)
+    except TrustError as e:
+        if not sys.stdin.isatty():
+            raise
+        click.echo(str(e), err=True)
+        if not click.confirm("Run it?", err=True):
+            raise MltkError("Nothing was run.") from None
+        return run(True)
+
+
+def require_model(model: str) -> None:
+    """Fail early, and without loading TensorFlow, when a model's name or file does not exist.
+
+    Raises:
+        ModelNotFoundError: There is no such model; the message has near matches.
+    """
+    from pathlib import Path
+
+    from mltk.core.model import loading
+
+    if loading.is_model_path(model):
+        if not Path(model).is_file():
+            raise ModelNotFoundError(f"There is no file {model}.")
+        return
+    name, test = loading.split_test_suffix(model)
+    if loading.find_model_specification_file(name, test=test) is None:
+        raise loading.model_not_found(name)
+
+
+def print_rows(rows: list[tuple[str, str]]) -> None:
+    """Print labels and values in two columns; labels are bold on a terminal."""
+    width = max((len(label) for label, _ in rows), default=0)
+    for label, value in rows:
+        click.echo(f"{click.style(label.ljust(width), bold=True)}  {value}")

@@ -1,0 +1,50 @@
+"""`mltk custom`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import model_argument, require_model, trust_option, with_consent
+from mltk.errors import SpecificationError
+
+
+@click.command("custom", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@trust_option
+@model_argument
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="COMMAND [ARGS]...")
+def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
+    """Run a command that the specification of MODEL defines with @my_model.cli.command().
+
+    Without COMMAND, list them.
+    """
+    require_model(model)
+    get_logger()
+    from mltk.core.model.loading import load_mltk_model
+    from mltk.core.model.operation import operation
+
+    mltk_model = with_consent(lambda trusted: load_mltk_model(model, trust=trusted), trust)
+    group = _click_group(mltk_model)
+    prog_name = f"mltk custom {model}"
+    with operation(mltk_model):
+        group.main(args=list(arguments) or ["--help"], prog_name=prog_name, standalone_mode=False)
+    mltk_model.raise_failures()
+
+
+def _click_group(mltk_model: Any) -> click.Command:
+    application = mltk_model.cli
+    has_commands = getattr(application, "registered_commands", None) or getattr(application, "commands", None)
+    if not has_commands:
+        raise SpecificationError(
+            f"The specification of '{mltk_model.name}' defines no command. Add one with @my_model.cli.command('name')."
+        )
+    if isinstance(application, click.Group):
+        return application
+    import typer
+
+    # A callback keeps Typer from turning an application of one command into that command itself.
+    if application.registered_callback is None:
+        application.callback()(lambda: None)
+    return typer.main.get_command(application)

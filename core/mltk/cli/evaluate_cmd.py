@@ -1,0 +1,82 @@
+"""`mltk evaluate`."""
+
+from __future__ import annotations
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import (
+    model_argument,
+    post_option,
+    require_model,
+    test_option,
+    trust_option,
+    verbose_option,
+    weights_option,
+    with_consent,
+)
+
+
+@click.command("evaluate")
+@model_argument
+@click.option("--tflite", is_flag=True, help="Evaluate the quantized model instead of the Keras model.")
+@weights_option
+@click.option("--classes", metavar="A,B,…", help="Classes to evaluate, for evaluators that take a choice.")
+@click.option("-c", "--count", type=int, default=-1, metavar="N", help="At most N samples per class.")
+@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME", help="Run this evaluator; may be repeated.")
+@click.option(
+    "--data", type=click.Path(dir_okay=False), metavar="FILE", help="Arrays x and y (.npz) in place of the specification's data."
+)
+@click.option("-o", "--output", metavar="DIR", help="Folder for the results of a bare .tflite.")
+@click.option("--dump/--no-dump", default=False, help="Write samples as files, where the evaluator can.")
+@click.option("--update-archive/--no-update-archive", default=True, help="Put the results into the archive (default).")
+@click.option("--show", is_flag=True, help="Show plots in windows.")
+@test_option
+@post_option
+@trust_option
+@verbose_option
+def evaluate_command(
+    model: str,
+    tflite: bool,
+    weights: str | None,
+    classes: str | None,
+    count: int,
+    evaluators: tuple[str, ...],
+    data: str | None,
+    output: str | None,
+    dump: bool,
+    update_archive: bool,
+    show: bool,
+    test: bool,
+    post: bool,
+    trust: bool,
+    verbose: bool,
+) -> None:
+    """Evaluate the trained MODEL: a name, a specification, an archive, or a .tflite file with --data."""
+    require_model(model)
+    get_logger(verbose=verbose)
+    from mltk.core.evaluate_model import evaluate_model
+
+    results = with_consent(
+        lambda trusted: evaluate_model(
+            model,
+            tflite=tflite,
+            weights=weights,
+            max_samples_per_class=count,
+            classes=classes.split(",") if classes else None,
+            dump=dump,
+            show=show,
+            update_archive=update_archive,
+            test=test,
+            post_process=post,
+            evaluators=evaluators,
+            data=data,
+            output=output,
+            trust=trusted,
+        ),
+        trust,
+    )
+    click.echo(str(results))
+    for other in results.others.values():
+        click.echo()
+        click.echo(str(other))

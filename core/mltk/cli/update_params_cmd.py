@@ -1,0 +1,69 @@
+"""`mltk update_params`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import model_argument, require_model, verbose_option
+from mltk.errors import FileFormatError, SpecificationError
+
+
+@click.command("update_params")
+@model_argument
+@click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "-p",
+    "--params",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="A .json, .yaml or .yml file with a mapping of names to values.",
+)
+@click.option("-d", "--description", metavar="TEXT", help="New description (for a .tflite file or an archive).")
+@click.option("-o", "--output", metavar="PATH", help="Write to this file or folder instead.")
+@verbose_option
+def update_params_command(
+    model: str, values: tuple[str, ...], params: str | None, description: str | None, output: str | None, verbose: bool
+) -> None:
+    """Write parameters into the .tflite of MODEL again; the weights stay untouched.
+
+    Each VALUE is taken as a whole number, else as a number, else as text.
+    """
+    require_model(model)
+    get_logger(verbose=verbose)
+    from mltk.core.summarize_model import summarize_model
+    from mltk.core.update_model_parameters import update_model_parameters
+
+    given = {**(_read(params) if params else {}), **dict(_parse(v) for v in values)}
+    path = update_model_parameters(model, params=given or None, description=description, output=output)
+    click.echo(summarize_model(str(path), tflite=True))
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise SpecificationError(f"'{text}' is not of the form key=value.")
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
+
+
+def _read(path: str) -> dict[str, Any]:
+    import json
+    from pathlib import Path
+
+    import yaml
+
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as e:
+        raise FileFormatError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
+    if not isinstance(content, dict):
+        raise FileFormatError(f"{path} must hold a mapping of names to values, not {type(content).__name__}.")
+    return {str(key): value for key, value in content.items()}

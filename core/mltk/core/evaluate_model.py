@@ -1,0 +1,356 @@
+"""Evaluate a model: the Keras model or the `.tflite`, with one evaluator or several."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.logging import get_mltk_logger
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.loading import load_mltk_model, load_tflite_model, load_tflite_or_keras_model
+from mltk.core.model.mixins.dataset import DatasetMixin
+from mltk.core.model.model import MltkModel
+from mltk.core.model.operation import operation
+from mltk.core.preprocess.loader import BatchIterator
+from mltk.errors import EvaluationError, SpecificationError, did_you_mean
+from mltk.plugins.types import EvaluationContext, Evaluator, Predictor
+from mltk.utils.files import cache_dir
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from mltk.core.evaluation.results import EvaluationResults
+
+
+def evaluate_model(
+    model: MltkModel | str | Path,
+    tflite: bool = False,
+    weights: str | None = None,
+    max_samples_per_class: int = -1,
+    classes: Sequence[str] | None = None,
+    dump: bool = False,
+    show: bool = False,
+    verbose: bool | None = None,
+    callbacks: Sequence[Any] | None = None,
+    update_archive: bool = True,
+    test: bool = False,
+    post_process: bool = False,
+    *,
+    evaluators: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    output: str | Path | None = None,
+    trust: bool = False,
+) -> EvaluationResults:
+    """Evaluate a trained model with its evaluation data.
+
+    Args:
+        model: Model, name, path of a specification or archive; or a `.tflite` file together with `data`.
+        tflite: Evaluate the quantized model instead of the Keras model.
+        weights: Weights to load into the Keras model first.
+        max_samples_per_class: Limit; -1 takes all, or what the specification says.
+        classes: Class names for evaluators that take a choice.
+        dump: Let evaluators that can write every sample do so.
+        show: Show the plots in windows.
+        verbose: Accepted for compatibility.
+        callbacks: Given to the evaluators.
+        update_archive: Put the results into the archive.
+        test: Use the trial run's files.
+        post_process: Given to event handlers.
+        evaluators: Names of the evaluators to run; by default those that apply by themselves.
+        data: A `.npz` file with arrays `x` and `y`, in place of the specification's evaluation data.
+        output: Folder for the results of a bare `.tflite`; by default one below mltk's cache.
+        trust: Allow an archive's own specification to run.
+
+    Returns:
+        The results of the first evaluator; its attribute `others` has those of further ones by name.
+
+    Raises:
+        EvaluationError: No evaluator applies, or the data do not allow the evaluation.
+        SpecificationError: There is no such evaluator, or the specification does not describe an evaluation.
+        HandlerError: An event handler failed; all else was done.
+    """
+    options: dict[str, Any] = {
+        "max_samples_per_class": max_samples_per_class,
+        "classes": list(classes) if classes else None,
+        "dump": dump,
+        "callbacks": callbacks,
+    }
+    if isinstance(model, (str, Path)) and str(model).endswith(".tflite"):
+        return _evaluate_file(Path(model), data, output, evaluators, options, show)
+
+    mltk_model: Any = load_mltk_model(model, test=test, trust=trust)
+    if output is not None:
+        raise SpecificationError(f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files.")
+    logger = get_mltk_logger()
+    results: EvaluationResults | None = None
+    with operation(mltk_model):
+        mltk_model.trigger_event(
+            MltkModelEvent.EVALUATE_STARTUP,
+            tflite=tflite,
+            max_samples_per_class=max_samples_per_class,
+            post_process=post_process,
+            logger=logger,
+        )
+        try:
+            chosen = _choose(mltk_model, evaluators)
+            if update_archive:
+                mltk_model.check_archive_file_is_writable(throw_exception=True)
+            built = load_tflite_or_keras_model(mltk_model, model_type="tflite" if tflite else "h5", weights=weights)
+            predictor = make_predictor(built, name=mltk_model.name)
+            with _EvaluationData(mltk_model, data, options) as batches:
+                results = _run(chosen, predictor, batches, mltk_model, show, options)
+            if update_archive and mltk_model.archive.path.exists():
+                _archive_results(mltk_model, predictor.kind, chosen)
+        finally:
+            mltk_model.trigger_event(MltkModelEvent.EVALUATE_SHUTDOWN, results=results, logger=logger)
+    mltk_model.raise_failures(results)
+    return results
+
+
+def evaluate_classifier(
+    mltk_model: MltkModel,
+    tflite: bool = False,
+    weights: str | None = None,
+    max_samples_per_class: int = -1,
+    classes: Sequence[str] | None = None,
+    verbose: bool = False,
+    show: bool = False,
+    update_archive: bool = True,
+    **kwargs: Any,
+) -> EvaluationResults:
+    """Evaluate a model as a classifier; arguments as in `evaluate_model`."""
+    return evaluate_model(
+        mltk_model,
+        tflite=tflite,
+        weights=weights,
+        max_samples_per_class=max_samples_per_class,
+        classes=classes,
+        verbose=verbose,
+        show=show,
+        update_archive=update_archive,
+        evaluators=["classifier"],
+        **kwargs,
+    )
+
+
+class KerasPredictor:
+    """Runs a Keras model.
+
+    Args:
+        keras_model: The model.
+        name: Name for files.
+    """
+
+    kind = "h5"
+
+    def __init__(self, keras_model: keras.Model, name: str) -> None:
+        self.keras_model = keras_model
+        self.name = name
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Shape of the first input, batch axis included."""
+        shape = self.keras_model.input_shape
+        return tuple(shape[0] if isinstance(shape, list) else shape)
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """Return the model's output for a batch, as float32."""
+        import numpy as np
+
+        return np.asarray(self.keras_model.predict_on_batch(batch), np.float32)
+
+
+def make_predictor(built_model: Any, name: str) -> Predictor:
+    """Return a predictor over a `keras.Model` or a `TfliteModel`."""
+    from mltk.core.tflite_model import TfliteModel
+
+    if isinstance(built_model, TfliteModel):
+        from mltk.core.tflite_model.interpreter import LiteRtPredictor
+
+        return LiteRtPredictor(built_model, name=name)
+    return KerasPredictor(built_model, name)
+
+
+def _choose(mltk_model: MltkModel | None, names: Sequence[str] | None) -> list[Evaluator]:
+    from mltk.plugins import collect_offers
+
+    offers: dict[str, Evaluator] = collect_offers("mltk_evaluators", mltk_model=mltk_model)
+    if names:
+        for name in names:
+            if name not in offers:
+                raise SpecificationError(
+                    f"No evaluator named '{name}' applies to this model.{did_you_mean(name, offers)} "
+                    f"Those that do: {', '.join(offers) or 'none'}."
+                )
+        return [offers[name] for name in names]
+    # The built-in evaluator first: its results are what the operation returns.
+    chosen = sorted((e for e in offers.values() if e.default), key=lambda e: e.folder is None)
+    if not chosen:
+        which = f"'{mltk_model.name}'" if mltk_model else "a bare .tflite"
+        raise EvaluationError(
+            f"No evaluator applies to {which}: its class must inherit EvaluateClassifierMixin, "
+            f"EvaluateAutoEncoderMixin or EvaluateMixin with eval_custom_function"
+            + (f", or choose one with --evaluator: {', '.join(offers)}." if offers else ".")
+        )
+    return chosen
+
+
+def _run(
+    evaluators: Sequence[Evaluator],
+    predictor: Predictor,
+    batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]],
+    mltk_model: Any,
+    show: bool,
+    options: Mapping[str, Any],
+    base: Path | None = None,
+) -> EvaluationResults:
+    """Run the evaluators one after the other; a failing one does not keep the others from being run."""
+    from mltk.core.evaluation.results import EvaluationResults
+
+    base = base or Path(mltk_model.log_dir) / "eval" / predictor.kind
+    classes = options.get("classes") or (
+        mltk_model.classes if mltk_model and "dataset.classes" in mltk_model.attributes.stored else ()
+    )
+    finished: dict[str, EvaluationResults] = {}
+    for evaluator in evaluators:
+        folder = _result_folder(base, evaluator)
+        if folder == base:
+            # Only this evaluator's files: those of others are in folders of their own.
+            for path in folder.iterdir() if folder.is_dir() else ():
+                if path.is_file():
+                    path.unlink()
+        elif folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        context = EvaluationContext(
+            predictor=predictor,
+            batches=batches,
+            output_dir=folder,
+            logger=get_mltk_logger(),
+            model=mltk_model,
+            classes=tuple(classes),
+            show=show,
+            options=options,
+        )
+        results = evaluator.evaluate(context)
+        if not isinstance(results, EvaluationResults):
+            raise EvaluationError(
+                f"The evaluator '{evaluator.name}' must return EvaluationResults, not {type(results).__name__}."
+            )
+        if not (folder / "eval-results.json").exists():
+            results.save(folder)
+        finished[evaluator.name] = results
+    names = list(finished)
+    primary = finished[names[0]]
+    primary.others = {name: finished[name] for name in names[1:]}
+    return primary
+
+
+def _result_folder(base: Path, evaluator: Evaluator) -> Path:
+    folder = evaluator.name if evaluator.folder is None else evaluator.folder
+    return base / folder if folder else base
+
+
+class _EvaluationData:
+    """Loads the evaluation data when an evaluator first asks for it, and unloads it at the end."""
+
+    def __init__(self, mltk_model: Any, data: str | Path | None, options: Mapping[str, Any]) -> None:
+        self._model = mltk_model
+        self._file = data
+        self._options = options
+        self._loaded = False
+
+    def __enter__(self) -> _EvaluationData:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._loaded:
+            self._model.unload_dataset()
+
+    def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        from mltk.core.evaluation.data import iterate_batches, load_arrays
+
+        if self._file is not None:
+            x, y = load_arrays(self._file)
+            return iterate_batches(x, y)
+        model = self._model
+        if not self._loaded:
+            if not isinstance(model, DatasetMixin):
+                raise SpecificationError(
+                    f"The model '{model.name}' cannot be evaluated: its class must inherit DatasetMixin, or give --data."
+                )
+            # Set first: what a failing loader opened must be closed as well.
+            self._loaded = True
+            model.load_dataset(
+                "evaluation",
+                test=model.test_mode_enabled,
+                max_samples_per_class=self._options["max_samples_per_class"],
+                classes=self._options["classes"],
+            )
+        if model.x is None:
+            raise EvaluationError(
+                f"The data set of '{model.name}' gave no evaluation data: let its loader return data for 'evaluation'."
+            )
+        if isinstance(model.x, BatchIterator):
+            model.x.reset()
+        return iterate_batches(
+            model.x,
+            model.y,
+            steps=getattr(model, "eval_steps_per_epoch", None),
+            batch_size=getattr(model, "batch_size", 32),
+        )
+
+
+def _evaluate_file(
+    path: Path,
+    data: str | Path | None,
+    output: str | Path | None,
+    evaluators: Sequence[str] | None,
+    options: Mapping[str, Any],
+    show: bool,
+) -> EvaluationResults:
+    """Evaluate a bare `.tflite` with arrays from a file; neither TensorFlow nor a specification is loaded."""
+    from mltk.core.evaluation.data import iterate_batches, load_arrays
+    from mltk.core.tflite_model_parameters import TfliteModelParameters
+
+    if data is None:
+        raise SpecificationError(
+            f"{path} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
+        )
+    tflite_model = load_tflite_model(str(path))
+    x, y = load_arrays(data)
+    wanted = tuple(n if n > 0 else None for n in tflite_model.inputs[0].shape[1:])
+    if len(wanted) != x.ndim - 1 or any(w not in (None, n) for w, n in zip(wanted, x.shape[1:], strict=True)):
+        raise EvaluationError(
+            f"The samples in {data} have the shape {x.shape[1:]}, but {path} takes "
+            f"{tuple(w if w else '?' for w in wanted)}."
+        )
+    classes = options["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
+    predictor = make_predictor(tflite_model, name=path.stem)
+    return _run(
+        _choose(None, evaluators),
+        predictor,
+        lambda: iterate_batches(x, y),
+        None,
+        show,
+        {**options, "classes": classes},
+        base=Path(output) if output else cache_dir() / "models" / path.stem / "eval" / "tflite",
+    )
+
+
+def _archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]) -> None:
+    log_dir = Path(mltk_model.log_dir)
+    base = log_dir / "eval" / kind
+    members: dict[str, bytes | Path] = {}
+    stale: list[str] = []
+    old = mltk_model.archive.names()
+    for evaluator in evaluators:
+        folder = _result_folder(base, evaluator)
+        prefix = folder.relative_to(log_dir).as_posix() + "/"
+        files = folder.iterdir() if folder == base else folder.rglob("*")
+        members.update({p.relative_to(log_dir).as_posix(): p for p in files if p.is_file()})
+        stale += [n for n in old if n.startswith(prefix) and (folder != base or "/" not in n.removeprefix(prefix))]
+    mltk_model.archive.update(members, remove=stale)

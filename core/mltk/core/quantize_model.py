@@ -1,0 +1,435 @@
+"""Convert a trained Keras model to `.tflite`: quantized, and as float32."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.keras.environment import import_tensorflow, native_stderr
+from mltk.core.logging import get_mltk_logger
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.loading import load_mltk_model
+from mltk.core.model.mixins.train import CONVERTER_DEFAULTS, TrainMixin
+from mltk.core.model.model import MltkModel
+from mltk.core.model.operation import get_active_model, operation
+from mltk.errors import ConversionError, DatasetError, SpecificationError, did_you_mean
+from mltk.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+    from mltk.core.tflite_model import TfliteModel
+    from mltk.plugins.types import RepresentativeDataset
+
+TEST_SAMPLES = 3
+
+# Handled here; every other key must be an attribute of the converter.
+_OWN_KEYS = frozenset(
+    {
+        "optimizations",
+        "supported_ops",
+        "inference_input_type",
+        "inference_output_type",
+        "representative_dataset",
+        "representative_dataset_max_samples",
+        "generate_unquantized",
+        "generate_quantization_report",
+    }
+)
+
+
+def quantize_model(
+    model: MltkModel | str | Path,
+    keras_model: keras.Model | None = None,
+    output: str | None = None,
+    weights: str | None = None,
+    build: bool = False,
+    update_archive: bool | None = None,
+    tflite_converter_override: Mapping[str, Any] | None = None,
+    post_process: bool = False,
+    *,
+    test: bool = False,
+    trust: bool = False,
+) -> str | TfliteModel:
+    """Convert a model with the settings `my_model.tflite_converter`.
+
+    Args:
+        model: Model, name, path of its specification or archive.
+        keras_model: Convert this instead of the archived model.
+        output: A `.tflite` file or a folder to write to, instead of the log folder; `'tflite_model'` returns the model object.
+        weights: Weights to load into the Keras model first.
+        build: Train a throw-away trial model and convert that; the archive is not touched.
+        update_archive: Put the result into the archive; by default if `output` is not given.
+        tflite_converter_override: Settings merged over the specification's.
+        post_process: Given to event handlers.
+        test: Use the trial run's files.
+        trust: Allow an archive's own specification to run.
+
+    Returns:
+        Path of the quantized `.tflite`, or a `TfliteModel` when `output` is `'tflite_model'`.
+
+    Raises:
+        SpecificationError: A setting is unknown or has a wrong value.
+        ConversionError: The converter cannot convert the model.
+    """
+    mltk_model = load_mltk_model(model, test=test, trust=trust)
+    if not isinstance(mltk_model, TrainMixin):
+        raise SpecificationError(f"The model '{mltk_model.name}' cannot be quantized: its class must inherit TrainMixin.")
+    if build:
+        from mltk.core.train_model import train_model
+
+        keras_model = train_model(
+            mltk_model, test=True, quantize=False, create_archive=False, verbose=False
+        ).keras_model
+    in_place = output is None and not build
+    update_archive = in_place if update_archive is None else update_archive and in_place
+    settings = converter_settings(mltk_model, tflite_converter_override)
+    if update_archive:
+        mltk_model.check_archive_file_is_writable(throw_exception=True)
+
+    logger = get_mltk_logger()
+    startup: dict[str, Any] = {"keras_model": keras_model, "tflite_converter_settings": settings, "logger": logger}
+    tflite_model: TfliteModel | None = None
+    with operation(mltk_model):
+        mltk_model.trigger_event(
+            MltkModelEvent.QUANTIZE_STARTUP, build=build, post_process=post_process, **startup
+        )
+        try:
+            if keras_model is None:
+                from mltk.core.model.loading import load_tflite_or_keras_model
+
+                keras_model = load_tflite_or_keras_model(mltk_model, model_type="h5", weights=weights)
+            tflite_model, others = _convert_all(
+                mltk_model, keras_model, settings, with_float32=output is None, update_archive=update_archive
+            )
+            path = _write(mltk_model, tflite_model, others, output, update_archive)
+        finally:
+            mltk_model.trigger_event(
+                MltkModelEvent.QUANTIZE_SHUTDOWN,
+                tflite_model=tflite_model,
+                update_archive=update_archive,
+                keras_model=keras_model,
+                tflite_converter_settings=settings,
+            )
+    result = tflite_model if output == "tflite_model" else str(path)
+    if get_active_model() is None:
+        mltk_model.raise_failures(result)
+    return result
+
+
+def converter_settings(mltk_model: Any, override: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return all settings, checked, as TensorFlow's own enums and types; the specification's are left as they are.
+
+    Raises:
+        SpecificationError: A key or a name is unknown; the message has the valid ones.
+    """
+    import_tensorflow()
+    import tensorflow as tf
+
+    given = {**(mltk_model.tflite_converter or {}), **(override or {})}
+    settings = {**CONVERTER_DEFAULTS, **given}
+    converter_attributes = _converter_attributes()
+    for key in given:
+        if key not in _OWN_KEYS and key not in converter_attributes:
+            known = sorted(_OWN_KEYS | converter_attributes)
+            raise SpecificationError(
+                f"my_model.tflite_converter has '{key}', which is not a setting of the converter."
+                f"{did_you_mean(key, known)} The usual ones are: {', '.join(sorted(CONVERTER_DEFAULTS))}."
+            )
+    settings["optimizations"] = _enums(settings["optimizations"], tf.lite.Optimize, "optimizations")
+    settings["supported_ops"] = _enums(settings["supported_ops"], tf.lite.OpsSet, "supported_ops")
+    for key in ("inference_input_type", "inference_output_type"):
+        settings[key] = _dtype(settings[key], key)
+    return settings
+
+
+def _converter_attributes() -> set[str]:
+    """Return the names of all settings that a converter object has."""
+    import tensorflow as tf
+
+    # Converters set them in the constructor, so only an instance shows them; a model of nothing makes one.
+    converter = tf.lite.TFLiteConverter([], trackable_obj=None)
+    return {n for n in vars(converter) if not n.startswith("_")}
+
+
+def _enums(values: Any, enum: Any, key: str) -> list[Any]:
+    values = [values] if isinstance(values, (str, enum)) else list(values or [])
+    members = {member.name: member for member in enum}
+    result = []
+    for value in values:
+        name = getattr(value, "name", None) or str(value).rpartition(".")[2]
+        if isinstance(value, enum):
+            result.append(value)
+        elif name.upper() in members:
+            result.append(members[name.upper()])
+        else:
+            raise SpecificationError(
+                f"my_model.tflite_converter['{key}'] has '{value}'.{did_you_mean(name.upper(), members)} "
+                f"It may be: {', '.join(members)}."
+            )
+    return result
+
+
+def _dtype(value: Any, key: str) -> Any:
+    import tensorflow as tf
+
+    allowed = ("float32", "int8", "uint8", "int16", "int32")
+    try:
+        dtype = tf.as_dtype("float32" if value is None else value)
+    except TypeError:
+        dtype = None
+    if dtype is None or dtype.name not in allowed:
+        raise SpecificationError(
+            f"my_model.tflite_converter['{key}'] is {value!r}. It may be: {', '.join(allowed)}."
+        )
+    return dtype
+
+
+def _convert_all(
+    mltk_model: Any, keras_model: keras.Model, settings: dict[str, Any], with_float32: bool, update_archive: bool
+) -> tuple[TfliteModel, dict[str, bytes]]:
+    """Return the quantized model and the further files by their path."""
+    from mltk.core.tflite_model import TfliteModel
+    from mltk.plugins import call_first
+
+    samples = _representative_samples(mltk_model, settings)
+    representative = None if samples is None else (lambda: ([sample] for sample in samples))
+    content: bytes = call_first(
+        "mltk_convert_model",
+        mltk_model=mltk_model,
+        keras_model=keras_model,
+        settings=settings,
+        representative_dataset=representative,
+    )
+    box: dict[str, Any] = {"value": content}
+    mltk_model.trigger_event(
+        MltkModelEvent.AFTER_QUANTIZE,
+        tflite_flatbuffer=content,
+        tflite_flatbuffer_dict=box,
+        update_archive=update_archive,
+        keras_model=keras_model,
+        tflite_converter_settings=settings,
+    )
+    mltk_model.populate_model_parameters()
+    quantized = TfliteModel(bytes(box["value"]))
+    embed_parameters(mltk_model, quantized)
+    others: dict[str, bytes] = {}
+    if with_float32 and settings["generate_unquantized"] and representative is not None:
+        plain = {
+            **settings,
+            "optimizations": [],
+            "supported_ops": _enums(["TFLITE_BUILTINS"], type(settings["supported_ops"][0]), "supported_ops"),
+            "inference_input_type": _dtype("float32", ""),
+            "inference_output_type": _dtype("float32", ""),
+        }
+        float32 = TfliteModel(
+            call_first(
+                "mltk_convert_model",
+                mltk_model=mltk_model,
+                keras_model=keras_model,
+                settings=plain,
+                representative_dataset=None,
+            )
+        )
+        embed_parameters(mltk_model, float32, exclude=("runtime_memory_size",))
+        others[mltk_model.unquantized_tflite_log_dir_path] = bytes(float32.flatbuffer_data)
+    if settings["generate_quantization_report"] and not mltk_model.test_mode_enabled and representative is not None:
+        report = str(Path(mltk_model.log_dir) / "quantization_report.csv")
+        others[report] = quantization_report(keras_model, settings, representative)
+    return quantized, others
+
+
+def embed_parameters(mltk_model: MltkModel, tflite_model: TfliteModel, exclude: Iterable[str] = ()) -> None:
+    """Put description, parameters and further metadata of a specification into a `TfliteModel`."""
+    from mltk.core.tflite_model_parameters.defaults import add_default_parameters
+
+    for tag, data in mltk_model.serialize_tflite_metadata().items():
+        tflite_model.add_metadata(tag, data)
+    parameters = mltk_model.model_parameters.copy()
+    for key in exclude:
+        parameters.pop(key, None)
+    add_default_parameters(
+        tflite_model,
+        parameters,
+        name=mltk_model.name,
+        version=mltk_model.version,
+        classes=list(mltk_model.classes) if "dataset.classes" in mltk_model.attributes.stored else [],
+        description=mltk_model.description,
+    )
+
+
+def _write(
+    mltk_model: Any, tflite_model: TfliteModel, others: dict[str, bytes], output: str | None, update_archive: bool
+) -> Path:
+    from mltk.core.summarize_model import summarize_tflite_model
+
+    if output == "tflite_model":
+        return Path()
+    if output is not None:
+        path = Path(output)
+        if path.suffix != ".tflite":
+            path = path / f"{mltk_model.name}.tflite"
+    else:
+        path = Path(mltk_model.tflite_log_dir_path)
+    atomic_write(path, bytes(tflite_model.flatbuffer_data))
+    tflite_model.path = str(path)
+    if output is not None:
+        return path
+    summary_path = Path(mltk_model.log_dir) / f"{mltk_model.name}.tflite.summary.txt"
+    atomic_write(summary_path, summarize_tflite_model(tflite_model))
+    members = {path.name: path, summary_path.name: summary_path}
+    for name, content in others.items():
+        members[Path(name).name] = atomic_write(name, content)
+    if update_archive:
+        mltk_model.archive.update({**members, **mltk_model.specification_member()})
+    return path
+
+
+def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> list[np.ndarray] | None:
+    """Return the samples to calibrate with, each float32 with a batch axis of 1; `None` when none are wanted."""
+    import numpy as np
+
+    wanted = settings["representative_dataset"]
+    if wanted is None:
+        return None
+    limit = TEST_SAMPLES if mltk_model.test_mode_enabled else settings["representative_dataset_max_samples"]
+    samples: list[np.ndarray] = []
+    if callable(wanted):
+        for item in wanted():
+            samples.append(item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item)
+            if len(samples) >= limit:
+                break
+    elif wanted == "generate":
+        for batch in _representative_batches(mltk_model):
+            samples += [np.asarray(sample, np.float32)[None] for sample in batch[: limit - len(samples)]]
+            if len(samples) >= limit:
+                break
+    else:
+        raise SpecificationError(
+            f"my_model.tflite_converter['representative_dataset'] is {wanted!r}; "
+            f"it may be 'generate', a function without arguments that yields lists of one sample, or None."
+        )
+    if not samples:
+        raise DatasetError("The representative data set for the quantization has no sample.")
+    return samples
+
+
+def _representative_batches(mltk_model: Any) -> Iterator[np.ndarray]:
+    from mltk.core.evaluation.data import iterate_batches
+
+    mltk_model.load_dataset("validation", test=mltk_model.test_mode_enabled)
+    try:
+        data = mltk_model.validation_data
+        if data is None:
+            data = mltk_model.x
+        if data is None:
+            raise DatasetError(
+                f"The data set of '{mltk_model.name}' gave no data to calibrate the quantization with. "
+                f"Let its loader return data for the subset 'validation', or set "
+                f"my_model.tflite_converter['representative_dataset']."
+            )
+        for x, _ in iterate_batches(data, steps=mltk_model.validation_steps):
+            yield x
+    finally:
+        mltk_model.unload_dataset()
+
+
+def convert(
+    mltk_model: MltkModel,
+    keras_model: keras.Model,
+    settings: Mapping[str, Any],
+    representative_dataset: RepresentativeDataset | None,
+) -> bytes:
+    """Run TensorFlow's converter; the built-in answer to `mltk_convert_model`.
+
+    Args:
+        mltk_model: Told of BEFORE_QUANTIZE.
+        keras_model: What to convert.
+        settings: From `converter_settings`.
+        representative_dataset: Yields lists of one sample, or `None`.
+
+    Returns:
+        The flatbuffer.
+
+    Raises:
+        ConversionError: The converter refused the model.
+    """
+    converter = _converter(keras_model, settings, representative_dataset)
+    box = {"value": converter}
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
+    try:
+        with _converter_output():
+            return bytes(box["value"].convert())
+    except Exception as e:
+        # The converter raises bare exceptions of many kinds.
+        raise ConversionError(
+            f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
+        ) from e
+
+
+def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+    converter.optimizations = list(settings["optimizations"])
+    converter.target_spec.supported_ops = list(settings["supported_ops"])
+    converter.inference_input_type = settings["inference_input_type"]
+    converter.inference_output_type = settings["inference_output_type"]
+    if representative is not None:
+        converter.representative_dataset = representative
+    for key, value in settings.items():
+        if key not in _OWN_KEYS:
+            setattr(converter, key, value)
+    return converter
+
+
+def quantization_report(
+    keras_model: keras.Model, settings: Mapping[str, Any], representative: Callable[[], Iterable[Any]]
+) -> bytes:
+    """Return the statistics of TensorFlow's quantization debugger per tensor as CSV, the largest errors first.
+
+    The added column `rmse/scale` is the ratio of the error to the quantization step: about 0.29 is the error of rounding alone.
+    """
+    import csv
+
+    import tensorflow as tf
+
+    converter = _converter(keras_model, settings, representative)
+    with _converter_output():
+        debugger = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_dataset=lambda: ([s[0]] for s in representative())
+        )
+        debugger.run()
+    text = io.StringIO()
+    debugger.layer_statistics_dump(text)
+    rows = list(csv.DictReader(io.StringIO(text.getvalue())))
+    for row in rows:
+        scale = float(row["scale"])
+        row["rmse/scale"] = str((float(row["mean_squared_error"]) ** 0.5) / scale if scale else 0.0)
+    rows.sort(key=lambda row: -float(row["rmse/scale"]))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["op_name"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+@contextlib.contextmanager
+def _converter_output() -> Iterator[None]:
+    """Hide what the converter prints and warns of, and keep it from touching the user's log handlers."""
+    import warnings
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), native_stderr():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)

@@ -1,0 +1,136 @@
+"""Change the parameters in a `.tflite` file; the weights stay untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.archive import ARCHIVE_EXTENSION
+from mltk.core.model.loading import find_archive, load_mltk_model, load_tflite_model
+from mltk.core.model.model import MltkModel
+from mltk.core.model.operation import operation
+from mltk.errors import SpecificationError
+from mltk.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from mltk.core.tflite_model import TfliteModel
+
+_REGENERATED = ("hash", "date", "runtime_memory_size")
+
+
+def update_model_parameters(
+    model: MltkModel | TfliteModel | str | Path,
+    params: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    output: str | Path | None = None,
+    accelerator: str | None = None,
+) -> str | TfliteModel:
+    """Write parameters into a model's `.tflite` again, without training or converting.
+
+    Args:
+        model: Model, name, path of a specification, archive or `.tflite`, or a `TfliteModel`. From a specification all
+            parameters are taken anew; in a file or an archive only `params` and `description` change, and no code is run.
+        params: Values to set; they win over the specification's. `hash` and `date` are made anew unless given here.
+        description: New description; for a specification, its own is used.
+        output: File or folder to write to instead; the input stays as it is.
+        accelerator: Only `None` is possible here; plugins that compile models have commands of their own.
+
+    Returns:
+        The path written, or the `TfliteModel` that was given.
+
+    Raises:
+        SpecificationError: There is nothing to change, or a value cannot be a parameter.
+        FileFormatError: The file is damaged.
+    """
+    from mltk.core.tflite_model import TfliteModel
+
+    if accelerator is not None:
+        raise SpecificationError(f"There is no accelerator '{accelerator}' here; update_params works on plain models.")
+    if isinstance(model, TfliteModel):
+        _set_parameters(model, params, description)
+        if output is None:
+            return model
+        path = _output_path(output, model.filename or "model.tflite")
+        model.save(path)
+        return str(path)
+    if not isinstance(model, MltkModel) and str(model).endswith(".tflite"):
+        tflite_model = load_tflite_model(str(model))
+        _set_parameters(tflite_model, params, description)
+        path = _output_path(output, Path(model).name) if output else Path(model)
+        tflite_model.save(path)
+        return str(path)
+    if not isinstance(model, MltkModel) and str(model).endswith(ARCHIVE_EXTENSION):
+        return _update_archive(str(model), params, description, output)
+    return _update_from_specification(load_mltk_model(model), params, output)
+
+
+def _set_parameters(tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None) -> None:
+    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.core.tflite_model_parameters.defaults import add_default_parameters
+
+    if not params and description is None:
+        raise SpecificationError("Nothing to change: give parameters (key=value, or --params FILE) or a description.")
+    present = TfliteModelParameters.load_from_tflite_model(tflite_model)
+    for key in ("hash", "date"):
+        present.pop(key, None)
+    present.update(params or {})
+    add_default_parameters(
+        tflite_model,
+        present,
+        name=present.get("name", tflite_model.name),
+        version=present.get("version", 1),
+        classes=present.get("classes", []),
+        description=description,
+    )
+
+
+def _update_archive(
+    path: str, params: Mapping[str, Any] | None, description: str | None, output: str | Path | None
+) -> str:
+    from mltk.core.tflite_model import TfliteModel
+
+    archive, name, test = find_archive(path)
+    members: dict[str, bytes | Path] = {}
+    for ending in (".tflite", ".float32.tflite"):
+        stem = ending.removesuffix(".tflite")
+        member = f"{name}{stem}{'.test' if test else ''}.tflite"
+        if member in archive.names() or ending == ".tflite":
+            tflite_model = TfliteModel(archive.read(member), path=f"{path}/{member}")
+            _set_parameters(tflite_model, params, description)
+            members[member] = bytes(tflite_model.flatbuffer_data)
+            if output is not None:
+                return str(atomic_write(_output_path(output, member), members[member]))
+    archive.check_writable()
+    archive.update(members)
+    return path
+
+
+def _update_from_specification(
+    mltk_model: MltkModel, params: Mapping[str, Any] | None, output: str | Path | None
+) -> str:
+    from mltk.core.quantize_model import embed_parameters
+
+    with operation(mltk_model):
+        tflite_model = load_tflite_model(mltk_model)
+        mltk_model.model_parameters.update(params or {})
+        mltk_model.populate_model_parameters()
+        for key in _REGENERATED:
+            if key not in (params or {}):
+                mltk_model.model_parameters.pop(key, None)
+        embed_parameters(mltk_model, tflite_model)
+        name = Path(mltk_model.tflite_log_dir_path).name
+        if output is not None:
+            path = _output_path(output, name)
+            tflite_model.save(path)
+        else:
+            mltk_model.check_archive_file_is_writable(throw_exception=True)
+            path = atomic_write(mltk_model.tflite_log_dir_path, bytes(tflite_model.flatbuffer_data))
+            mltk_model.archive.update({name: path, **mltk_model.specification_member()})
+    mltk_model.raise_failures(str(path))
+    return str(path)
+
+
+def _output_path(output: str | Path, name: str) -> Path:
+    path = Path(output)
+    return path if path.suffix == ".tflite" else path / name

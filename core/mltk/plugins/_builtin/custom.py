@@ -1,0 +1,46 @@
+"""Evaluate with the specification's own function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mltk.plugins._manager import hookimpl
+from mltk.plugins.types import EvaluationContext, Evaluator
+
+if TYPE_CHECKING:
+    from mltk.core.evaluation.results import EvaluationResults
+    from mltk.core.model.model import MltkModel
+
+
+@hookimpl(trylast=True)
+def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
+    """Offer `custom` where `my_model.eval_custom_function` is set."""
+    if getattr(type(mltk_model), "eval_custom_function", None) is None:
+        return []
+    if mltk_model.eval_custom_function is None:  # type: ignore[union-attr]
+        return []
+    return [
+        Evaluator("custom", "the specification's eval_custom_function", _evaluate, default=True, folder="")
+    ]
+
+
+def _evaluate(context: EvaluationContext) -> EvaluationResults:
+    from mltk.core.evaluation.results import EvaluationResults
+    from mltk.errors import EvaluationError
+
+    predictor = context.predictor
+    results = context.model.eval_custom_function(  # type: ignore[union-attr]
+        context.model,
+        built_model=getattr(predictor, "keras_model", None) or getattr(predictor, "tflite_model", None),
+        eval_dir=str(context.output_dir),
+        show=context.show,
+        logger=context.logger,
+    )
+    if isinstance(results, EvaluationResults):
+        return results
+    if not isinstance(results, dict):
+        raise EvaluationError(
+            f"my_model.eval_custom_function must return EvaluationResults or a dict, not {type(results).__name__}."
+        )
+    return EvaluationResults(**{"name": predictor.name, **results})
