@@ -1,1 +1,36 @@
-""""""
+"""The command `mltk`, and the helpers that commands and specifications use: `from mltk import cli`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mltk._namespace import lazy_names
+
+if TYPE_CHECKING:
+    from mltk.cli._console import abort as abort
+    from mltk.cli._console import get_logger as get_logger
+    from mltk.cli._console import handle_exception as handle_exception
+    from mltk.cli._console import is_command_active as is_command_active
+    from mltk.cli._console import print_error as print_error
+    from mltk.cli._console import print_info as print_info
+    from mltk.cli._console import print_table as print_table
+    from mltk.cli._console import print_warning as print_warning
+    from mltk.cli.main import root_cli as root_cli
+
+_CONSOLE = "mltk.cli._console"
+
+_NAMES = {
+    "abort": _CONSOLE,
+    "get_logger": _CONSOLE,
+    "handle_exception": _CONSOLE,
+    "is_command_active": _CONSOLE,
+    "print_error": _CONSOLE,
+    "print_info": _CONSOLE,
+    "print_table": _CONSOLE,
+    "print_warning": _CONSOLE,
+    "root_cli": "mltk.cli.main",
+}
+
+__all__ = [*_NAMES]
+
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -94,9 +94,8 @@ def check_answer(hook: str, answer: object) -> Any:
             raise WrongAnswerError(f"it returned {_article(answer)}, not a mapping of names")
         for name, value in answer.items():
             if not isinstance(name, str) or not name or not isinstance(value, _MAPPINGS[hook]):
-                raise WrongAnswerError(
-                    f"it returned {_article(value)} under {name!r}, not a {_MAPPINGS[hook].__name__} under a name"
-                )
+                kind = _MAPPINGS[hook].__name__
+                raise WrongAnswerError(f"it returned {_article(value)} under {name!r}, not a {kind} under a name")
         return list(answer.items())
     if hook == "mltk_load_dataset" and not isinstance(answer, LoadedDataset):
         raise WrongAnswerError(f"it returned {_article(answer)}, not a LoadedDataset")
@@ -121,7 +120,7 @@ def _named(answer: object, kind: type) -> list[tuple[str, Any]]:
         name: object = getattr(item, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise WrongAnswerError(
-                f"it returned a {kind.__name__} named {name!r}; a name has letters, digits, '_', '-' and '.' only"
+                f"it returned {_article(item)} named {name!r}; a name is made of letters, digits, '_', '-' and '.'"
             )
         found.append((name, item))
     return found

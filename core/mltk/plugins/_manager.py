@@ -243,7 +243,7 @@ class PluginManager(pluggy.PluginManager):
                 answer = self._ask(hook, implementation, arguments)
             # A plugin may fail in any way; only an interruption is not its own.
             except (Exception, SystemExit) as e:  # noqa: BLE001
-                self._warn(hook, implementation.plugin_name, e)
+                self.report(self._failure(hook, implementation.plugin_name, e), e)
                 continue
             if answer is not None:
                 answers.append(Answer(implementation.plugin_name, answer))
@@ -296,6 +296,24 @@ class PluginManager(pluggy.PluginManager):
             return plugin  # a specification's says what it is
         return "mltk itself" if found.builtin else f"the plugin {found}"
 
+    def report(self, message: str, error: BaseException | None = None) -> None:
+        """Warn, once, about a plugin that goes on being used.
+
+        Raises:
+            MltkError: The manager is strict.
+        """
+        if self.strict:
+            raise MltkError(message) from error
+        if message in self._reported:
+            return
+        self._reported.add(message)
+        import logging
+
+        logger = logging.getLogger("mltk.plugins")
+        logger.warning("%s", message)
+        if error is not None:
+            logger.debug("Traceback:", exc_info=error)
+
     def _load(self, found: list[_Found]) -> None:
         claimed: dict[str, _Found] = {}
         modules: list[_Found] = []
@@ -336,18 +354,6 @@ class PluginManager(pluggy.PluginManager):
         if self.strict:
             raise MltkError(message)
         print(f"mltk: warning: {message} (mltk plugins show {entry.name})", file=sys.stderr)
-
-    def _warn(self, hook: str, plugin: str, error: BaseException) -> None:
-        message = self._failure(hook, plugin, error)
-        if self.strict:
-            raise MltkError(message) from error
-        if message not in self._reported:
-            import logging
-
-            self._reported.add(message)
-            logger = logging.getLogger(__name__)
-            logger.warning("%s", message)
-            logger.debug("Traceback:", exc_info=error)
 
     def _record(self, found: _Found) -> PluginRecord:
         distribution, version = found.distribution

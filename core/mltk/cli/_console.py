@@ -1,0 +1,97 @@
+"""What commands write: messages, tables, logs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    import logging
+
+
+def print_info(message: str) -> None:
+    """Print a line on stdout."""
+    click.echo(message)
+
+
+def print_warning(message: str) -> None:
+    """Print a warning on stderr, yellow on a terminal."""
+    click.secho(f"mltk: warning: {message}", err=True, fg="yellow")
+
+
+def print_error(message: str) -> None:
+    """Print an error on stderr, red on a terminal."""
+    click.secho(f"mltk: error: {message}", err=True, fg="red")
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table on stdout: with rich on a terminal, else as aligned plain text.
+
+    Args:
+        headings: One per column.
+        rows: As many cells each.
+    """
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def abort(code: int = -1, msg: str | None = None) -> NoReturn:
+    """End the running command, or the program when no command runs.
+
+    Args:
+        code: The exit code; -1 becomes 255.
+        msg: Printed as an error before.
+    """
+    if msg:
+        print_error(msg)
+    if is_command_active():
+        raise click.exceptions.Exit(code)
+    sys.exit(code)
+
+
+def handle_exception(msg: str, e: BaseException) -> NoReturn:
+    """Print `msg` and the exception's text as an error, log the traceback, and end with exit code 1."""
+    get_logger().debug("%s", msg, exc_info=e)
+    abort(code=1, msg=f"{msg}: {e}")
+
+
+def is_command_active() -> bool:
+    """Return whether this runs within an `mltk` command, not within a program that uses mltk."""
+    return click.get_current_context(silent=True) is not None
+
+
+def get_logger(name: str | None = None, verbose: bool = False, console: bool = True) -> logging.Logger:
+    """Return the logger that operations report to, writing to the console from now on.
+
+    Messages go to stderr, so that stdout has results only. Within a command they go, with times and at every
+    level, also to `<cache>/cli_logs/<command>.log`, which is begun anew.
+
+    Args:
+        name: A child of that name, for messages of one's own; the console shows those too.
+        verbose: Show debug messages.
+        console: Show messages at all.
+    """
+    import logging
+
+    from mltk.cli._logging import configure
+
+    command = click.get_current_context(silent=True)
+    path = command.command_path.split()[1:2] if command is not None else []
+    configure(verbose=verbose, console=console, log_name=path[0] if path else None)
+    logger = logging.getLogger("mltk")
+    return logger.getChild(name) if name else logger

@@ -1,0 +1,57 @@
+"""The console and the log file of a command, as handlers of the logger `mltk`."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from mltk.utils.files import cache_dir
+
+_COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
+
+
+class _ConsoleHandler(logging.Handler):
+    """Writes to the stderr of the moment, which tests and progress bars exchange."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            click.secho(self.format(record), err=True, fg=_COLORS.get(record.levelno))
+        except Exception:  # noqa: BLE001 - logging must not raise; this is what its own handlers do
+            self.handleError(record)
+
+
+class _LogFileHandler(logging.FileHandler):
+    """The log file of a command."""
+
+
+def configure(verbose: bool, console: bool, log_name: str | None) -> None:
+    """Give the logger `mltk` a console and a log file, in place of those from an earlier call.
+
+    Args:
+        verbose: Show debug messages on the console.
+        console: Show anything on the console.
+        log_name: Stem of the log file; `None` for none.
+    """
+    logger = logging.getLogger("mltk")
+    for handler in list(logger.handlers):
+        if isinstance(handler, _ConsoleHandler | _LogFileHandler):
+            logger.removeHandler(handler)
+            handler.close()
+    # Debug messages must reach the log file.
+    logger.setLevel(logging.DEBUG)
+    if console:
+        handler = _ConsoleHandler(logging.DEBUG if verbose else logging.INFO)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    if log_name is not None:
+        try:
+            folder = cache_dir() / "cli_logs"
+            folder.mkdir(parents=True, exist_ok=True)
+            log_file = _LogFileHandler(folder / f"{log_name}.log", mode="w", encoding="utf-8")
+        except OSError as e:
+            # A command can do its work without a log, on a read-only home for instance.
+            logger.debug("No log file: %s", e)
+            return
+        log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        logger.addHandler(log_file)

@@ -1,0 +1,181 @@
+"""The command `mltk`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager, redirect_stderr
+from importlib import import_module
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mltk import __version__
+from mltk._namespace import BLOCK_VARIABLE
+from mltk.cli._console import print_error
+from mltk.cli._table import COMMANDS
+from mltk.errors import MltkError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from click.shell_completion import CompletionItem
+
+    from mltk.plugins.types import Command
+
+
+class RootGroup(click.Group):
+    """Imports a command only when it runs, and turns errors into one line."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Obey `--no-plugins` wherever it stands before the command, also behind `--help`."""
+        if "--no-plugins" in takewhile(lambda arg: arg.startswith("-"), args):
+            from mltk.plugins._manager import forget_plugins
+
+            # Processes that the command starts must obey it too.
+            os.environ[BLOCK_VARIABLE] = "*"
+            forget_plugins()
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the user can put right is one line on stderr."""
+        try:
+            return super().invoke(ctx)
+        except MltkError as e:
+            if ctx.params["debug"]:
+                raise
+            print_error(" ".join([str(e), *getattr(e, "__notes__", ())]))
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            if ctx.params["debug"]:
+                raise
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the built-in commands and of the plugins'."""
+        return [*COMMANDS, *_plugin_commands()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; `-` and `_` in its name are the same."""
+        name = _find(cmd_name, COMMANDS)
+        if name is not None:
+            return _imported(COMMANDS[name].target)
+        added = _plugin_commands()
+        name = _find(cmd_name, added)
+        return None if name is None else _plugin_command(added[name])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is answered with near matches."""
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-"):
+            known = self.list_commands(ctx) if _find(name, COMMANDS) is None else COMMANDS
+            if _find(name, known) is None:
+                raise click.UsageError(f"No such command '{name}'.{did_you_mean(name, known)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
+        added = _plugin_commands()
+        if added:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, command.summary) for name, (_, command) in added.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands without importing them."""
+        from click.shell_completion import CompletionItem
+
+        # Warnings about plugins would be written into the command line.
+        with _silent_stderr():
+            summaries = {name: row.summary for name, row in COMMANDS.items()}
+            summaries.update({name: command.summary for name, (_, command) in _plugin_commands().items()})
+        items = [CompletionItem(n, help=text) for n, text in summaries.items() if n.startswith(incomplete)]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+
+@click.command(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mltk", message="%(prog)s %(version)s")
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    help=f"Leave all plugins out.  [env var: {BLOCK_VARIABLE}: names to leave out, or '*']",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of every error.")
+@click.option("--gpu/--no-gpu", default=True, help="Whether TensorFlow may use a GPU.")
+def root_cli(no_plugins: bool, debug: bool, gpu: bool) -> None:
+    """Train, quantize, evaluate and pack models for microcontrollers."""
+    if not gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    try:
+        root_cli(prog_name="mltk")
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # The reader (`| head`) has gone; Python would complain when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _plugin_commands() -> Mapping[str, tuple[str, Command]]:
+    """Return the commands that plugins add: name to plugin and command."""
+    from mltk.plugins import get_plugin_manager
+
+    manager = get_plugin_manager()
+    added: dict[str, tuple[str, Command]] = {}
+    for plugin, commands in manager.call_each("mltk_commands"):
+        for name, command in commands:
+            if _find(name, COMMANDS) is not None:
+                rival = "mltk itself"
+            elif (taken := _find(name, added)) is not None:
+                rival = manager.describe(added[taken][0])
+            else:
+                added[name] = (plugin, command)
+                continue
+            manager.report(f"The command '{name}' of {manager.describe(plugin)} is left out: {rival} has it.")
+    return dict(sorted(added.items()))
+
+
+def _plugin_command(added: tuple[str, Command]) -> click.Command:
+    from mltk.plugins import get_plugin_manager
+
+    plugin, command = added
+    try:
+        return _imported(command.target)
+    # Whatever goes wrong in it, the user must learn whose command this is.
+    except Exception as e:
+        whose = get_plugin_manager().describe(plugin)
+        raise MltkError(
+            f"The command '{command.name}' of {whose} cannot be loaded: {type(e).__name__}: {e}"
+        ) from e
+
+
+def _imported(target: str) -> click.Command:
+    module, _, attribute = target.partition(":")
+    command = getattr(import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{target} is not a click command")
+    return command
+
+
+def _find(name: str, known: Mapping[str, object] | list[str]) -> str | None:
+    """Return the known name that equals `name` when `-` and `_` are the same."""
+    if name in known:
+        return name
+    return next((k for k in known if k.replace("-", "_") == name.replace("-", "_")), None)
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stderr(nowhere):
+        yield
