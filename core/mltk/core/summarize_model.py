@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +100,8 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
     from mltk.utils.string_formatting import format_units
 
     lines: list[str] = []
-    keras_model.summary(print_fn=lines.append, line_length=100)
+    with _fixed_width():
+        keras_model.summary(print_fn=lines.append)
     metrics = keras_model_metrics(keras_model)
     lines.append(f"Total MACs: {format_units(metrics.macs)}")
     lines.append(f"Total OPs: {format_units(metrics.ops)}")
@@ -107,6 +111,20 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
     box = {"value": "\n".join(lines)}
     mltk_model.trigger_event(MltkModelEvent.SUMMARIZE_MODEL, summary=box["value"], summary_dict=box)
     return box["value"]
+
+
+@contextlib.contextmanager
+def _fixed_width() -> Iterator[None]:
+    """Make Keras' table as wide as ever, whatever the terminal: it is kept in the archive."""
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def summarize_tflite_model(tflite_model: TfliteModel) -> str:

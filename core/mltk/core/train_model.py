@@ -84,6 +84,10 @@ def train_model(
         mltk_model.check_archive_file_is_writable(throw_exception=True)
     if seed is not None:
         mltk_model.seed = seed
+    if clean:
+        if resume_epoch:
+            raise MltkError("A training cannot be resumed (--resume) when its log folder is emptied first (--clean).")
+        shutil.rmtree(mltk_model.log_dir)
     logger = get_mltk_logger()
     results: TrainingResults | None = None
     with operation(mltk_model):
@@ -97,7 +101,6 @@ def train_model(
                 epochs=epochs,
                 resume_epoch=resume_epoch,
                 verbose=logger.isEnabledFor(20) if verbose is None else verbose,
-                clean=bool(clean),
                 create_archive=create_archive,
                 show=show,
             )
@@ -140,14 +143,9 @@ def _train(
     epochs: int | None,
     resume_epoch: int,
     verbose: bool,
-    clean: bool,
     create_archive: bool,
     show: bool,
 ) -> TrainingResults:
-    if clean:
-        if resume_epoch:
-            raise MltkError("A training cannot be resumed (--resume) after its log folder was emptied (--clean).")
-        _empty_log_dir(Path(mltk_model.log_dir), keep=logger)
     epochs = _number_of_epochs(mltk_model, epochs)
     start_weights = mltk_model.get_weights_path(weights) if weights and not Path(weights).is_file() else weights
     seed_everything(mltk_model.seed, mltk_model.deterministic)
@@ -544,16 +542,3 @@ def _call_on_training_complete(mltk_model: Any, results: TrainingResults) -> Non
         mltk_model.on_training_complete(results)
     except Exception as e:  # noqa: BLE001 - the specification's own code; reported when the operation is done
         mltk_model.record_failure("my_model.on_training_complete failed", e)
-
-
-def _empty_log_dir(log_dir: Path, keep: logging.Logger) -> None:
-    """Remove everything in the log folder but the open log file's folder."""
-    open_files = {Path(getattr(h, "baseFilename", "")) for h in keep.handlers}
-    for path in sorted(log_dir.rglob("*"), reverse=True):
-        if path in open_files:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):  # Not empty: it holds the open log file.
-                path.rmdir()
-        else:
-            path.unlink()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mltk.core.archive import ARCHIVE_EXTENSION, ModelArchive
 from mltk.core.keras.environment import import_tensorflow, prepare_environment
 from mltk.core.model.event import MltkModelEvent
-from mltk.core.model.mixins.archive import original_specification
+from mltk.core.model.mixins.archive import archive_path_of, original_specification, shipped_model_folders
 from mltk.core.model.model import MltkModel, check_model_name
 from mltk.core.model.operation import (
     get_active_model,
@@ -94,19 +94,8 @@ def model_search_path() -> list[tuple[Path, bool]]:
     paths.append((Path.cwd(), False))
     variable = os.environ.get("MLTK_MODEL_PATHS", "")
     paths += [(Path(p).expanduser(), True) for p in variable.split(os.pathsep) if p]
-    paths += [(folder, True) for folder in _shipped_models()]
+    paths += [(folder, True) for folder in shipped_model_folders()]
     return paths
-
-
-def _shipped_models() -> Iterator[Path]:
-    from mltk import models
-    from mltk._namespace import provided
-
-    yield Path(models.__path__[0])
-    for name, target in sorted(provided().items()):
-        if name.startswith("mltk.models."):
-            spec = importlib.util.find_spec(target)
-            yield from (Path(p) for p in (spec.submodule_search_locations or ()) if spec)
 
 
 def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
@@ -447,7 +436,7 @@ def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[Mod
             raise model_not_found(name)
     if script.endswith(ARCHIVE_EXTENSION):
         return ModelArchive(script), name, test
-    path = Path(script).parent / f"{name}{'-test' if test else ''}{ARCHIVE_EXTENSION}"
+    path = archive_path_of(script, test)
     if not path.is_file():
         raise ArchiveFileNotFoundError(f"There is no model archive {path}. Train the model first: mltk train {name}")
     return ModelArchive(path), name, test

@@ -259,7 +259,7 @@ def _plain(key: str, value: Any) -> Any:
         return value
     raise _error(
         key,
-        f"is a {type(value).__name__}; it must be a bool, int, float, str, bytes or list of int, float or str",
+        f"is a {type(value).__name__}; it must be a bool, int, float, str, bytes, or list of int, float, str",
     )
 
 

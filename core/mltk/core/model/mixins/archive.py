@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import ARCHIVE_EXTENSION, ModelArchive
 from mltk.errors import ArchiveFileNotFoundError, MltkError
+from mltk.utils.files import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +41,28 @@ def original_specification(archived: str) -> str:
     return _VERSION_LINE.sub("", archived, count=1)
 
 
+def shipped_model_folders() -> list[Path]:
+    """Return the folders with the models that mltk and its plugins ship."""
+    from mltk import models
+    from mltk._namespace import provided
+
+    folders = [Path(p) for p in models.__path__]
+    for name, offer in sorted(provided().items()):
+        if name.startswith("mltk.models."):
+            spec = importlib.util.find_spec(offer.value)
+            folders += [Path(p) for p in (spec.submodule_search_locations or () if spec else ())]
+    return folders
+
+
+def archive_path_of(specification: str | Path, test: bool = False) -> Path:
+    """Return where the archive of a specification is, whether or not it exists."""
+    script = Path(specification).resolve()
+    name = script.stem + ("-test" if test else "")
+    if any(script.is_relative_to(folder.resolve()) for folder in shipped_model_folders()):
+        return cache_dir() / "models" / name / f"{name}{ARCHIVE_EXTENSION}"
+    return script.parent / f"{name}{ARCHIVE_EXTENSION}"
+
+
 class ArchiveMixin:
     """Gives a model its archive."""
 
@@ -49,12 +73,13 @@ class ArchiveMixin:
 
     @property
     def archive_path(self) -> str:
-        """`<name>[-test].mltk.zip` beside the specification, or the archive the model was loaded from."""
+        """`<name>[-test].mltk.zip` beside the specification, or the archive the model was loaded from.
+
+        For specifications that mltk and its plugins ship, it is in the log folder: installed packages stay as they are.
+        """
         if self._archive_override:
             return str(self._archive_override)
-        test = "-test" if self.test_mode_enabled else ""
-        folder = Path(self.model_specification_path).parent if self.model_specification_path else Path.cwd()
-        return str(folder / f"{self.name}{test}{ARCHIVE_EXTENSION}")
+        return str(archive_path_of(self.model_specification_path or self.name, self.test_mode_enabled))
 
     @property
     def archive(self) -> ModelArchive:

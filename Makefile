@@ -1,0 +1,40 @@
+# Everything runs in a virtual environment of the checkout's own; PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROJECTS := . mltk_plugin_image plugins/example
+PYTEST_ARGS ?=
+
+.PHONY: quickstart test lint wheels benchmarks clean
+
+# Train the shipped digits model: float and int8 accuracy, .tflite, archive.
+quickstart: $(VENV)/run-installed
+	@$(BIN)/mltk train digits_v1
+
+# All tests of all distributions.
+test: $(VENV)/dev-installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheels: $(VENV)/dev-installed
+	for project in $(PROJECTS); do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mltk needs Python 3.11 or newer; choose one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -e mltk_plugin_image
+	@touch $@
+
+$(VENV)/dev-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.toml plugins/example/pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_image -e plugins/example
+	@touch $@ $(VENV)/run-installed
