@@ -1,0 +1,136 @@
+"""What the data sets that are arrays have in common: download, reading, and writing as folders."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from mltk.errors import DatasetError, DownloadError
+from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
+from mltk.utils.files import cache_dir
+from mltk.utils.path import fullpath
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Subset = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    Arrays = tuple[Subset, Subset]
+
+_MARKER = ".mltk-dataset.json"
+_SUBSETS = ("train", "test")
+_LARGEST_IDX = 1 << 30
+
+
+def fetch(dataset: str, name: str, sources: Sequence[str], file_hash: str) -> Path:
+    """Download one file of a data set, unless it is there, and return its path.
+
+    Args:
+        dataset: Name of the data set, and of its folder among the downloads and on a mirror.
+        name: Name of the file.
+        sources: Folders on the web that have the file, tried in this order.
+        file_hash: Its checksum.
+    """
+    folder = cache_dir() / "downloads" / dataset
+    failures: list[str] = []
+    # With a mirror, all sources are the same.
+    for url in dict.fromkeys(mirrored_url(f"{source}/{name}", dataset) for source in sources):
+        try:
+            path = download_verify_extract(
+                url, download_dir=folder, file_hash=file_hash, extract=False, show_progress=True
+            )
+        except DownloadError as error:
+            failures.append(str(error))
+        else:
+            return Path(path)
+    raise DownloadError(" ".join(failures))
+
+
+def load_idx(dataset: str, sources: Sequence[str], checksums: Mapping[str, str]) -> Arrays:
+    """Download and read the four files of a data set in the format of MNIST.
+
+    Args:
+        dataset: Name of the data set.
+        sources: Folders on the web that have the files.
+        checksums: File name to checksum: training images and labels, test images and labels.
+    """
+    arrays = [read_idx(fetch(dataset, name, sources, digest)) for name, digest in checksums.items()]
+    x_train, y_train, x_test, y_test = arrays
+    return (x_train, y_train), (x_test, y_test)
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read a gzip-compressed file in the IDX format with unsigned bytes.
+
+    Raises:
+        DatasetError: The file is damaged or of another kind.
+    """
+    try:
+        with gzip.open(path) as file:
+            start = file.read(4)
+            if len(start) != 4 or start[:3] != b"\0\0\x08":
+                raise DatasetError(f"'{path}' is not an IDX file of unsigned bytes.")
+            shape = tuple(int.from_bytes(file.read(4), "big") for _ in range(start[3]))
+            size = math.prod(shape)
+            # The memory for what is announced would be taken before it is read.
+            data = file.read(size + 1) if size <= _LARGEST_IDX else b""
+    except (OSError, EOFError) as error:
+        raise DatasetError(f"'{path}' cannot be read: {error}.") from error
+    if len(data) != size:
+        raise DatasetError(f"'{path}' does not have the {size:,} values that it announces.")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def write_class_folders(
+    dataset: str, classes: Sequence[str], data: Arrays, dest_dir: str | os.PathLike[str] | None
+) -> str:
+    """Write images as `<folder>/<class>/<train or test>-<number>.png`, unless they are there.
+
+    The files of the test part come first in a sorted listing.
+
+    Args:
+        dataset: Name of the data set, and of the folder below `datasets` in mltk's own folder.
+        classes: Class labels, by class id.
+        data: `((x_train, y_train), (x_test, y_test))`; x uint8 `(n, height, width[, channels])`.
+        dest_dir: The folder to write; `None` means the one named after the data set.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: There are other files in `dest_dir`.
+    """
+    from PIL import Image
+
+    folder = Path(fullpath(dest_dir or cache_dir() / "datasets" / dataset))
+    content = json.dumps({"dataset": dataset, "images": [len(x) for x, _ in data]})
+    marker = folder / _MARKER
+    if marker.is_file() and marker.read_text() == content:
+        return folder.as_posix()
+    if folder.exists() and any(folder.iterdir()) and not marker.is_file():
+        raise DatasetError(
+            f"The folder '{folder}' has other files in it. Give an empty or a new one as dest_dir."
+        )
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        for label in classes:
+            (temporary / label).mkdir(parents=True)
+        for subset, (x, y) in zip(_SUBSETS, data, strict=True):
+            digits = len(str(len(x)))
+            for i, (image, class_id) in enumerate(zip(x, y.reshape(-1), strict=True)):
+                pixels = image.squeeze(-1) if image.shape[-1:] == (1,) else image
+                name = f"{subset}-{i:0{digits}}.png"
+                Image.fromarray(pixels).save(temporary / classes[int(class_id)] / name)
+        (temporary / _MARKER).write_text(content)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder.as_posix()

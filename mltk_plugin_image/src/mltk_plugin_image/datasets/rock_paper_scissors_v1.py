@@ -1,0 +1,40 @@
+"""Rock, paper, scissors, version 1: three hand gestures, 96×96 grey pixels.
+
+- Source: Silicon Labs, https://github.com/SiliconLabs/mltk_assets.
+- Licence: none stated there.
+- Size: a download of 5.4 MB (a 7z archive: extracting it needs the package `py7zr`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ._rock_paper_scissors import list_valid_filenames_in_directory
+from ._rock_paper_scissors import load_data as _load_data
+
+__all__ = ["CLASSES", "INPUT_SHAPE", "list_valid_filenames_in_directory", "load_data"]
+
+INPUT_SHAPE = (96, 96, 1)
+"""Height, width and channels."""
+
+CLASSES = ("rock", "paper", "scissor")
+"""Class labels, by class id. `scissors` may be written for `scissor`."""
+
+DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/rock_paper_scissors.7z"
+CHECKSUM = "b391c582d4792f4977f73681c691c42247553aac09ec7216fa4de67c3aef070f"
+"""SHA-256 of the archive."""
+
+
+def load_data(
+    dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/rock_paper_scissors/v1"
+) -> str:
+    """Download and extract the data set, unless that was done before.
+
+    Args:
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+        dest_subdir: Path below mltk's own folder.
+
+    Returns:
+        The folder with one folder of images per class.
+    """
+    return _load_data(DOWNLOAD_URL, CHECKSUM, dest_dir, dest_subdir)

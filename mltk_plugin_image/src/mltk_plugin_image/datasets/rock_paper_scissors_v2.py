@@ -1,0 +1,40 @@
+"""Rock, paper, scissors, version 2: three hand gestures and other things, 96×96 grey pixels.
+
+- Source: Silicon Labs, https://github.com/SiliconLabs/mltk_assets.
+- Licence: none stated there.
+- Size: a download of 17.6 MB (a 7z archive: extracting it needs the package `py7zr`).
+"""
+
+from __future__ import annotations
+
+import os
+
+from ._rock_paper_scissors import list_valid_filenames_in_directory
+from ._rock_paper_scissors import load_data as _load_data
+
+__all__ = ["CLASSES", "INPUT_SHAPE", "list_valid_filenames_in_directory", "load_data"]
+
+INPUT_SHAPE = (96, 96, 1)
+"""Height, width and channels."""
+
+CLASSES = ("rock", "paper", "scissor", "_unknown_")
+"""Class labels, by class id. `_unknown_` is anything else. `scissors` may be written for `scissor`."""
+
+DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/rock_paper_scissors_v2.7z"
+CHECKSUM = "bf20c4ee4756b4126e6bb414845157cb553ca206f4b9a697bec4c0849c7e8b7b"
+"""SHA-256 of the archive."""
+
+
+def load_data(
+    dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/rock_paper_scissors/v2"
+) -> str:
+    """Download and extract the data set, unless that was done before.
+
+    Args:
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+        dest_subdir: Path below mltk's own folder.
+
+    Returns:
+        The folder with one folder of images per class.
+    """
+    return _load_data(DOWNLOAD_URL, CHECKSUM, dest_dir, dest_subdir)
