@@ -253,7 +253,9 @@ class TfliteLayer:
     @classmethod
     def _fits(cls, layer: TfliteLayer, fb_operation: Any) -> bool:
         options = fb_operation.builtinOptions
-        if cls._options_name and options is not None and type(options).__name__ != f"{cls._options_name}T":
+        kind = type(options).__name__.removesuffix("T") if options is not None else ""
+        # Options of a kind newer than the schema have a type and no value.
+        if cls._options_name and fb_operation.builtinOptionsType and kind != cls._options_name:
             return False
         if len(layer._operands) < len(cls._input_ranks) or not layer._outputs:
             return False

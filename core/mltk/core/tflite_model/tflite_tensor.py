@@ -93,7 +93,8 @@ class TfliteQuantization:
         Raises:
             EvaluationError: A value is not a number, or the tensor does not have one scale for all of it.
         """
-        scaled = np.asarray(values, np.float32) / self._one_scale()
+        # Beyond any integer type, and finite.
+        scaled = np.clip(np.asarray(values, np.float32) / self._one_scale(), -(2.0**64), 2.0**64)
         whole = np.trunc(scaled)
         # Not trunc(x + 0.5): that sum is rounded itself and takes the number just below one half up to 1.
         whole += np.copysign(np.abs(scaled - whole) >= 0.5, scaled)

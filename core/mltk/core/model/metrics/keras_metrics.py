@@ -39,10 +39,10 @@ def _model_layers(keras_model: keras.Model) -> Iterator[LayerMetrics]:
 def _calls(layer: Any, keras_model: Any) -> list[Any]:
     """Return the calls of `layer` within `keras_model`; a shared layer has several."""
     # `layer.input` and `layer.output`, the public way, raise for a layer that is called more than once.
-    nodes = [node for node in getattr(layer, "_inbound_nodes", ()) if node.operation is layer]
     functional = getattr(keras_model, "_functional", keras_model)
-    inside = {id(node) for node in getattr(functional, "_nodes", ())}
-    return [node for node in nodes if id(node) in inside]
+    by_depth = getattr(functional, "_nodes_by_depth", {})
+    inside = {id(node) for nodes in by_depth.values() for node in nodes}
+    return [node for node in layer._inbound_nodes if id(node) in inside]
 
 
 def _layer_metrics(layer: Any, node: Any) -> LayerMetrics:

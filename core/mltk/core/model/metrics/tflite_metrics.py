@@ -11,6 +11,11 @@ from mltk.core.tflite_model import (
     TfliteModel,
     TflitePooling2dLayer,
     TfliteReshapeLayer,
+    TfliteTransposeConvLayer,
+)
+
+_Weighted = (
+    TfliteConv2dLayer | TfliteDepthwiseConv2dLayer | TfliteTransposeConvLayer | TfliteFullyConnectedLayer
 )
 
 # Operations per element of the output.
@@ -45,7 +50,7 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
     """
     macs = ops = 0
     size = layer.outputs[0].shape.flat_size if layer.outputs else 0
-    if isinstance(layer, TfliteConv2dLayer | TfliteFullyConnectedLayer):
+    if isinstance(layer, _Weighted):
         macs = size * _terms(layer)
         ops = 2 * macs + size * layer.use_bias + 2 * size * (layer.activation != "None")
     elif isinstance(layer, TflitePooling2dLayer):
@@ -58,7 +63,7 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
     return LayerMetrics(layer.name, layer.opcode_str, macs, ops)
 
 
-def _terms(layer: TfliteConv2dLayer | TfliteFullyConnectedLayer) -> int:
+def _terms(layer: _Weighted) -> int:
     """Return the number of products in one value of the output."""
     if isinstance(layer, TfliteFullyConnectedLayer):
         return layer.accumulator_depth
