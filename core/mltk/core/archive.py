@@ -133,7 +133,8 @@ class ModelArchive:
     def _open(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as e:
+        # zipfile answers damage with exceptions of many kinds: IndexError, struct.error, UnicodeDecodeError, …
+        except Exception as e:  # noqa: BLE001
             raise FileFormatError(f"{self.path} is not a readable model archive: {e}.") from e
 
     def _read_member(self, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -141,13 +142,8 @@ class ModelArchive:
             with archive.open(name) as member:
                 # One byte more than declared tells a member whose header lies about its size.
                 data = member.read(archive.getinfo(name).file_size + 1)
-        except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as e:
+        except Exception as e:  # noqa: BLE001 - as in _open; also zlib.error
             raise FileFormatError(f"'{name}' in the archive {self.path} is damaged: {e}.") from e
-        except Exception as e:
-            # zlib.error, lzma.LZMAError: no common base class in the standard library.
-            if type(e).__module__ in {"zlib", "_lzma", "lzma"}:
-                raise FileFormatError(f"'{name}' in the archive {self.path} is damaged: {e}.") from e
-            raise
         if len(data) != archive.getinfo(name).file_size:
             raise FileFormatError(f"'{name}' in the archive {self.path} does not have its declared size.")
         return data
