@@ -150,7 +150,7 @@ class ModelArchive:
 
 
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    members = [info for info in archive.infolist() if not info.is_dir()]
+    members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(members) > MAX_MEMBERS:
         raise FileFormatError(f"The archive {path} has {len(members)} members; at most {MAX_MEMBERS} are read.")
     seen = set()

@@ -108,8 +108,11 @@ class ArchiveMixin:
         Args:
             throw_exception: Raise `MltkError` with the reason instead of returning `False`.
         """
+        archive = self.archive
+        if archive.path.is_relative_to(cache_dir()):
+            archive.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self.archive.check_writable()
+            archive.check_writable()
         except MltkError:
             if throw_exception:
                 raise
