@@ -178,6 +178,11 @@ def test_a_model_that_litert_cannot_run_is_told_in_one_line(load, tmp_path):
     with pytest.raises(EvaluationError, match="MyOperator") as caught:
         model.predict(np.zeros(20, np.float32))
     assert len(str(caught.value).splitlines()) == 1
+    model = load("dense_float32")
+    model.flatbuffer_subgraph.tensors[model.get_input_tensor().index].name = b"\xff"
+    model.regenerate_flatbuffer()
+    with pytest.raises(EvaluationError, match="LiteRT cannot run"):
+        LiteRtPredictor(model)
     with pytest.raises(FileFormatError):
         LiteRtPredictor(b"no model")
     with pytest.raises(ModelNotFoundError):

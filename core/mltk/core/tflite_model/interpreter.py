@@ -53,27 +53,26 @@ class LiteRtPredictor:
         self.name = name or model.name
         self._model = model
         self._num_threads = num_threads
-        self._interpreter = self._open()
-        self._inputs = self._interpreter.get_input_details()
-        self._outputs = self._interpreter.get_output_details()
+        self._open()
         self._stateful = any(tensor.is_variable for tensor in model.tensors)
         self._batchable: bool | None = None
         if not self._inputs or not self._outputs:
             raise EvaluationError(f"{model.source} has no input or no output.")
 
-    def _open(self) -> Any:
+    def _open(self) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         try:
-            interpreter = Interpreter(
+            self._interpreter: Any = Interpreter(
                 model_content=self._model.flatbuffer_data,
                 num_threads=self._num_threads,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
-            interpreter.allocate_tensors()
+            self._interpreter.allocate_tensors()
+            self._inputs: list[Any] = self._interpreter.get_input_details()
+            self._outputs: list[Any] = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise EvaluationError(f"LiteRT cannot run {self._model.source}: {_first_line(error)}") from error
-        return interpreter
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -178,7 +177,7 @@ class LiteRtPredictor:
             together = self._run_kernels(samples)
         except (ValueError, RuntimeError):
             # LiteRT says so when an operator of this graph does not take another batch size; start afresh.
-            self._interpreter = self._open()
+            self._open()
             return False
         return all(
             _same(np.concatenate(parts), batch)

@@ -465,7 +465,7 @@ def _check(model: Any, source: str) -> None:
     for entry in model.metadata or ():
         require(
             0 <= entry.buffer < n_buffers,
-            f"metadata '{_text(entry.name)}' refers to a buffer that is not there",
+            f"metadata {_text(entry.name)!r} refers to a buffer that is not there",
         )
     for g, subgraph in enumerate(model.subgraphs):
         tensors = subgraph.tensors or ()

@@ -211,7 +211,7 @@ class TfliteTensor:
             return raw
         if len(raw) != self.size_bytes:
             raise FileFormatError(
-                f"{self._model.source} is damaged: tensor {self.index} ('{self.name}',"
+                f"{self._model.source} is damaged: tensor {self.index} ({self.name!r},"
                 f" {self.shape} {self.dtype_str}) has {len(raw)} bytes of data instead of {self.size_bytes}."
             )
         if name in _PACKED:
