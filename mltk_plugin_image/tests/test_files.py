@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mltk.core.preprocess.utils import image as by_reference_name
+from mltk.errors import DatasetError
+from mltk_plugin_image._files import read_image
+from mltk_plugin_image.utils import read_image_file, write_image_file
+from PIL import Image
+
+
+@pytest.fixture
+def pixels():
+    smooth = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(smooth).resize((24, 20), Image.Resampling.BICUBIC))
+
+
+def luminance(rgb: np.ndarray) -> np.ndarray:
+    return rgb[..., :3] @ np.array([0.299, 0.587, 0.114])
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "ppm", "tif", "tiff"])
+def test_lossless_formats_give_the_pixels(tmp_path, pixels, ending):
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(pixels).save(path)
+    assert np.array_equal(read_image(path), pixels)
+
+
+@pytest.mark.parametrize("color_mode", ["grayscale", "rgb", "rgba"])
+@pytest.mark.parametrize("stored", ["L", "RGB", "CMYK"])
+def test_jpeg_files_agree_with_pillow(tmp_path, pixels, stored, color_mode):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(pixels).convert(stored).save(path, quality=95)
+    expected = Image.open(path).convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
+    got = read_image(path, color_mode)
+    assert got.dtype == np.uint8
+    assert np.abs(got.squeeze().astype(int) - np.asarray(expected)).max() <= 2
+
+
+def test_jpeg_files_are_resized_like_any_other(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
+    image = Image.open(tmp_path / "a.jpg")
+    expected = np.asarray(image.resize((9, 7), Image.Resampling.BILINEAR))
+    assert np.abs(read_image(tmp_path / "a.jpg", "rgb", (7, 9)).astype(int) - expected).max() <= 2
+
+
+def test_a_palette_with_transparency_becomes_rgb_without_a_warning(tmp_path, pixels):
+    path = tmp_path / "a.png"
+    image = Image.fromarray(pixels).quantize(64)
+    image.save(path, transparency=bytes(range(0, 256, 4)))
+    assert np.array_equal(read_image(path), np.asarray(image.convert("RGB")))
+    assert read_image(path, "grayscale").shape == (20, 24, 1)
+
+
+def test_sixteen_bits_are_brought_to_the_scale_of_eight(tmp_path):
+    path = tmp_path / "a.png"
+    deep = np.linspace(0, 65535, 48, dtype=np.uint16).reshape(6, 8)
+    Image.fromarray(deep).save(path)
+    image = read_image(path, "grayscale")
+    assert image.dtype == np.float32
+    assert image[..., 0] == pytest.approx(deep / 257, abs=1e-3)
+    assert read_image(path, "rgb").shape == (6, 8, 3)
+    assert read_image(path, "rgba")[..., 3].min() == 255
+
+
+def test_the_orientation_in_exif_data_is_not_applied(tmp_path, pixels):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("a.jpg", "a.png"):
+        Image.fromarray(pixels).save(tmp_path / name, exif=exif)
+        assert read_image(tmp_path / name).shape == pixels.shape
+
+
+@pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
+def test_images_are_resized_as_pillow_does(tmp_path, pixels, method):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    expected = Image.fromarray(pixels).resize((11, 8), Image.Resampling[method.upper()])
+    assert np.array_equal(read_image(tmp_path / "a.png", "rgb", (8, 11), method), np.asarray(expected))
+
+
+def test_none_refuses_another_size(tmp_path, pixels):
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", "rgb", (20, 24), "none").shape == (20, 24, 3)
+    with pytest.raises(DatasetError, match=r"a\.png.* 20×24 .*not 8×11"):
+        read_image(tmp_path / "a.png", "rgb", (8, 11), "none")
+
+
+def test_arrays_in_files_are_taken_as_they_are(tmp_path):
+    values = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float64)
+    np.save(tmp_path / "a.npy", values)
+    image = read_image(tmp_path / "a.npy", "grayscale", (4, 5))
+    assert image.dtype == np.float32
+    assert np.array_equal(image[..., 0], values.astype(np.float32))
+    with pytest.raises(DatasetError, match=r"a\.npy.*4×5"):
+        read_image(tmp_path / "a.npy", "grayscale", (8, 8))
+    np.save(tmp_path / "b.npy", np.zeros((4, 5, 2)))
+    with pytest.raises(DatasetError, match=r"b\.npy.*\(4, 5, 2\)"):
+        read_image(tmp_path / "b.npy", "rgb")
+
+
+def test_a_file_that_runs_code_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}], dtype=object))
+    with pytest.raises(DatasetError, match=r"a\.npy"):
+        read_image(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "bmp", "tif"])
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.9])
+def test_a_truncated_file_is_an_error_that_names_it(tmp_path, pixels, ending, part):
+    path = tmp_path / f"cut.{ending}"
+    Image.fromarray(pixels).save(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(DatasetError, match=rf"cut\.{ending}' cannot be read: ") as caught:
+        read_image(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("text.png", b"hello", "not an image"),
+        ("text.jpg", b"\xff\xd8\xff\xd9", "."),
+        ("a.npy", b"hello", "."),
+    ],
+)
+def test_a_file_of_another_kind_is_an_error_that_names_it(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError, match=rf"{name}.*{reason}"):
+        read_image(tmp_path / name)
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path):
+    with pytest.raises(DatasetError, match=r"gone\.png.*does not exist"):
+        read_image(tmp_path / "gone.png")
+
+
+def test_written_images_are_read_back(tmp_path, pixels):
+    path = write_image_file(tmp_path / "a.png", pixels)
+    assert path == str(tmp_path / "a.png")
+    assert np.array_equal(read_image_file(path, return_numpy=True), pixels)
+    assert read_image_file(path, target_channels=1, return_numpy=True)[..., 0] == pytest.approx(
+        luminance(pixels), abs=1
+    )
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_floating_point_images_are_stretched_unless_told_otherwise(tmp_path):
+    image = np.array([[0.0, 0.5], [1.0, 0.25]])
+    assert read_image_file(write_image_file(tmp_path / "a.png", image), return_numpy=True)[
+        ..., 0
+    ].tolist() == [
+        [0, 128],
+        [255, 64],
+    ]
+    raw = write_image_file(tmp_path / "b.png", image * 100 + 200, auto_scale=False)
+    assert read_image_file(raw, return_numpy=True)[..., 0].tolist() == [[200, 250], [255, 225]]
+    flat = write_image_file(tmp_path / "c.png", np.full((2, 2), 7.0))
+    assert read_image_file(flat, return_numpy=True).max() == 0
+
+
+def test_a_folder_gets_numbered_files(tmp_path, pixels):
+    batch = np.stack([pixels, 255 - pixels])
+    paths = write_image_file(tmp_path / "out", batch, batch_size=2)
+    assert [p.rsplit("/", 1)[1] for p in paths] == ["image-0.png", "image-1.png"]
+    assert np.array_equal(read_image_file(paths[1], return_numpy=True), 255 - pixels)
+    assert write_image_file(tmp_path / "out", pixels).endswith("image-2.png")
+
+
+def test_the_reference_imports_are_these_functions():
+    assert by_reference_name.read_image_file is read_image_file
+    assert by_reference_name.write_image_file is write_image_file
+
+
+def test_both_work_inside_a_tf_data_pipeline(tmp_path, pixels):
+    tf = pytest.importorskip("tensorflow")
+    path = write_image_file(tmp_path / "a.png", pixels)
+    assert np.array_equal(read_image_file(path).numpy(), pixels)
+
+    def invert(path):
+        image = 255 - read_image_file(path, target_channels=3)
+        return write_image_file(tf.strings.regex_replace(path, "a.png", "b.png"), image), image
+
+    (written, image), *_ = list(tf.data.Dataset.from_tensor_slices([path]).map(invert))
+    assert written.numpy().decode() == str(tmp_path / "b.png")
+    assert np.array_equal(read_image_file(tmp_path / "b.png", return_numpy=True), image.numpy())
