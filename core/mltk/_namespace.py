@@ -48,6 +48,7 @@ KNOWN_PROVIDERS: Mapping[str, str] = {
     "mltk.core.preprocess.utils.tf_dataset": "mltk-plugin-tfdata",
     "mltk.datasets.audio": "mltk-plugin-audio",
     "mltk.datasets.image": "mltk-plugin-image",
+    "mltk.models.image": "mltk-plugin-image",
 }
 """Names that the project's own plugins provide, so that an error can say what to install."""
 

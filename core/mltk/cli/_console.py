@@ -88,10 +88,13 @@ def get_logger(name: str | None = None, verbose: bool = False, console: bool = T
     """
     import logging
 
-    from mltk.cli._logging import configure
+    from mltk.cli import _logging
 
-    command = click.get_current_context(silent=True)
-    path = command.command_path.split()[1:2] if command is not None else []
-    configure(verbose=verbose, console=console, log_name=path[0] if path else None)
+    context = click.get_current_context(silent=True)
+    command = None
+    if context is not None:
+        context.find_root().call_on_close(_logging.reset)
+        command = next(iter(context.command_path.split()[1:]), None)
+    _logging.configure(verbose=verbose, console=console, log_name=command)
     logger = logging.getLogger("mltk")
     return logger.getChild(name) if name else logger

@@ -26,18 +26,15 @@ class _LogFileHandler(logging.FileHandler):
 
 
 def configure(verbose: bool, console: bool, log_name: str | None) -> None:
-    """Give the logger `mltk` a console and a log file, in place of those from an earlier call.
+    """Give the logger `mltk` a console and a log file, in place of those of an earlier call.
 
     Args:
         verbose: Show debug messages on the console.
         console: Show anything on the console.
         log_name: Stem of the log file; `None` for none.
     """
+    reset()
     logger = logging.getLogger("mltk")
-    for handler in list(logger.handlers):
-        if isinstance(handler, _ConsoleHandler | _LogFileHandler):
-            logger.removeHandler(handler)
-            handler.close()
     # Debug messages must reach the log file.
     logger.setLevel(logging.DEBUG)
     if console:
@@ -55,3 +52,13 @@ def configure(verbose: bool, console: bool, log_name: str | None) -> None:
             return
         log_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         logger.addHandler(log_file)
+
+
+def reset() -> None:
+    """Take away what `configure` gave."""
+    logger = logging.getLogger("mltk")
+    for handler in list(logger.handlers):
+        if isinstance(handler, _ConsoleHandler | _LogFileHandler):
+            logger.removeHandler(handler)
+            handler.close()
+    logger.setLevel(logging.NOTSET)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from mltk.plugins import PluginManager
     from mltk.plugins.types import Command
 
 
@@ -40,31 +41,28 @@ class RootGroup(click.Group):
             forget_plugins()
         return super().parse_args(ctx, args)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the options of `mltk` itself; `--help` asks the plugins for their commands."""
+        with _errors_in_one_line(debug="--debug" in args):
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the user can put right is one line on stderr."""
-        try:
+        """Run the command."""
+        with _errors_in_one_line(ctx.params["debug"]):
             return super().invoke(ctx)
-        except MltkError as e:
-            if ctx.params["debug"]:
-                raise
-            print_error(" ".join([str(e), *getattr(e, "__notes__", ())]))
-            ctx.exit(1)
-        except KeyboardInterrupt:
-            if ctx.params["debug"]:
-                raise
-            click.echo("Interrupted.", err=True)
-            ctx.exit(130)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the built-in commands and of the plugins'."""
-        return [*COMMANDS, *_plugin_commands()]
+        return [*COMMANDS, *plugin_commands()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command; `-` and `_` in its name are the same."""
         name = _find(cmd_name, COMMANDS)
         if name is not None:
             return _imported(COMMANDS[name].target)
-        added = _plugin_commands()
+        added = plugin_commands()
         name = _find(cmd_name, added)
         return None if name is None else _plugin_command(added[name])
 
@@ -83,7 +81,7 @@ class RootGroup(click.Group):
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
-        added = _plugin_commands()
+        added = plugin_commands()
         if added:
             with formatter.section("Commands of plugins"):
                 formatter.write_dl([(name, command.summary) for name, (_, command) in added.items()])
@@ -95,7 +93,7 @@ class RootGroup(click.Group):
         # Warnings about plugins would be written into the command line.
         with _silent_stderr():
             summaries = {name: row.summary for name, row in COMMANDS.items()}
-            summaries.update({name: command.summary for name, (_, command) in _plugin_commands().items()})
+            summaries.update({name: command.summary for name, (_, command) in plugin_commands().items()})
         items = [CompletionItem(n, help=text) for n, text in summaries.items() if n.startswith(incomplete)]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -127,11 +125,16 @@ def main() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _plugin_commands() -> Mapping[str, tuple[str, Command]]:
-    """Return the commands that plugins add: name to plugin and command."""
-    from mltk.plugins import get_plugin_manager
+def plugin_commands(manager: PluginManager | None = None) -> Mapping[str, tuple[str, Command]]:
+    """Return the commands that plugins add: name to plugin and command.
 
-    manager = get_plugin_manager()
+    Args:
+        manager: Whose plugins; those of `get_plugin_manager()` by default.
+    """
+    if manager is None:
+        from mltk.plugins import get_plugin_manager
+
+        manager = get_plugin_manager()
     added: dict[str, tuple[str, Command]] = {}
     for plugin, commands in manager.call_each("mltk_commands"):
         for name, command in commands:
@@ -173,6 +176,23 @@ def _find(name: str, known: Mapping[str, object] | list[str]) -> str | None:
     if name in known:
         return name
     return next((k for k in known if k.replace("-", "_") == name.replace("-", "_")), None)
+
+
+@contextmanager
+def _errors_in_one_line(debug: bool) -> Iterator[None]:
+    """Turn what the user can put right, and Ctrl-C, into one line on stderr and an exit code."""
+    try:
+        yield
+    except MltkError as e:
+        if debug:
+            raise
+        print_error(" ".join([str(e), *getattr(e, "__notes__", ())]))
+        raise click.exceptions.Exit(1) from e
+    except KeyboardInterrupt as e:
+        if debug:
+            raise
+        click.echo("Interrupted.", err=True)
+        raise click.exceptions.Exit(130) from e
 
 
 @contextmanager

@@ -68,8 +68,8 @@ if TYPE_CHECKING:
     from mltk.core.tflite_model import TfliteTransposeConvParams as TfliteTransposeConvParams
     from mltk.core.tflite_model_parameters import TFLITE_METADATA_TAG as TFLITE_METADATA_TAG
     from mltk.core.tflite_model_parameters import TfliteModelParameters as TfliteModelParameters
-    from mltk.core.train_model import TrainingResults as TrainingResults
     from mltk.core.train_model import train_model as train_model
+    from mltk.core.training_results import TrainingResults as TrainingResults
     from mltk.core.update_model_parameters import update_model_parameters as update_model_parameters
 
     KerasModel = keras.Model
@@ -122,7 +122,7 @@ _NAMES = {
     "TfliteTransposeConvLayerOptions": _TFLITE,
     "TfliteTransposeConvParams": _TFLITE,
     "TrainMixin": _MODEL,
-    "TrainingResults": "mltk.core.train_model",
+    "TrainingResults": "mltk.core.training_results",
     "evaluate_classifier": "mltk.core.evaluate_model",
     "evaluate_model": "mltk.core.evaluate_model",
     "get_mltk_logger": "mltk.core.logging",

@@ -90,40 +90,46 @@ def check_answer(hook: str, answer: object) -> Any:
     if hook in _LISTS:
         return _named(answer, _LISTS[hook])
     if hook in _MAPPINGS:
-        if not isinstance(answer, Mapping):
-            raise WrongAnswerError(f"it returned {_article(answer)}, not a mapping of names")
-        for name, value in answer.items():
-            if not isinstance(name, str) or not name or not isinstance(value, _MAPPINGS[hook]):
-                kind = _MAPPINGS[hook].__name__
-                raise WrongAnswerError(f"it returned {_article(value)} under {name!r}, not a {kind} under a name")
-        return list(answer.items())
+        return _mapped(answer, _MAPPINGS[hook])
     if hook == "mltk_load_dataset" and not isinstance(answer, LoadedDataset):
-        raise WrongAnswerError(f"it returned {_article(answer)}, not a LoadedDataset")
+        raise _wrong(answer, "not a LoadedDataset")
     if hook == "mltk_convert_model" and not isinstance(answer, bytes):
-        raise WrongAnswerError(f"it returned {_article(answer)}, not bytes")
+        raise _wrong(answer, "not bytes")
     if hook == "mltk_build_model" and not _is_keras_model(answer):
-        raise WrongAnswerError(f"it returned {_article(answer)}, not a keras.Model")
+        raise _wrong(answer, "not a keras.Model")
     if hook == "mltk_event":
-        raise WrongAnswerError(f"it returned {_article(answer)}, and must return nothing")
+        raise _wrong(answer, "and must return nothing")
     return answer
+
+
+def _mapped(answer: object, kind: type) -> list[tuple[str, Any]]:
+    if not isinstance(answer, Mapping):
+        raise _wrong(answer, "not a mapping of names")
+    for name, value in answer.items():
+        if not isinstance(name, str) or not name or not isinstance(value, kind):
+            raise _wrong(value, f"under {name!r}, not a {kind.__name__} under a name")
+    return list(answer.items())
 
 
 def _named(answer: object, kind: type) -> list[tuple[str, Any]]:
     if not isinstance(answer, Iterable):
-        raise WrongAnswerError(f"it returned {_article(answer)}, not an iterable of {kind.__name__}")
+        raise _wrong(answer, f"not an iterable of {kind.__name__}")
     found = []
     for item in answer:
         if not isinstance(item, kind):
-            raise WrongAnswerError(
-                f"it returned {_article(item)} among its answers, not only {kind.__name__}"
-            )
+            raise _wrong(item, f"among its answers, not only {kind.__name__}")
         name: object = getattr(item, "name", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise WrongAnswerError(
-                f"it returned {_article(item)} named {name!r}; a name is made of letters, digits, '_', '-' and '.'"
-            )
+            raise _wrong(item, f"named {name!r}; a name is made of letters, digits, '_', '-' and '.'")
         found.append((name, item))
     return found
+
+
+def _wrong(value: object, but: str) -> WrongAnswerError:
+    kind = type(value).__name__
+    article = "an" if kind[0].lower() in "aeiou" else "a"
+    comma = "," if but.startswith(("not", "and")) else ""
+    return WrongAnswerError(f"it returned {article} {kind}{comma} {but}")
 
 
 def _is_keras_model(answer: object) -> bool:
@@ -153,8 +159,3 @@ def _check_signature(plugin: object, name: str, hook: str) -> None:
 
 def _refused(plugin: object, message: str) -> pluggy.PluginValidationError:
     return pluggy.PluginValidationError(plugin, message)
-
-
-def _article(value: object) -> str:
-    name = type(value).__name__
-    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"

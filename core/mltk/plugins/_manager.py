@@ -105,6 +105,9 @@ class PluginManager(pluggy.PluginManager):
 
     Args:
         strict: Raise where a plugin would be left out, or its failure be reported.
+
+    Attributes:
+        reports: The warnings given about plugins that go on being used.
     """
 
     def __init__(self, strict: bool = False) -> None:
@@ -113,7 +116,7 @@ class PluginManager(pluggy.PluginManager):
         self.add_hookspecs(hookspecs)
         self._found: list[_Found] = []
         self._specifications: list[tuple[object, str]] = []
-        self._reported: set[str] = set()
+        self.reports: list[str] = []
 
     def discover(self) -> None:
         """Register the installed plugins, then the built-in ones.
@@ -304,9 +307,9 @@ class PluginManager(pluggy.PluginManager):
         """
         if self.strict:
             raise MltkError(message) from error
-        if message in self._reported:
+        if message in self.reports:
             return
-        self._reported.add(message)
+        self.reports.append(message)
         import logging
 
         logger = logging.getLogger("mltk.plugins")
@@ -408,7 +411,7 @@ class PluginManager(pluggy.PluginManager):
     def _conflict(self, hook: str, name: str, first: str, second: str) -> str:
         what = hook.removeprefix("mltk_").removesuffix("s").replace("_", " ")
         if first == second:
-            return f"{self.describe(first)} offers the {what} '{name}' twice."
+            return f"The {what} '{name}' is offered twice by {self.describe(first)}."
         # The built-in plugins come last, so the first of the two is one that can be blocked.
         return (
             f"The {what} '{name}' is offered by both {self.describe(first)} and {self.describe(second)}. "
@@ -417,8 +420,8 @@ class PluginManager(pluggy.PluginManager):
 
 
 @cache
-def _discovered() -> PluginManager:
-    manager = PluginManager(strict=os.environ.get(STRICT_VARIABLE, "") not in ("", "0"))
+def _discovered(strict: bool) -> PluginManager:
+    manager = PluginManager(strict)
     manager.discover()
     return manager
 
@@ -426,9 +429,15 @@ def _discovered() -> PluginManager:
 _substitutes: list[PluginManager] = []
 
 
-def get_plugin_manager() -> PluginManager:
-    """Return the manager of the installed plugins; the first call finds and loads them."""
-    return _substitutes[-1] if _substitutes else _discovered()
+def get_plugin_manager(strict: bool | None = None) -> PluginManager:
+    """Return the manager of the installed plugins; the first call finds and loads them.
+
+    Args:
+        strict: Raise where a plugin would be left out; by default as `MLTK_STRICT_PLUGINS` says.
+    """
+    if strict is None:
+        strict = os.environ.get(STRICT_VARIABLE, "") not in ("", "0")
+    return _substitutes[-1] if _substitutes else _discovered(strict)
 
 
 def forget_plugins() -> None:

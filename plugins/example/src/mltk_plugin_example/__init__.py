@@ -1,0 +1,1 @@
+"""Calibration of classifiers, an evaluator for mltk."""

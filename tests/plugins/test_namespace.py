@@ -1,0 +1,271 @@
+"""Every trap of names that live in another distribution."""
+
+import subprocess
+import sys
+
+import pytest
+from mltk import _namespace
+from mltk._namespace import KNOWN_PROVIDERS
+
+
+@pytest.fixture
+def toy(site):
+    """A distribution that provides an attribute, and a module with children."""
+    site.write("mltk_plugin_toy/__init__.py", "")
+    site.write("mltk_plugin_toy/plugin.py", "")
+    site.write(
+        "mltk_plugin_toy/mixins.py",
+        """
+        class ToyMixin:
+            pass
+        """,
+    )
+    site.write(
+        "mltk_plugin_toy/preprocess/__init__.py",
+        """
+        LIMIT = 1
+
+        class Shape:
+            pass
+
+        def limit():
+            return LIMIT
+        """,
+    )
+    site.write(
+        "mltk_plugin_toy/preprocess/generator.py",
+        """
+        from mltk_plugin_toy.preprocess import Shape
+        __all__ = ["Circle", "load_data"]
+
+        class Circle(Shape):
+            pass
+
+        def load_data():
+            return "data"
+        """,
+    )
+    site.add(
+        "mltk-plugin-toy",
+        plugins={"toy": "mltk_plugin_toy.plugin"},
+        namespace={
+            "mltk.core.ToyMixin": "mltk_plugin_toy.mixins:ToyMixin",
+            "mltk.core.model.ToyMixin": "mltk_plugin_toy.mixins:ToyMixin",
+            "mltk.core.preprocess.toy": "mltk_plugin_toy.preprocess",
+            "mltk.core.preprocess.utils.toy": "mltk_plugin_toy.preprocess.generator",
+            "mltk.datasets.toy": "mltk_plugin_toy.preprocess",
+        },
+    )
+    return site
+
+
+def test_attributes_of_core_come_from_the_plugin(toy):
+    assert toy.python(
+        """
+        from mltk.core import ToyMixin
+        from mltk.core.model import ToyMixin as same
+        import mltk.core as mltk_core
+        print(ToyMixin is same is mltk_core.ToyMixin, ToyMixin.__module__)
+        """
+    ).split() == ["True", "mltk_plugin_toy.mixins"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mltk.core.preprocess.toy.generator as g",
+        "from mltk.core.preprocess.toy import generator as g",
+        "from mltk.core.preprocess.utils import toy as g",
+        "from mltk.datasets.toy import generator as g",
+        "import mltk.datasets.toy.generator; g = mltk.datasets.toy.generator",
+        "import mltk.datasets; import mltk_plugin_toy.preprocess.generator; g = mltk.datasets.toy.generator",
+    ],
+)
+def test_modules_and_their_children_are_found_however_they_are_imported(toy, statement):
+    assert toy.python(f"{statement}\nprint(g.load_data(), g.Circle.__module__)") == (
+        "data mltk_plugin_toy.preprocess.generator"
+    )
+
+
+def test_classes_are_the_same_under_both_names_and_pickle(toy):
+    assert (
+        toy.python(
+            """
+        import pickle
+        from mltk.core.preprocess.toy.generator import Circle
+        from mltk.datasets.toy import Shape
+        import mltk_plugin_toy.preprocess.generator as real
+        assert Circle is real.Circle and isinstance(Circle(), Shape)
+        assert type(pickle.loads(pickle.dumps(Circle()))) is real.Circle
+        print("same")
+        """
+        )
+        == "same"
+    )
+
+
+def test_a_facade_has_an_empty_path_and_no_dunder_of_the_module_but_all(toy):
+    assert (
+        toy.python(
+            """
+        import mltk.core.preprocess.toy.generator as facade
+        import mltk_plugin_toy.preprocess.generator as real
+        assert facade is not real and facade.__path__ == []
+        assert facade.__name__ == "mltk.core.preprocess.toy.generator"
+        assert not hasattr(facade, "__file__") and facade.__all__ == real.__all__
+        assert "Circle" in dir(facade) and "__file__" not in dir(facade)
+        from mltk.core.preprocess.toy import *
+        print(limit.__name__)
+        """
+        )
+        == "limit"
+    )
+
+
+def test_what_is_set_on_a_facade_is_set_on_the_module(toy):
+    assert toy.python(
+        """
+        import mltk.core.preprocess.toy as facade
+        facade.LIMIT = 7
+        print(facade.limit())
+        del facade.LIMIT
+        import mltk_plugin_toy.preprocess as real
+        print(hasattr(real, "LIMIT"))
+        """
+    ).split() == ["7", "False"]
+
+
+def test_nothing_is_loaded_until_it_is_asked_for(toy):
+    assert (
+        toy.python(
+            """
+            import sys, mltk, mltk.core, mltk.core.preprocess, mltk.datasets
+            print([m for m in sys.modules if "toy" in m or m == "importlib_metadata"])
+            """
+        )
+        == "[]"
+    )
+
+
+def test_a_child_that_does_not_exist_is_an_ordinary_import_error(toy):
+    message = toy.python(
+        """
+        try:
+            import mltk.core.preprocess.toy.nothing
+        except ModuleNotFoundError as e:
+            print(e)
+        try:
+            from mltk.core.preprocess.toy import nothing
+        except ImportError as e:
+            print(e)
+        """
+    )
+    assert message.splitlines() == [
+        "No module named 'mltk.core.preprocess.toy.nothing'",
+        "cannot import name 'nothing' from 'mltk.core.preprocess.toy' (unknown location)",
+    ]
+
+
+def test_a_missing_dependency_of_an_installed_plugin_is_the_error_that_is_shown(toy):
+    toy.write("mltk_plugin_toy/mixins.py", "import not_installed_at_all")
+    toy.write("mltk_plugin_toy/preprocess/__init__.py", "import not_installed_at_all")
+
+    for statement in (
+        "from mltk.core import ToyMixin",
+        "import mltk.core.preprocess.toy",
+        "from mltk.core.preprocess import toy",
+    ):
+        done = toy.run("-c", statement)
+        assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'not_installed_at_all'"
+
+
+@pytest.mark.parametrize("blocked", ["toy", "mltk-plugin-toy", "*"])
+def test_a_blocked_plugin_is_said_to_be_blocked(toy, blocked):
+    for statement in ("from mltk.core import ToyMixin", "from mltk.core.preprocess.utils import toy"):
+        done = toy.run("-c", statement, env={"MLTK_BLOCK_PLUGINS": blocked})
+        assert "'mltk-plugin-toy', which is installed but blocked" in done.stderr.splitlines()[-1]
+
+
+NOT_INSTALLED = {
+    "from mltk.core import AudioDatasetMixin": "mltk.core.AudioDatasetMixin",
+    "from mltk.core.model import AudioDatasetMixin": "mltk.core.model.AudioDatasetMixin",
+    "import mltk.core.preprocess.audio": "mltk.core.preprocess.audio",
+    "from mltk.core.preprocess import audio": "mltk.core.preprocess.audio",
+    "from mltk.core.preprocess.utils import audio as audio_utils": "mltk.core.preprocess.utils.audio",
+    "from mltk.datasets.audio.speech_commands import speech_commands_v2": "mltk.datasets.audio",
+    "import mltk.core as c; c.AudioDatasetMixin": "mltk.core.AudioDatasetMixin",
+}
+
+
+@pytest.mark.parametrize("statement", NOT_INSTALLED)
+def test_without_the_plugin_the_error_says_what_to_install(site, statement):
+    code = f"""
+import importlib_metadata
+importlib_metadata.entry_points = lambda **k: ()
+try:
+    {statement}
+except ModuleNotFoundError as e:
+    print(type(e).__name__, e.name)
+    print(e)
+"""
+    kind, message = site.python(code).splitlines()
+    assert kind == "PluginNotInstalledError mltk_plugin_audio"
+    assert message == (
+        f"'{NOT_INSTALLED[statement]}' is provided by the plugin 'mltk-plugin-audio', "
+        "which is not installed. Install it with: pip install mltk-plugin-audio"
+    )
+
+
+def test_an_installed_plugin_that_is_too_old_for_a_name_is_to_be_updated(site):
+    site.add("mltk-plugin-tfdata", version="0.0.1")
+    done = site.run("-c", "from mltk.core.preprocess.utils import tf_dataset")
+    assert "whose installed version 0.0.1 lacks it. Update it with: pip install -U" in done.stderr
+
+
+def test_a_name_that_nobody_provides_is_an_ordinary_error(site):
+    done = site.run("-c", "from mltk.core import TrainMixn")
+    assert "ImportError: cannot import name 'TrainMixn' from 'mltk.core'" in done.stderr
+    assert (
+        "AttributeError: module 'mltk.core' has no attribute 'x'"
+        in site.run("-c", "import mltk.core; mltk.core.x").stderr
+    )
+
+
+def test_of_two_distributions_with_one_name_the_first_keeps_it(toy):
+    toy.write("other.py", "ToyMixin = 'other'")
+    toy.add("mltk-plugin-zoo", namespace={"mltk.core.ToyMixin": "other:ToyMixin"})
+    assert (
+        toy.python("from mltk.core import ToyMixin; print(ToyMixin.__module__)") == "mltk_plugin_toy.mixins"
+    )
+
+
+def test_the_finder_is_last_and_there_once():
+    _namespace.install()
+    finders = [type(f).__name__ for f in sys.meta_path]
+    assert finders.count("_NamespaceFinder") == 1
+    code = "import sys, mltk; print(type(sys.meta_path[-1]).__name__)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "_NamespaceFinder"
+
+
+def test_other_imports_do_not_ask_the_finder_for_metadata(site):
+    assert (
+        site.python(
+            """
+        import sys, mltk
+        try:
+            import no_such_module_here
+        except ModuleNotFoundError:
+            print("importlib_metadata" in sys.modules)
+        """
+        )
+        == "False"
+    )
+
+
+def test_every_known_name_is_in_a_package_that_looks_names_up():
+    from importlib import import_module
+
+    for name in KNOWN_PROVIDERS:
+        package = import_module(name.rpartition(".")[0])
+        assert callable(vars(package)["__getattr__"]), name
