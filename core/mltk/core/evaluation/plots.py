@@ -1,0 +1,92 @@
+"""Figures that look the same everywhere and are written as the same bytes for the same content."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mltk.utils.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_STYLE = {
+    "font.size": 10.0,
+    "axes.titlesize": 12.0,
+    "axes.titlepad": 10.0,
+    "figure.constrained_layout.h_pad": 0.1,
+    "figure.constrained_layout.w_pad": 0.1,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#d9d9d9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
+
+
+@contextmanager
+def drawing(draw: Callable[[Figure], None], show: bool) -> Iterator[Figure]:
+    """Draw a figure, whatever the user's settings of matplotlib, and give it.
+
+    Args:
+        draw: Draws on the figure that it is given.
+        show: Make the figure one that `show_figures` shows.
+    """
+    import matplotlib.style
+
+    # The style also has effect when the figure is written.
+    with matplotlib.style.context(["default", _STYLE]):
+        if show:
+            # Imported only here: it picks a window system.
+            import matplotlib.pyplot as plt
+
+            figure = plt.figure(layout="constrained")
+        else:
+            from matplotlib.figure import Figure
+
+            figure = Figure(layout="constrained")
+        draw(figure)
+        yield figure
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, without the version of matplotlib in it."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    return path
+
+
+def show_figures(logger: logging.Logger | None) -> None:
+    """Show the figures in windows, and wait until these are closed."""
+    import matplotlib.pyplot as plt
+
+    try:
+        # What matplotlib falls back to without a display.
+        if plt.get_backend().lower() != "agg":
+            plt.show()
+        elif logger is not None:
+            logger.warning("Plots cannot be shown: there is no display, or no window library for matplotlib.")
+    finally:
+        plt.close("all")
+
+
+def line_styles(count: int) -> list[dict[str, object]]:
+    """Return colours and dashes that keep up to about 40 lines apart."""
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return [{"color": colormaps["tab10"](i)} for i in range(count)]
+    dashes = ["-", "--", ":", "-."]
+    colors = (count + len(dashes) - 1) // len(dashes)
+    return [
+        {
+            "color": colormaps["turbo"](0.05 + 0.9 * (i // len(dashes)) / max(1, colors - 1)),
+            "linestyle": dashes[i % len(dashes)],
+        }
+        for i in range(count)
+    ]
