@@ -119,9 +119,9 @@ def test_unknown_samples_of_the_two_parts_of_a_split_are_disjoint(data: Path) ->
 
 
 def test_unknown_label_without_other_folders_is_an_error(tmp_path: Path) -> None:
-    make(tmp_path, a=1)
+    data = make(tmp_path / "data", a=1)
     with pytest.raises(DatasetError, match="every folder is a named class"):
-        list_dataset_directory(tmp_path, ["a", "_unknown_"], unknown_class_label="_unknown_")
+        list_dataset_directory(data, ["a", "_unknown_"], unknown_class_label="_unknown_")
 
 
 @pytest.mark.parametrize(("percentage", "expected"), [(0.6, 12), (0.0, 1)])

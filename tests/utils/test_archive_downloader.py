@@ -184,9 +184,9 @@ def test_nobody_there_is_one_clear_line(tmp_path: Path, waits: list[float]) -> N
 def test_wrong_checksum_keeps_nothing(server: Any, tmp_path: Path) -> None:
     url = server.add("a.bin", DATA)
     with pytest.raises(DownloadError, match=f"sha256 checksum {SHA256}, but {'0' * 64} was expected"):
-        download_url(url, tmp_path / "a.bin", file_hash="0" * 64)
+        download_url(url, tmp_path / "out/a.bin", file_hash="0" * 64)
     assert len(server.requests) == 1
-    assert [p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")] == []
+    assert [p.name for p in (tmp_path / "out").iterdir() if not p.name.endswith(".lock")] == []
 
 
 def test_redirect_is_followed(server: Any, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,19 +63,12 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     """
     name = os.fspath(path)
     try:
-        with np.load(name, allow_pickle=False) as file:
-            if not isinstance(file, Mapping):
+        # Opened here: NumPy does not close a damaged file.
+        with Path(name).open("rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
                 raise DatasetError(f"'{name}' is a single array, not a .npz file with arrays 'x' and 'y'.")
-            for x_key, y_key in _KEYS:
-                if x_key in file:
-                    x, y = file[x_key], file.get(y_key)
-                    break
-            else:
-                found = ", ".join(f"'{key}' {file[key].shape}" for key in file) or "none"
-                raise DatasetError(
-                    f"'{name}' must have the arrays 'x' (samples, first axis the sample) and 'y' (class ids "
-                    f"or one-hot), or 'x_test' and 'y_test'. It has: {found}."
-                )
+            x, y = _find_arrays(name, loaded)
     except FileNotFoundError as error:
         raise DatasetError(f"The file with arrays '{name}' does not exist.") from error
     except DatasetError:
@@ -88,6 +82,17 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     if y is not None and (y.ndim == 0 or len(y) != len(x)):
         raise DatasetError(f"'{name}' has {len(x):,} samples but labels of the shape {y.shape}.")
     return x, y
+
+
+def _find_arrays(name: str, file: Mapping[str, Array]) -> tuple[Array, Array | None]:
+    for x_key, y_key in _KEYS:
+        if x_key in file:
+            return file[x_key], file.get(y_key)
+    found = ", ".join(f"'{key}' {file[key].shape}" for key in file) or "none"
+    raise DatasetError(
+        f"'{name}' must have the arrays 'x' (samples, first axis the sample) and 'y' (class ids or one-hot), "
+        f"or 'x_test' and 'y_test'. It has: {found}."
+    )
 
 
 def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any]:
