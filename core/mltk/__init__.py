@@ -1,12 +1,12 @@
 """mltk: train, quantize, evaluate and pack models for microcontrollers, from one Python file."""
 
-from pathlib import Path
+import os
 
 from mltk import _namespace
 
 __version__ = "0.1.0"
 
-MLTK_DIR = str(Path(__file__).parent)
+MLTK_DIR = os.path.dirname(__file__)  # noqa: PTH120 - pathlib would double the time of `import mltk`
 """The folder of this package."""
 
 _namespace.install()

@@ -84,14 +84,13 @@ def hooks_command(as_json: bool) -> None:
     rows = []
     for hook, arguments in hook_signatures().items():
         kind = "each by itself" if hook in EACH else "first answer" if is_first_answer(hook) else "offers"
-        plugins = [record.name for record in records if hook in record.hooks]
-        rows.append({"name": hook, "kind": kind, "arguments": list(arguments), "plugins": plugins})
+        rows.append((hook, kind, arguments, [record.name for record in records if hook in record.hooks]))
     if as_json:
-        _print_json(rows)
+        _print_json([dict(zip(("name", "kind", "arguments", "plugins"), row, strict=True)) for row in rows])
         return
     print_table(
         ("Hook", "Result", "Arguments", "Plugins"),
-        [(r["name"], r["kind"], ", ".join(r["arguments"]), ", ".join(r["plugins"])) for r in rows],
+        [(hook, kind, ", ".join(arguments), ", ".join(plugins)) for hook, kind, arguments, plugins in rows],
     )
 
 

@@ -32,32 +32,28 @@ if TYPE_CHECKING:
     from mltk.core.model import load_mltk_model_with_path as load_mltk_model_with_path
     from mltk.core.model import load_tflite_model as load_tflite_model
     from mltk.core.model import load_tflite_or_keras_model as load_tflite_or_keras_model
-    from mltk.core.profile_model import profile_model as profile_model
-    from mltk.core.profiling_results import ProfilingModelResults as ProfilingModelResults
     from mltk.core.quantize_model import quantize_model as quantize_model
     from mltk.core.summarize_model import summarize_model as summarize_model
     from mltk.core.tflite_model import TfliteActivation as TfliteActivation
     from mltk.core.tflite_model import TfliteAddLayer as TfliteAddLayer
     from mltk.core.tflite_model import TfliteAddLayerOptions as TfliteAddLayerOptions
-    from mltk.core.tflite_model import TfliteConv2DLayer as TfliteConv2DLayer
+    from mltk.core.tflite_model import TfliteConv2dLayer as TfliteConv2dLayer
     from mltk.core.tflite_model import TfliteConv2DLayerOptions as TfliteConv2DLayerOptions
-    from mltk.core.tflite_model import TfliteConv2dParams as TfliteConv2dParams
-    from mltk.core.tflite_model import TfliteConvParams as TfliteConvParams
-    from mltk.core.tflite_model import TfliteDepthwiseConv2DLayer as TfliteDepthwiseConv2DLayer
+    from mltk.core.tflite_model import TfliteDepthwiseConv2dLayer as TfliteDepthwiseConv2dLayer
     from mltk.core.tflite_model import TfliteDepthwiseConv2DLayerOptions as TfliteDepthwiseConv2DLayerOptions
-    from mltk.core.tflite_model import TfliteDepthwiseConvParams as TfliteDepthwiseConvParams
     from mltk.core.tflite_model import TfliteDequantizeLayer as TfliteDequantizeLayer
     from mltk.core.tflite_model import TfliteFullyConnectedLayer as TfliteFullyConnectedLayer
     from mltk.core.tflite_model import TfliteFullyConnectedLayerOptions as TfliteFullyConnectedLayerOptions
-    from mltk.core.tflite_model import TfliteFullyConnectedParams as TfliteFullyConnectedParams
     from mltk.core.tflite_model import TfliteLayer as TfliteLayer
+    from mltk.core.tflite_model import TfliteLayerOptions as TfliteLayerOptions
     from mltk.core.tflite_model import TfliteModel as TfliteModel
+    from mltk.core.tflite_model import TfliteMulLayer as TfliteMulLayer
+    from mltk.core.tflite_model import TfliteMulLayerOptions as TfliteMulLayerOptions
     from mltk.core.tflite_model import TfliteOpCode as TfliteOpCode
     from mltk.core.tflite_model import TflitePadding as TflitePadding
     from mltk.core.tflite_model import TflitePadLayer as TflitePadLayer
-    from mltk.core.tflite_model import TflitePooling2DLayer as TflitePooling2DLayer
-    from mltk.core.tflite_model import TflitePooling2dLayerOptions as TflitePooling2dLayerOptions
-    from mltk.core.tflite_model import TflitePoolParams as TflitePoolParams
+    from mltk.core.tflite_model import TflitePool2DLayerOptions as TflitePool2DLayerOptions
+    from mltk.core.tflite_model import TflitePooling2dLayer as TflitePooling2dLayer
     from mltk.core.tflite_model import TfliteQuantization as TfliteQuantization
     from mltk.core.tflite_model import TfliteQuantizeLayer as TfliteQuantizeLayer
     from mltk.core.tflite_model import TfliteReshapeLayer as TfliteReshapeLayer
@@ -65,7 +61,6 @@ if TYPE_CHECKING:
     from mltk.core.tflite_model import TfliteTensor as TfliteTensor
     from mltk.core.tflite_model import TfliteTransposeConvLayer as TfliteTransposeConvLayer
     from mltk.core.tflite_model import TfliteTransposeConvLayerOptions as TfliteTransposeConvLayerOptions
-    from mltk.core.tflite_model import TfliteTransposeConvParams as TfliteTransposeConvParams
     from mltk.core.tflite_model_parameters import TFLITE_METADATA_TAG as TFLITE_METADATA_TAG
     from mltk.core.tflite_model_parameters import TfliteModelParameters as TfliteModelParameters
     from mltk.core.train_model import train_model as train_model
@@ -88,31 +83,28 @@ _NAMES = {
     "MltkDataset": _MODEL,
     "MltkModel": _MODEL,
     "MltkModelEvent": _MODEL,
-    "ProfilingModelResults": "mltk.core.profiling_results",
     "TFLITE_METADATA_TAG": "mltk.core.tflite_model_parameters",
     "TfliteActivation": _TFLITE,
     "TfliteAddLayer": _TFLITE,
     "TfliteAddLayerOptions": _TFLITE,
-    "TfliteConv2DLayer": _TFLITE,
     "TfliteConv2DLayerOptions": _TFLITE,
-    "TfliteConv2dParams": _TFLITE,
-    "TfliteConvParams": _TFLITE,
-    "TfliteDepthwiseConv2DLayer": _TFLITE,
+    "TfliteConv2dLayer": _TFLITE,
     "TfliteDepthwiseConv2DLayerOptions": _TFLITE,
-    "TfliteDepthwiseConvParams": _TFLITE,
+    "TfliteDepthwiseConv2dLayer": _TFLITE,
     "TfliteDequantizeLayer": _TFLITE,
     "TfliteFullyConnectedLayer": _TFLITE,
     "TfliteFullyConnectedLayerOptions": _TFLITE,
-    "TfliteFullyConnectedParams": _TFLITE,
     "TfliteLayer": _TFLITE,
+    "TfliteLayerOptions": _TFLITE,
     "TfliteModel": _TFLITE,
     "TfliteModelParameters": "mltk.core.tflite_model_parameters",
+    "TfliteMulLayer": _TFLITE,
+    "TfliteMulLayerOptions": _TFLITE,
     "TfliteOpCode": _TFLITE,
     "TflitePadLayer": _TFLITE,
     "TflitePadding": _TFLITE,
-    "TflitePoolParams": _TFLITE,
-    "TflitePooling2DLayer": _TFLITE,
-    "TflitePooling2dLayerOptions": _TFLITE,
+    "TflitePool2DLayerOptions": _TFLITE,
+    "TflitePooling2dLayer": _TFLITE,
     "TfliteQuantization": _TFLITE,
     "TfliteQuantizeLayer": _TFLITE,
     "TfliteReshapeLayer": _TFLITE,
@@ -120,7 +112,6 @@ _NAMES = {
     "TfliteTensor": _TFLITE,
     "TfliteTransposeConvLayer": _TFLITE,
     "TfliteTransposeConvLayerOptions": _TFLITE,
-    "TfliteTransposeConvParams": _TFLITE,
     "TrainMixin": _MODEL,
     "TrainingResults": "mltk.core.training_results",
     "evaluate_classifier": "mltk.core.evaluate_model",
@@ -131,7 +122,6 @@ _NAMES = {
     "load_mltk_model_with_path": _MODEL,
     "load_tflite_model": _MODEL,
     "load_tflite_or_keras_model": _MODEL,
-    "profile_model": "mltk.core.profile_model",
     "quantize_model": "mltk.core.quantize_model",
     "set_mltk_logger": "mltk.core.logging",
     "summarize_model": "mltk.core.summarize_model",

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pluggy
@@ -151,8 +150,6 @@ class PluginManager(pluggy.PluginManager):
     def register_builtins(self) -> None:
         """Register mltk's own plugins, to be asked last."""
         for name in _builtin.NAMES:
-            if find_spec(f"{_builtin.__name__}.{name}") is None:
-                continue
             module = import_module(f"{_builtin.__name__}.{name}")
             self.register(module, f"mltk.{name}")
             self._found[-1].builtin = True

@@ -1,0 +1,66 @@
+"""The documentation of plugins says what is so."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+
+def code(language, after):
+    return PAGE.split(after, 1)[1].split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
+@pytest.mark.parametrize("hook", hook_signatures())
+def test_every_hook_has_its_line_with_signature_and_kind(hook):
+    kind = "each by itself" if hook in EACH else "first answer" if is_first_answer(hook) else "offers"
+    signature = f"{hook}({', '.join(hook_signatures()[hook])})"
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{signature}`")]
+    assert f"| {kind} |" in line
+
+
+def test_the_hooks_are_in_call_order():
+    assert re.findall(r"^\| `(mltk_\w+)\(", PAGE, flags=re.M) == list(hook_signatures())
+
+
+def test_the_plugin_of_the_tutorial_works(site, tmp_path):
+    """Its source is installed by hand, and its evaluator run."""
+    project = tomllib.loads(code("toml", "`pyproject.toml`"))["project"]
+    site.write("mltk_plugin_latency.py", code("python", "`mltk_plugin_latency.py`"))
+    site.add(project["name"], version=project["version"], plugins=project["entry-points"]["mltk.plugins"])
+    listed = site.mltk("plugins", "list").stdout.splitlines()
+    heading, row = PAGE.split("$ mltk plugins list\n", 1)[1].splitlines()[:2]
+    assert listed[0].split() == heading.split()
+    assert row.split() in [line.split() for line in listed]
+    assert (
+        site.python(
+            """
+        import logging, pathlib
+        import numpy as np
+        from mltk.plugins import EvaluationContext, collect_offers
+
+        class Predictor:
+            name, kind, input_shape = "model", "tflite", (None, 2)
+            def predict(self, batch):
+                return batch
+
+        evaluator = collect_offers("mltk_evaluators", mltk_model=None)["latency"]
+        batches = lambda: iter([(np.zeros((3, 2)), None)])
+        results = evaluator.evaluate(
+            EvaluationContext(Predictor(), batches, pathlib.Path("."), logging.getLogger())
+        )
+        print(results["milliseconds"] > 0)
+        """
+        )
+        == "True"
+    )
+
+
+def test_every_python_example_compiles():
+    examples = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+    assert len(examples) == 4
+    for example in examples:
+        compile(example, "docs/plugins.md", "exec")
