@@ -1,4 +1,4 @@
-"""Measure image batches with the augmentation of the reference's `image_example1`: 96×96×1 JPEG files, batch 32."""
+"""Measure image batches: the augmentation of the reference's `image_example1`, grey 96×96 JPEG files."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def write_images(folder: Path, n: int, seed: int = 1) -> None:
 
 
 def settings(workers: int, cache_bytes: int) -> dict[str, object]:
-    return dict(
-        cores=workers,
-        cache_bytes=cache_bytes,
-        rotation_range=35,
-        width_shift_range=5,
-        height_shift_range=5,
-        brightness_range=(0.5, 1.1),
-        contrast_range=(0.5, 1.1),
-        noise=["gauss", "poisson", "s&p"],
-        horizontal_flip=True,
-        vertical_flip=True,
-        samplewise_center=True,
-        samplewise_std_normalization=True,
-        max_batches_pending=8,
-    )
+    return {
+        "cores": workers,
+        "cache_bytes": cache_bytes,
+        "rotation_range": 35,
+        "width_shift_range": 5,
+        "height_shift_range": 5,
+        "brightness_range": (0.5, 1.1),
+        "contrast_range": (0.5, 1.1),
+        "noise": ["gauss", "poisson", "s&p"],
+        "horizontal_flip": True,
+        "vertical_flip": True,
+        "samplewise_center": True,
+        "samplewise_std_normalization": True,
+        "max_batches_pending": 8,
+    }
 
 
 def measure(folder: Path, workers: int, cache_bytes: int, epochs: int) -> tuple[float, list[float]]:
@@ -78,8 +78,9 @@ def main() -> None:
             first, rates = measure(Path(name), workers, 256 * 2**20, arguments.epochs)
             _, uncached = measure(Path(name), workers, 0, 3)
             print(
-                f"workers {workers}: first batch {first:.3f} s; first epoch {rates[0]:,.0f} samples/s; "
-                f"later epochs {statistics.median(rates[1:]):,.0f}; without cache {statistics.median(uncached):,.0f}"
+                f"workers {workers}: first batch {first:.3f} s; samples/s: first epoch {rates[0]:,.0f}, "
+                f"later epochs {statistics.median(rates[1:]):,.0f}, "
+                f"without cache {statistics.median(uncached):,.0f}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -64,7 +65,8 @@ def test_training_data_of_a_folder(make_model, rock_paper):
     assert x.shape == (4, 12, 16, 1) and y.shape == (4, 2)
     assert model.datagen_context.train_datagen is model.x
     summary = model.summarize_dataset()
-    assert "rock" in summary and "rotation_range: 10" in summary
+    for expected in ("rock", "rotation_range: 10", "Images for validation: the same"):
+        assert expected in summary
     model.unload_dataset()
     assert model.x is None
 
@@ -215,6 +217,19 @@ def test_the_seed_of_the_model_governs_order_and_transforms(make_model, rock_pap
     assert not np.array_equal(first_batch(1), first_batch(2))
 
 
+def test_the_summary_says_what_is_not_augmented(make_model, rock_paper):
+    root = str(rock_paper())
+    model = make_model(dataset=root)
+    model.datagen.validation_augmentation_enabled = False
+    model.load_dataset("training")
+    assert "Images for validation (not augmented)" in model.summarize_dataset()
+    model.load_dataset("evaluation")
+    assert "Images for evaluation (not augmented):\n  rotation_range: 10" in model.summarize_dataset()
+    model = make_model(dataset=root, datagen=ParallelImageDataGenerator())
+    model.load_dataset("training")
+    assert "Images for training: as they are" in model.summarize_dataset()
+
+
 def test_a_shuffled_order_is_kept_outside_of_the_data_set(make_model, rock_paper):
     root = rock_paper({"rock": 20, "paper": 20})
     model = make_model(dataset=str(root), shuffle_dataset_enabled=True)
@@ -296,6 +311,7 @@ def test_steps_of_other_plugins_take_part_in_training_only(make_model, rock_pape
     finally:
         manager.unregister(plugin)
     assert model.x[0][0].max() == 0 < model.validation_data[0][0].max()
+    assert "augmentation_steps: ['blackout']" in model.summarize_dataset()
 
 
 def test_a_data_set_with_its_own_loader_is_left_alone(make_model):
@@ -311,6 +327,11 @@ def test_a_function_may_set_the_properties_itself(make_model):
     model = make_model(dataset=load)
     model.load_dataset("training")
     assert model.x == ["training"]
+
+
+def test_the_plugin_module_is_light():
+    code = "import sys, mltk_plugin_image.plugin; sys.exit('numpy' in sys.modules or 'PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_other_models_are_answered_without_importing_anything(monkeypatch):

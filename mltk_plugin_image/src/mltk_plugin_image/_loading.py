@@ -53,6 +53,8 @@ def load_images(mltk_model: Any, subset: str, test: bool, options: Mapping[str, 
     dataset = mltk_model.dataset
     if dataset is None or hasattr(dataset, "load_dataset"):
         return None
+    # Which order of the files holds depends on it, see `get_shuffle_index_dir`.
+    mltk_model.loaded_subset = subset
     data = _resolve(mltk_model, subset, test)
     if data is None:
         return LoadedDataset()
@@ -100,16 +102,27 @@ def normalization_parameters(mltk_model: Any) -> dict[str, Parameter]:
     }
 
 
-def describe_generators(mltk_model: Any) -> str:
-    """Return the settings of the model's generators that differ from the defaults, one on a line."""
-    stored = mltk_model.attributes.stored
-    parts = []
-    for key, title in (("image.datagen", "Images"), ("image.validation_datagen", "Images for validation")):
-        datagen = stored.get(key)
-        described = datagen.describe() if isinstance(datagen, ParallelImageDataGenerator) else ""
-        if described:
-            parts.append("\n".join([f"{title}:", *(f"  {line}" for line in described.splitlines())]))
-    return "\n\n".join(parts)
+def describe_images(mltk_model: Any) -> str:
+    """Return what happens to the images of each loaded subset: the settings that differ from the defaults."""
+    context = mltk_model.datagen_context
+    iterators = {
+        "training": context and context.train_datagen,
+        "validation": context and context.validation_datagen,
+        "evaluation": context and context.evaluation_datagen,
+    }
+    parts: list[str] = []
+    described: list[str] = []
+    for subset, iterator in iterators.items():
+        if not isinstance(iterator, ImageIterator):
+            continue
+        augmented = "" if iterator.batches.augment else " (not augmented)"
+        settings = iterator.batches.generator.describe().splitlines()
+        if settings and settings != described:
+            parts += [f"Images for {subset}{augmented}:", *(f"  {line}" for line in settings)]
+            described = settings
+        else:
+            parts.append(f"Images for {subset}{augmented or ': the same' if described else ': as they are'}")
+    return "\n".join(parts)
 
 
 class _Loader:

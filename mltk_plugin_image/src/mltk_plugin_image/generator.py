@@ -250,7 +250,8 @@ class ParallelImageDataGenerator:
         for name in self.__dataclass_fields__:
             value = getattr(self, name)
             if repr(value) != repr(getattr(defaults, name)):
-                lines.append(f"{name}: {getattr(value, '__name__', value)}")
+                shown = [s.name for s in value] if name == "augmentation_steps" else value
+                lines.append(f"{name}: {getattr(shown, '__name__', shown)}")
         return "\n".join(lines)
 
     def flow_from_directory(

@@ -105,7 +105,7 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
 
     def summarize_dataset(self: Any) -> str:
         """Return the samples per class, and the settings of the generator that differ from the defaults."""
-        from mltk_plugin_image._loading import describe_generators
+        from mltk_plugin_image._loading import describe_images
 
-        parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_generators(self)]
+        parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_images(self)]
         return "\n\n".join(part for part in parts if part)
