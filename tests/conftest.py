@@ -88,6 +88,12 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     yield work
 
 
+@pytest.fixture(scope="session")
+def tiny_spec() -> str:
+    """Text of a complete specification: a small network on the 8x8 digits of scikit-learn (UCI, real scans)."""
+    return TINY_SPEC
+
+
 @pytest.fixture
 def write_spec(private_home: Path) -> Callable[..., Path]:
     """Write a model specification into the test's folder: `write_spec(name, text)`."""

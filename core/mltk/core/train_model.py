@@ -22,6 +22,7 @@ from mltk.core.model.mixins.train import TrainMixin
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
 from mltk.core.preprocess.loader import BatchIterator, original_errors
+from mltk.core.quantize_model import converter_settings, quantize_model
 from mltk.core.training_results import TrainingResults
 from mltk.errors import DatasetError, MltkError, SpecificationError, did_you_mean
 from mltk.utils.files import atomic_write
@@ -84,6 +85,10 @@ def train_model(
         mltk_model.check_archive_file_is_writable(throw_exception=True)
     if seed is not None:
         mltk_model.seed = seed
+    quantize = quantize and bool(mltk_model.tflite_converter)
+    if quantize:
+        # A wrong setting must not be found only after hours of training.
+        converter_settings(mltk_model)
     if clean:
         if resume_epoch:
             raise MltkError("A training cannot be resumed (--resume) when its log folder is emptied first (--clean).")
@@ -104,9 +109,7 @@ def train_model(
                 create_archive=create_archive,
                 show=show,
             )
-            if quantize and mltk_model.tflite_converter:  # type: ignore[attr-defined]
-                from mltk.core.quantize_model import quantize_model
-
+            if quantize:
                 quantize_model(
                     mltk_model,
                     keras_model=results.keras_model,
@@ -316,7 +319,7 @@ def _fit(
         "validation_steps": None if isinstance(validation_data, BatchIterator) else mltk_model.validation_steps,
         "validation_batch_size": mltk_model.validation_batch_size,
         "validation_freq": mltk_model.validation_freq,
-        "shuffle": False if isinstance(x, BatchIterator) else mltk_model.shuffle,
+        "shuffle": False if isinstance(x, BatchIterator) or _yields_batches(x) else mltk_model.shuffle,
         "class_weight": class_weight,
         "sample_weight": sample_weight,
         "epochs": epochs,

@@ -31,7 +31,7 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
     with atomic_path(path) as temporary, _no_legacy_warning():
         keras_model.save(temporary)
         if Path(path).suffix == ".keras":
-            _fix_dates(temporary)
+            _make_reproducible(temporary)
 
 
 def load_keras_model(
@@ -146,13 +146,28 @@ def _no_legacy_warning() -> Iterator[None]:
         absl_logging.set_verbosity(before)
 
 
-def _fix_dates(path: Path) -> None:
-    """Write the `.keras` file (a ZIP) again with dates that do not depend on the clock."""
+def _make_reproducible(path: Path) -> None:
+    """Write the `.keras` file (a ZIP) again without what depends on the clock or on memory addresses."""
     with zipfile.ZipFile(path) as archive:
         content = {info.filename: archive.read(info) for info in archive.infolist()}
     metadata = json.loads(content["metadata.json"])
     metadata["date_saved"] = source_date().strftime("%Y-%m-%d@%H:%M:%S")
     content["metadata.json"] = json.dumps(metadata).encode()
+    config = json.loads(content["config.json"])
+    _number_shared_objects(config, {})
+    content["config.json"] = json.dumps(config).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in content.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def _number_shared_objects(node: Any, numbers: dict[int, int]) -> None:
+    """Replace the addresses by which Keras tells objects apart with 1, 2, … in order of appearance."""
+    if isinstance(node, list):
+        for item in node:
+            _number_shared_objects(item, numbers)
+    elif isinstance(node, dict):
+        if "shared_object_id" in node:
+            node["shared_object_id"] = numbers.setdefault(node["shared_object_id"], len(numbers) + 1)
+        for item in node.values():
+            _number_shared_objects(item, numbers)
