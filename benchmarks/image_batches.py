@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -44,11 +46,11 @@ def settings(workers: int, cache_bytes: int) -> dict[str, object]:
     }
 
 
-def measure(folder: Path, workers: int, cache_bytes: int, epochs: int) -> tuple[float, list[float]]:
-    """Return the seconds to the first batch, and the samples per second of each epoch."""
+def measure(folder: Path, workers: int, cache_bytes: int, epochs: int) -> dict[str, float]:
+    """Return seconds to the first batch, imports included, and samples per second; for a fresh process."""
+    start = time.perf_counter()
     from mltk_plugin_image import ParallelImageDataGenerator
 
-    start = time.perf_counter()
     generator = ParallelImageDataGenerator(**settings(workers, cache_bytes))
     iterator = generator.flow_from_directory(folder, (96, 96), "grayscale", ["rock", "paper", "scissors"])
     first = 0.0
@@ -60,7 +62,7 @@ def measure(folder: Path, workers: int, cache_bytes: int, epochs: int) -> tuple[
             first = first or time.perf_counter() - start
             n += len(x)
         rates.append(n / (time.perf_counter() - begin))
-    return first, rates
+    return {"first_batch_s": first, "first_epoch": rates[0], "later_epochs": statistics.median(rates[1:])}
 
 
 def main() -> None:
@@ -68,20 +70,27 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--cache", type=int, default=256 * 2**20, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    start = time.perf_counter()
-
-    print(f"import: {time.perf_counter() - start:.2f} s (numpy included: {'numpy' in sys.modules})")
+    if arguments.folder:
+        figures = measure(arguments.folder, arguments.workers[0], arguments.cache, arguments.epochs)
+        print(json.dumps(figures))
+        return
     with tempfile.TemporaryDirectory() as name:
         write_images(Path(name), arguments.images)
         for workers in arguments.workers:
-            first, rates = measure(Path(name), workers, 256 * 2**20, arguments.epochs)
-            _, uncached = measure(Path(name), workers, 0, 3)
-            print(
-                f"workers {workers}: first batch {first:.3f} s; samples/s: first epoch {rates[0]:,.0f}, "
-                f"later epochs {statistics.median(rates[1:]):,.0f}, "
-                f"without cache {statistics.median(uncached):,.0f}"
-            )
+            for cache in (arguments.cache, 0):
+                command = [sys.executable, __file__, "--folder", name, "--cache", str(cache)]
+                command += ["--workers", str(workers), "--epochs", str(arguments.epochs)]
+                runs = [
+                    json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                    for _ in range(arguments.runs)
+                ]
+                figures = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+                shown = "  ".join(f"{key} {value:,.4g}" for key, value in figures.items())
+                print(f"{workers} worker(s), {'with' if cache else 'without'} cache: {shown}")
 
 
 if __name__ == "__main__":
