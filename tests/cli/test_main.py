@@ -15,6 +15,7 @@ from mltk.cli._table import COMMANDS
 from mltk.cli.main import main
 from mltk.errors import MltkError
 from mltk.plugins import Command, hookimpl
+from mltk.testing import assert_imports_light
 
 SPY = """
 import sys
@@ -124,6 +125,11 @@ def test_help_names_every_command_with_its_summary(mltk_cli):
     shown = mltk_cli.invoke(["-h"]).stdout
     for name, row in COMMANDS.items():
         assert f"  {name} " in shown and row.summary in shown
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_light_until_it_runs(name):
+    assert_imports_light(COMMANDS[name].target.partition(":")[0])
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -266,18 +272,17 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: waiting\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[mltk.plugins]\nwaiting = waiting\n")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "mltk", "wait"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "Interrupted."
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stderr.splitlines()[-1]) == (130, "Interrupted.")
 
 
 def test_the_logger_writes_to_stderr_and_within_a_command_to_a_file(mltk_cli, error_command, monkeypatch):

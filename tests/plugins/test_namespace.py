@@ -263,6 +263,25 @@ def test_other_imports_do_not_ask_the_finder_for_metadata(site):
     )
 
 
+def test_the_names_of_the_image_plugin_are_found_where_specifications_look_for_them(site):
+    pytest.importorskip("mltk_plugin_image")
+    assert (
+        site.python(
+            """
+            from mltk.core import ImageDatasetMixin
+            from mltk.core.model import ImageDatasetMixin as same
+            from mltk.core.preprocess.utils import image as image_utils
+            from mltk.core.preprocess.image.parallel_generator import ParallelImageDataGenerator
+            from mltk.datasets.image import mnist
+            import mltk.datasets.image.mnist
+            print(ImageDatasetMixin is same, mltk.datasets.image.mnist.load_data is mnist.load_data)
+            """,
+            env={"MLTK_BLOCK_PLUGINS": ""},
+        )
+        == "True True"
+    )
+
+
 def test_every_known_name_is_in_a_package_that_looks_names_up():
     from importlib import import_module
 

@@ -61,7 +61,9 @@ class RootGroup(click.Group):
         """Import a command; `-` and `_` in its name are the same."""
         name = _find(cmd_name, COMMANDS)
         if name is not None:
-            return _imported(COMMANDS[name].target)
+            module, _, attribute = COMMANDS[name].target.partition(":")
+            command: click.Command = getattr(import_module(module), attribute)
+            return command
         added = plugin_commands()
         name = _find(cmd_name, added)
         return None if name is None else _plugin_command(added[name])
@@ -154,21 +156,16 @@ def _plugin_command(added: tuple[str, Command]) -> click.Command:
 
     plugin, command = added
     try:
-        return _imported(command.target)
+        loaded = command.load()
+        if not isinstance(loaded, click.Command):
+            raise TypeError(f"{command.target} is not a click command")
+        return loaded
     # Whatever goes wrong in it, the user must learn whose command this is.
     except Exception as e:
         whose = get_plugin_manager().describe(plugin)
         raise MltkError(
             f"The command '{command.name}' of {whose} cannot be loaded: {type(e).__name__}: {e}"
         ) from e
-
-
-def _imported(target: str) -> click.Command:
-    module, _, attribute = target.partition(":")
-    command = getattr(import_module(module), attribute)
-    if not isinstance(command, click.Command):
-        raise TypeError(f"{target} is not a click command")
-    return command
 
 
 def _find(name: str, known: Mapping[str, object] | list[str]) -> str | None:
