@@ -36,5 +36,5 @@ $(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.
 	@touch $@
 
 $(VENV)/dev-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.toml plugins/example/pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_image -e plugins/example
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'mltk_plugin_image[7z]' -e plugins/example
 	@touch $@ $(VENV)/run-installed

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
 from mltk.core.preprocess.seeding import batch_rng
 
 Batch = tuple[np.ndarray, ...]

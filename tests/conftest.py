@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-TINY_SPEC = '''
+TINY_SPEC = """
 # @mltk_model
 import numpy as np
 import tensorflow as tf
@@ -64,7 +64,7 @@ def build(model):
 
 
 my_model.build_model_function = build
-'''
+"""
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +80,13 @@ def shared() -> Path:
 def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run every test in a folder of its own, with mltk's cache in it and no settings of the user's."""
     monkeypatch.setenv("MLTK_CACHE_DIR", str(tmp_path / "cache"))
-    for name in ("MLTK_MODEL_PATHS", "MLTK_USER_SETTINGS_PATH", "MLTK_BLOCK_PLUGINS", "MLTK_READONLY", "SOURCE_DATE_EPOCH"):
+    for name in (
+        "MLTK_MODEL_PATHS",
+        "MLTK_USER_SETTINGS_PATH",
+        "MLTK_BLOCK_PLUGINS",
+        "MLTK_READONLY",
+        "SOURCE_DATE_EPOCH",
+    ):
         monkeypatch.delenv(name, raising=False)
     work = tmp_path / "work"
     work.mkdir()

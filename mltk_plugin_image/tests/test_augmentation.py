@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mltk_plugin_image._augmentation import standard_normal
 
 from mltk_plugin_image import ParallelImageDataGenerator
+from mltk_plugin_image._augmentation import standard_normal
 
 
 def transformed(images: np.ndarray, seed: int = 3, **settings: object) -> np.ndarray:

@@ -20,8 +20,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from mltk.core.preprocess.utils.listing import list_dataset_directory
 from mltk.errors import DatasetError, DownloadError
+from mltk_plugin_image import datasets
 from mltk_plugin_image.datasets import (
     cifar10,
     digits,
@@ -31,9 +34,6 @@ from mltk_plugin_image.datasets import (
     rock_paper_scissors_v2,
 )
 from mltk_plugin_image.datasets._arrays import fetch, read_idx
-from PIL import Image
-
-from mltk_plugin_image import datasets
 
 
 class Mirror:

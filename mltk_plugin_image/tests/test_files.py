@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from mltk.core.preprocess.utils import image as by_reference_name
 from mltk.errors import DatasetError
 from mltk_plugin_image._files import read_image
 from mltk_plugin_image.utils import read_image_file, write_image_file
-from PIL import Image
 
 
 @pytest.fixture

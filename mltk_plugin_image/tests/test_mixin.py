@@ -7,12 +7,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
-import mltk.core as mltk_core
 import numpy as np
 import pytest
+
+import mltk.core as mltk_core
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep, get_plugin_manager, hookimpl
-
 from mltk_plugin_image import ImageDatasetMixin, ParallelImageDataGenerator
 
 

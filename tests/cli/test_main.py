@@ -9,6 +9,7 @@ import time
 
 import click
 import pytest
+
 from mltk import __version__, cli
 from mltk.cli import _logging
 from mltk.cli._table import COMMANDS

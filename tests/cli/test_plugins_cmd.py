@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mltk.plugins import Evaluator, hookimpl
 from mltk.plugins._checks import hook_signatures
 from mltk.plugins._scaffold import PluginNames, render_plugin

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mltk.core.evaluation.data import iterate_batches
 from mltk.core.model.mixins.evaluate import EvaluateClassifierMixin
 from mltk.errors import EvaluationError

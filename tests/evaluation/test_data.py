@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from mltk.core.evaluation.data import iterate_batches, load_arrays
 from mltk.core.preprocess.loader import BatchIterator
 from mltk.errors import DatasetError, EvaluationError

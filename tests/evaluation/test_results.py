@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mltk.core.evaluation.results import EvaluationResults
 from mltk.errors import EvaluationError
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mltk.core.archive import ModelArchive
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, MltkError
 
@@ -53,7 +54,13 @@ def test_failing_update_leaves_the_old_archive_whole(archive, tmp_path):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,3}\.[a-z]{1,3}", fullmatch=True), st.binary(max_size=200), max_size=8))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}){0,3}\.[a-z]{1,3}", fullmatch=True),
+        st.binary(max_size=200),
+        max_size=8,
+    )
+)
 def test_any_content_survives(archive, members):
     archive.path.unlink(missing_ok=True)
     archive.update(members)

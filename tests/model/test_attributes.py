@@ -1,4 +1,5 @@
 import pytest
+
 from mltk.core import DatasetMixin, EvaluateClassifierMixin, MltkModel, TrainMixin
 from mltk.errors import SpecificationError
 
@@ -26,7 +27,9 @@ def test_name_with_other_characters_is_refused(name):
         MyModel(f"/somewhere/{name}.py" if name else "/somewhere/..py")
 
 
-@pytest.mark.parametrize("attribute", ["name", "n_classes", "model_specification_path", "h5_log_dir_path", "archive_path"])
+@pytest.mark.parametrize(
+    "attribute", ["name", "n_classes", "model_specification_path", "h5_log_dir_path", "archive_path"]
+)
 def test_read_only_property_cannot_be_assigned(model, attribute):
     with pytest.raises(AttributeError):
         setattr(model, attribute, "x")
@@ -58,14 +61,23 @@ def test_private_names_and_class_attributes_are_free(model):
 
 @pytest.mark.parametrize(
     ("attribute", "value"),
-    [("epochs", "10"), ("batch_size", 1.5), ("description", 3), ("version", "1"), ("classes", "abc"), ("metrics", "accuracy")],
+    [
+        ("epochs", "10"),
+        ("batch_size", 1.5),
+        ("description", 3),
+        ("version", "1"),
+        ("classes", "abc"),
+        ("metrics", "accuracy"),
+    ],
 )
 def test_value_of_the_wrong_type_is_refused_at_assignment(model, attribute, value):
     with pytest.raises(AttributeError, match=f"my_model.{attribute} must be"):
         setattr(model, attribute, value)
 
 
-@pytest.mark.parametrize(("attribute", "value"), [("epochs", 0), ("epochs", -2), ("batch_size", 0), ("seed", -1), ("seed", 2**32)])
+@pytest.mark.parametrize(
+    ("attribute", "value"), [("epochs", 0), ("epochs", -2), ("batch_size", 0), ("seed", -1), ("seed", 2**32)]
+)
 def test_value_out_of_range_is_refused_at_assignment(model, attribute, value):
     with pytest.raises(SpecificationError, match=attribute):
         setattr(model, attribute, value)
@@ -155,7 +167,13 @@ def test_summary_has_name_version_classes_shape_and_parameters(model):
     model.input_shape = (8, 8, 1)
     model.model_parameters["volume_db"] = 5.0
     summary = model.summary()
-    for text in ("Name: my_model_v1", "Version: 1", "Classes: up, down", "Input shape: 8x8x1", "volume_db: 5.0"):
+    for text in (
+        "Name: my_model_v1",
+        "Version: 1",
+        "Classes: up, down",
+        "Input shape: 8x8x1",
+        "volume_db: 5.0",
+    ):
         assert text in summary
 
 
@@ -170,13 +188,22 @@ def test_test_mode_has_files_of_its_own(model):
 
 @pytest.mark.parametrize(
     ("monitor", "mode", "best"),
-    [("val_accuracy", "auto", "weights-002-0.9000"), ("val_loss", "auto", "weights-001-0.1000"), ("score", "max", "weights-002-0.9000")],
+    [
+        ("val_accuracy", "auto", "weights-002-0.9000"),
+        ("val_loss", "auto", "weights-001-0.1000"),
+        ("score", "max", "weights-002-0.9000"),
+    ],
 )
 def test_best_weights_follow_the_direction_of_what_is_watched(model, monitor, mode, best, tmp_path):
     from pathlib import Path
 
     model.checkpoint.update(monitor=monitor, mode=mode)
-    for name in ("weights-001-0.1000.weights.h5", "weights-002-0.9000.weights.h5", "weights-003-0.5000.h5", "notes.txt"):
+    for name in (
+        "weights-001-0.1000.weights.h5",
+        "weights-002-0.9000.weights.h5",
+        "weights-003-0.5000.h5",
+        "notes.txt",
+    ):
         (Path(model.weights_dir) / name).touch()
     assert Path(model.get_weights_path("best")).name == f"{best}.weights.h5"
     assert Path(model.get_weights_path("weights-003-0.5000")).name == "weights-003-0.5000.h5"

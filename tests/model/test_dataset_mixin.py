@@ -3,6 +3,7 @@ import types
 
 import numpy as np
 import pytest
+
 from mltk.core import DatasetMixin, MltkDataset, MltkModel
 from mltk.core.model.mixins.dataset import compute_class_weights, summarize_class_counts
 from mltk.errors import SpecificationError
@@ -91,10 +92,14 @@ def test_class_body_may_override_load_dataset():
     assert own.x is X
 
 
-@pytest.mark.parametrize("dataset", ["a/folder", 5, types.ModuleType("empty")], ids=["text", "number", "module"])
+@pytest.mark.parametrize(
+    "dataset", ["a/folder", 5, types.ModuleType("empty")], ids=["text", "number", "module"]
+)
 def test_dataset_that_cannot_be_loaded_says_what_can(model, dataset):
     model.dataset = dataset
-    with pytest.raises(SpecificationError, match="give a function, or a module or object with a function load_dataset"):
+    with pytest.raises(
+        SpecificationError, match="give a function, or a module or object with a function load_dataset"
+    ):
         model.load_dataset("training")
 
 
@@ -132,7 +137,12 @@ def test_class_weights_by_list_index_and_name(model):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [({"a": 1}, "no weight for the class 'b'"), ({"a": 1, "bb": 2}, "'bb', which is not a class"), ("sqrt", "only text"), ("balanced", "number of samples per class")],
+    [
+        ({"a": 1}, "no weight for the class 'b'"),
+        ({"a": 1, "bb": 2}, "'bb', which is not a class"),
+        ("sqrt", "only text"),
+        ("balanced", "number of samples per class"),
+    ],
 )
 def test_wrong_class_weights_stop_the_training(model, value, message):
     model.classes = ["a", "b"]
@@ -142,7 +152,9 @@ def test_wrong_class_weights_stop_the_training(model, value, message):
 
 
 def test_table_of_class_counts_has_totals():
-    table = summarize_class_counts({"training": {"yes": 10, "no": 5}, "validation": {"yes": 2}, "evaluation": {}})
+    table = summarize_class_counts(
+        {"training": {"yes": 10, "no": 5}, "validation": {"yes": 2}, "evaluation": {}}
+    )
     assert table.splitlines()[1].split() == ["yes", "10", "2"]
     assert table.splitlines()[-1].split() == ["total", "15", "2"]
     assert "evaluation" not in table

@@ -1,6 +1,7 @@
 import logging
 
 import pytest
+
 from mltk.core import MltkModel, MltkModelEvent
 from mltk.core.model.model import HandlerError
 from mltk.errors import SpecificationError

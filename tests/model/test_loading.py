@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from mltk.core import MltkModel, list_mltk_models, load_mltk_model
 from mltk.core.archive import ModelArchive
 from mltk.core.model.loading import find_model_specification_file
@@ -39,10 +40,22 @@ def put(folder: Path, name: str, text: str = LIGHT_SPEC) -> Path:
         ("# @mltk_models\n", False),
         ("# nothing\n", False),
     ],
-    ids=["line", "indented", "last-line-without-newline", "without-space", "part-of-word", "longer-word", "no-tag"],
+    ids=[
+        "line",
+        "indented",
+        "last-line-without-newline",
+        "without-space",
+        "part-of-word",
+        "longer-word",
+        "no-tag",
+    ],
 )
 def test_tag_in_the_text_makes_a_script_a_model(private_home, text, listed):
-    put(private_home, "m_v1.py", text + "raise SystemExit('listing must not import')" * ("x = 1" not in text and "\n" in text))
+    put(
+        private_home,
+        "m_v1.py",
+        text + "raise SystemExit('listing must not import')" * ("x = 1" not in text and "\n" in text),
+    )
     assert ("m_v1" in list_mltk_models()) is listed
 
 
@@ -127,14 +140,22 @@ def test_script_is_run_again_unless_told_otherwise(private_home):
 
 def test_script_imports_modules_beside_it(private_home):
     put(private_home, "helper_of_m_v1.py", "VERSION = 8\n")
-    put(private_home, "m_v1.py", LIGHT_SPEC + "from helper_of_m_v1 import VERSION\nmy_model.version = VERSION\n")
+    put(
+        private_home,
+        "m_v1.py",
+        LIGHT_SPEC + "from helper_of_m_v1 import VERSION\nmy_model.version = VERSION\n",
+    )
     assert load_mltk_model("m_v1").version == 8
 
 
 def test_script_in_a_package_may_import_relatively(private_home):
     put(private_home / "pack_of_specs", "__init__.py", "")
     put(private_home / "pack_of_specs", "common.py", "VERSION = 6\n")
-    path = put(private_home / "pack_of_specs", "m_v1.py", LIGHT_SPEC + "from .common import VERSION\nmy_model.version = VERSION\n")
+    path = put(
+        private_home / "pack_of_specs",
+        "m_v1.py",
+        LIGHT_SPEC + "from .common import VERSION\nmy_model.version = VERSION\n",
+    )
     assert load_mltk_model(path).version == 6
 
 
@@ -150,7 +171,11 @@ def test_script_named_like_a_library_does_not_replace_it(private_home):
 def test_same_name_in_two_folders_are_two_models(private_home, tmp_path):
     one = put(tmp_path / "a", "m_v1.py", LIGHT_SPEC + "my_model.version = 1\n")
     two = put(tmp_path / "b", "m_v1.py", LIGHT_SPEC + "my_model.version = 2\n")
-    assert (load_mltk_model(one).version, load_mltk_model(two).version, load_mltk_model(one).version) == (1, 2, 1)
+    assert (load_mltk_model(one).version, load_mltk_model(two).version, load_mltk_model(one).version) == (
+        1,
+        2,
+        1,
+    )
 
 
 def test_alias_of_the_model_is_still_one_model(private_home):
@@ -168,7 +193,10 @@ def test_model_of_another_specification_may_be_imported(private_home):
     ("text", "message"),
     [
         (LIGHT_SPEC + "x = = 1\n", r"broken_v1\.py, line \d+: invalid syntax"),
-        (LIGHT_SPEC + "my_model.epoch = 1\n", r"broken_v1\.py, line 10: 'epoch' is not a property.*Did you mean 'epochs'"),
+        (
+            LIGHT_SPEC + "my_model.epoch = 1\n",
+            r"broken_v1\.py, line 10: 'epoch' is not a property.*Did you mean 'epochs'",
+        ),
         (LIGHT_SPEC + "1 / 0\n", r"broken_v1\.py, line 10: ZeroDivisionError"),
         (LIGHT_SPEC + "import no_such_module\n", r"broken_v1\.py, line 10: No module named 'no_such_module'"),
         ("# @mltk_model\n", "makes no MltkModel instance"),
@@ -220,11 +248,15 @@ def test_specification_in_an_archive_runs_only_when_trusted(private_home):
 
 
 def test_archived_specification_of_the_reference_with_a_future_import_loads(private_home):
-    path = archive_of(private_home, "__mltk_version__ = '0.20.0'\n\nfrom __future__ import annotations\n" + LIGHT_SPEC)
+    path = archive_of(
+        private_home, "__mltk_version__ = '0.20.0'\n\nfrom __future__ import annotations\n" + LIGHT_SPEC
+    )
     assert load_mltk_model(path, trust=True).version == 2
 
 
-@pytest.mark.parametrize("head", ["", "from __future__ import annotations\n", '"""Doc."""\nfrom __future__ import annotations\n'])
+@pytest.mark.parametrize(
+    "head", ["", "from __future__ import annotations\n", '"""Doc."""\nfrom __future__ import annotations\n']
+)
 def test_specification_comes_back_from_the_archive_and_names_the_version(private_home, head):
     put(private_home, "m_v1.py", head + LIGHT_SPEC)
     model = load_mltk_model("m_v1")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mltk.testing.pytest_plugin import MltkCli
 
 
 @dataclass
@@ -44,3 +45,9 @@ def trained(trained_once: Trained, private_home: Path, tmp_path: Path) -> Traine
     shutil.copytree(trained_once.work, private_home, dirs_exist_ok=True)
     shutil.copytree(trained_once.cache, os.environ["MLTK_CACHE_DIR"])
     return Trained(private_home, tmp_path / "cache", trained_once.results)
+
+
+@pytest.fixture
+def cli(private_home: Path) -> MltkCli:
+    """Runs `mltk` commands in this process, with the test's own folder and cache."""
+    return MltkCli(private_home)

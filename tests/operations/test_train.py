@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, train_model
 from mltk.core.archive import ModelArchive
 from mltk.core.model.model import HandlerError
@@ -260,7 +261,9 @@ def test_handler_may_replace_the_model_to_save(load_spec):
     import keras
 
     model = load_spec("replaced_v1")
-    model.on_save_keras_model = lambda mltk_model, keras_model, logger: keras.Sequential([keras.Input((8, 8, 1)), keras_model.layers[0]])
+    model.on_save_keras_model = lambda mltk_model, keras_model, logger: keras.Sequential(
+        [keras.Input((8, 8, 1)), keras_model.layers[0]]
+    )
     assert len(train_model(model, epochs=1, quantize=False).keras_model.layers) == 1
     model.on_save_keras_model = lambda **kwargs: None
     with pytest.raises(SpecificationError, match="on_save_keras_model must return the Keras model"):
@@ -281,8 +284,14 @@ def with_outputs(n):
     ("more", "message"),
     [
         ("del my_model._attributes.stored['train.build_model_function']", "has no build_model_function"),
-        ("my_model.build_model_function = lambda m: None", "must return a Keras model, not NoneType. Is a `return` missing"),
-        ("my_model.build_model_function = lambda m: tf.keras.Sequential([tf.keras.layers.Dense(10)])", "not compiled"),
+        (
+            "my_model.build_model_function = lambda m: None",
+            "must return a Keras model, not NoneType. Is a `return` missing",
+        ),
+        (
+            "my_model.build_model_function = lambda m: tf.keras.Sequential([tf.keras.layers.Dense(10)])",
+            "not compiled",
+        ),
         ("my_model.classes = ['a', 'b', 'c']", r"data do not fit the model .* output \(None, 3\)"),
         ("my_model.build_model_function = lambda m: with_outputs(5)", "5 outputs but 10 classes"),
         ("my_model.early_stopping['patients'] = 5", "'patients'.*Did you mean 'patience'"),
@@ -291,9 +300,15 @@ def with_outputs(n):
         ("my_model.train_kwargs = {'workers': 4}", "'workers', which keras.Model.fit does not take"),
         ("my_model.epochs = -1", "needs EarlyStopping"),
         ("my_model.dataset = None", "gave no training data"),
-        ("my_model.dataset = lambda **kwargs: (np.zeros((9, 8, 8, 1)), np.zeros((8, 10)))", "differ in length: 9, 8"),
+        (
+            "my_model.dataset = lambda **kwargs: (np.zeros((9, 8, 8, 1)), np.zeros((8, 10)))",
+            "differ in length: 9, 8",
+        ),
         ("my_model.dataset = lambda **kwargs: (np.zeros((0, 8, 8, 1)), np.zeros((0, 10)))", "no sample"),
-        ("my_model.dataset = lambda **kwargs: (np.zeros((9, 7, 8, 1)), np.zeros((9, 10)))", "do not fit the model"),
+        (
+            "my_model.dataset = lambda **kwargs: (np.zeros((9, 7, 8, 1)), np.zeros((9, 10)))",
+            "do not fit the model",
+        ),
         ("my_model.tflite_converter['optimisations'] = []", "'optimisations'.*Did you mean 'optimizations'"),
         ("my_model.tflite_converter['supported_ops'] = ['INT8']", "It may be: TFLITE_BUILTINS"),
         ("my_model.tflite_converter['inference_input_type'] = 'int4x'", "It may be: float32, int8"),
@@ -329,7 +344,8 @@ def test_callback_given_by_the_user_takes_the_place_of_the_property(load_spec):
     model.train_callbacks = [keras.callbacks.EarlyStopping(monitor="val_loss", patience=9)]
     callbacks = []
     model.add_event_handler(
-        MltkModelEvent.POPULATE_TRAIN_CALLBACKS, lambda keras_callbacks, **kwargs: callbacks.extend(keras_callbacks)
+        MltkModelEvent.POPULATE_TRAIN_CALLBACKS,
+        lambda keras_callbacks, **kwargs: callbacks.extend(keras_callbacks),
     )
     train_model(model, epochs=1, quantize=False)
     assert [c.patience for c in callbacks if isinstance(c, keras.callbacks.EarlyStopping)] == [9]
@@ -343,7 +359,11 @@ def test_tf_data_and_generators_of_batches_train_too(load_spec):
 
     def load(subset, **kwargs):
         train = tf.data.Dataset.from_tensor_slices(arrays[:2]).batch(64)
-        return (train, None, tf.data.Dataset.from_tensor_slices(arrays[2]).batch(64)) if subset == "training" else train
+        return (
+            (train, None, tf.data.Dataset.from_tensor_slices(arrays[2]).batch(64))
+            if subset == "training"
+            else train
+        )
 
     model.dataset = load
     results = train_model(model, epochs=2)

@@ -7,6 +7,7 @@ import types
 
 import pluggy
 import pytest
+
 from mltk.errors import MltkError, SpecificationError
 from mltk.plugins import (
     AugmentationStep,

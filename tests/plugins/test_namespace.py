@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from mltk import _namespace
 from mltk._namespace import KNOWN_PROVIDERS
 

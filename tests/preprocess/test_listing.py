@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mltk.core.preprocess.utils.listing import (
     list_dataset_directory,
     list_valid_filenames_in_directory,

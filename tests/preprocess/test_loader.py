@@ -8,6 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
+
 from mltk.core.preprocess.loader import BatchIterator, original_errors, worker_count
 from mltk.core.preprocess.seeding import batch_rng, epoch_permutation
 from mltk.errors import DatasetError, SpecificationError

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from mltk.core.preprocess.utils.normalize import normalize, normalize_batch
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 import pytest
+
 from mltk.core.tflite_model import TfliteModel
 from mltk.core.tflite_model_parameters import TfliteModelParameters, add_default_parameters
 from mltk.core.tflite_model_parameters.defaults import build_date

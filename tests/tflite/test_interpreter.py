@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mltk.core.tflite_model import TfliteModel, TfliteQuantization
 from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.errors import EvaluationError, FileFormatError, ModelNotFoundError

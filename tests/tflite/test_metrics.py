@@ -1,6 +1,7 @@
 """MACs and operations, counted by hand."""
 
 import pytest
+
 from mltk.core.model.metrics import keras_model_metrics, tflite_model_metrics
 
 

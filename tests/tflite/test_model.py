@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from mltk.core import tflite_model as package
 from mltk.core.tflite_model import (
     TfliteActivation,

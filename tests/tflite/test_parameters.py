@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mltk.core.tflite_model import TfliteModel
 from mltk.core.tflite_model_parameters import DTYPES, TFLITE_METADATA_TAG, TfliteModelParameters
 from mltk.errors import FileFormatError, SpecificationError

@@ -1,4 +1,5 @@
 import pytest
+
 from mltk.utils.string_formatting import format_table, format_units
 
 

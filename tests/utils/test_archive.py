@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from mltk.errors import FileFormatError, MltkError
 from mltk.utils.archive import extract_archive
 

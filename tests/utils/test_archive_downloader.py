@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from mltk.errors import DownloadError
 from mltk.utils import archive_downloader
 from mltk.utils.archive_downloader import download_url, download_verify_extract, mirrored_url

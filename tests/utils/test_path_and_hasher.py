@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from mltk.errors import MltkError
 from mltk.utils.hasher import generate_hash, hash_file
 from mltk.utils.path import create_user_dir, fullpath, recursive_listdir

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mltk.errors import ModelNotFoundError, MltkError, TrustError
+from mltk.errors import MltkError, ModelNotFoundError, TrustError
 
 
 def _complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -19,11 +19,18 @@ def _complete_models(ctx: click.Context, param: click.Parameter, incomplete: str
 
 model_argument = click.argument("model", shell_complete=_complete_models)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show more of what happens.")
-test_option = click.option("--test/--no-test", default=False, help="Trial run: few samples, files of its own.")
-post_option = click.option("--post", is_flag=True, help="Allow event handlers to upload results and the like.")
+test_option = click.option(
+    "--test/--no-test", default=False, help="Trial run: few samples, files of its own."
+)
+post_option = click.option(
+    "--post", is_flag=True, help="Allow event handlers to upload results and the like."
+)
 trust_option = click.option("--trust", is_flag=True, help="Run the specification that an archive contains.")
 weights_option = click.option(
-    "-w", "--weights", metavar="FILE", help="Weights to load first: a path, a file in the weights folder, or 'best'."
+    "-w",
+    "--weights",
+    metavar="FILE",
+    help="Weights to load first: a path, a file in the weights folder, or 'best'.",
 )
 
 

@@ -23,13 +23,20 @@ from mltk.cli._model_options import (
 @weights_option
 @click.option("--classes", metavar="A,B,…", help="Classes to evaluate, for evaluators that take a choice.")
 @click.option("-c", "--count", type=int, default=-1, metavar="N", help="At most N samples per class.")
-@click.option("--evaluator", "evaluators", multiple=True, metavar="NAME", help="Run this evaluator; may be repeated.")
 @click.option(
-    "--data", type=click.Path(dir_okay=False), metavar="FILE", help="Arrays x and y (.npz) in place of the specification's data."
+    "--evaluator", "evaluators", multiple=True, metavar="NAME", help="Run this evaluator; may be repeated."
+)
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Arrays x and y (.npz) in place of the specification's data.",
 )
 @click.option("-o", "--output", metavar="DIR", help="Folder for the results of a bare .tflite.")
 @click.option("--dump/--no-dump", default=False, help="Write samples as files, where the evaluator can.")
-@click.option("--update-archive/--no-update-archive", default=True, help="Put the results into the archive (default).")
+@click.option(
+    "--update-archive/--no-update-archive", default=True, help="Put the results into the archive (default)."
+)
 @click.option("--show", is_flag=True, help="Show plots in windows.")
 @test_option
 @post_option

@@ -17,10 +17,16 @@ from mltk.cli._model_options import (
 
 @click.command("quantize")
 @model_argument
-@click.option("-o", "--output", metavar="PATH", help="A .tflite file or a folder; the archive then stays as it is.")
+@click.option(
+    "-o", "--output", metavar="PATH", help="A .tflite file or a folder; the archive then stays as it is."
+)
 @click.option("-b", "--build", is_flag=True, help="Train a throw-away trial model and convert that.")
 @weights_option
-@click.option("--update-archive/--no-update-archive", default=None, help="By default the archive is updated unless -o is given.")
+@click.option(
+    "--update-archive/--no-update-archive",
+    default=None,
+    help="By default the archive is updated unless -o is given.",
+)
 @trust_option
 @verbose_option
 def quantize_command(

@@ -11,8 +11,15 @@ from mltk.cli._model_options import model_argument, require_model, verbose_optio
 @click.command("summarize")
 @model_argument
 @click.option("--tflite", is_flag=True, help="Describe the quantized model instead of the Keras model.")
-@click.option("-b", "--build", is_flag=True, help="Build the model from its specification instead of reading the archive.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the text to a file.")
+@click.option(
+    "-b",
+    "--build",
+    is_flag=True,
+    help="Build the model from its specification instead of reading the archive.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the text to a file."
+)
 @verbose_option
 def summarize_command(model: str, tflite: bool, build: bool, output: str | None, verbose: bool) -> None:
     """Describe MODEL: a name, a specification, an archive, a .tflite, .keras or .h5 file.

@@ -21,13 +21,24 @@ from mltk.errors import MltkError
 
 @click.command("train")
 @model_argument
-@click.option("-e", "--epochs", type=int, help="Number of epochs, in place of the specification's; -1: until it stops improving.")
+@click.option(
+    "-e",
+    "--epochs",
+    type=int,
+    help="Number of epochs, in place of the specification's; -1: until it stops improving.",
+)
 @weights_option
 @click.option("--resume/--no-resume", default=False, help="Go on after the last epoch of an interrupted run.")
-@click.option("--resume-epoch", type=click.IntRange(min=0), default=0, metavar="N", help="Go on after epoch N.")
+@click.option(
+    "--resume-epoch", type=click.IntRange(min=0), default=0, metavar="N", help="Go on after epoch N."
+)
 @click.option("--clean/--no-clean", default=False, help="Empty the log folder first.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed, in place of the specification's.")
-@click.option("--evaluate/--no-evaluate", default=True, help="Evaluate the float and the int8 model afterwards (default).")
+@click.option(
+    "--evaluate/--no-evaluate",
+    default=True,
+    help="Evaluate the float and the int8 model afterwards (default).",
+)
 @click.option("--show/--no-show", default=False, help="Show plots in windows.")
 @test_option
 @post_option
@@ -102,7 +113,11 @@ def _evaluate(mltk_model: object, tflite: bool, show: bool, post: bool) -> str:
     accuracy = results.get("overall_accuracy")
     if accuracy is None:
         return str(results.get("name", "evaluated"))
-    return f"{accuracy:.2%} accuracy on {results.n_samples:,} samples" if hasattr(results, "n_samples") else f"{accuracy:.2%}"
+    return (
+        f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"
+        if hasattr(results, "n_samples")
+        else f"{accuracy:.2%}"
+    )
 
 
 def _files(mltk_model: object) -> list[tuple[str, str]]:

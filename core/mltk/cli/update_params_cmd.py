@@ -21,11 +21,18 @@ from mltk.errors import FileFormatError, SpecificationError
     metavar="FILE",
     help="A .json, .yaml or .yml file with a mapping of names to values.",
 )
-@click.option("-d", "--description", metavar="TEXT", help="New description (for a .tflite file or an archive).")
+@click.option(
+    "-d", "--description", metavar="TEXT", help="New description (for a .tflite file or an archive)."
+)
 @click.option("-o", "--output", metavar="PATH", help="Write to this file or folder instead.")
 @verbose_option
 def update_params_command(
-    model: str, values: tuple[str, ...], params: str | None, description: str | None, output: str | None, verbose: bool
+    model: str,
+    values: tuple[str, ...],
+    params: str | None,
+    description: str | None,
+    output: str | None,
+    verbose: bool,
 ) -> None:
     """Write parameters into the .tflite of MODEL again; the weights stay untouched.
 

@@ -117,7 +117,9 @@ class ModelArchive:
             raise MltkError(f"The archive {self.path} cannot be written: MLTK_READONLY is set.")
         folder = self.path.parent
         if self.path.is_dir():
-            raise MltkError(f"The archive {self.path} cannot be written: a folder of that name is in the way.")
+            raise MltkError(
+                f"The archive {self.path} cannot be written: a folder of that name is in the way."
+            )
         probe = folder / f".{self.path.name}.{os.getpid()}.tmp"
         try:
             probe.write_bytes(b"")
@@ -134,7 +136,7 @@ class ModelArchive:
         try:
             return zipfile.ZipFile(self.path)
         # zipfile answers damage with exceptions of many kinds: IndexError, struct.error, UnicodeDecodeError, …
-        except Exception as e:  # noqa: BLE001
+        except Exception as e:
             raise FileFormatError(f"{self.path} is not a readable model archive: {e}.") from e
 
     def _read_member(self, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -142,7 +144,7 @@ class ModelArchive:
             with archive.open(name) as member:
                 # One byte more than declared tells a member whose header lies about its size.
                 data = member.read(archive.getinfo(name).file_size + 1)
-        except Exception as e:  # noqa: BLE001 - as in _open; also zlib.error
+        except Exception as e:
             raise FileFormatError(f"'{name}' in the archive {self.path} is damaged: {e}.") from e
         if len(data) != archive.getinfo(name).file_size:
             raise FileFormatError(f"'{name}' in the archive {self.path} does not have its declared size.")
@@ -152,7 +154,9 @@ class ModelArchive:
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(members) > MAX_MEMBERS:
-        raise FileFormatError(f"The archive {path} has {len(members)} members; at most {MAX_MEMBERS} are read.")
+        raise FileFormatError(
+            f"The archive {path} has {len(members)} members; at most {MAX_MEMBERS} are read."
+        )
     seen = set()
     total = 0
     for info in members:

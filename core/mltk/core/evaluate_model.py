@@ -83,7 +83,9 @@ def evaluate_model(
 
     mltk_model: Any = load_mltk_model(model, test=test, trust=trust)
     if output is not None:
-        raise SpecificationError(f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files.")
+        raise SpecificationError(
+            f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files."
+        )
     logger = get_mltk_logger()
     results: EvaluationResults | None = None
     with operation(mltk_model):
@@ -98,7 +100,9 @@ def evaluate_model(
             chosen = _choose(mltk_model, evaluators)
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
-            built = load_tflite_or_keras_model(mltk_model, model_type="tflite" if tflite else "h5", weights=weights)
+            built = load_tflite_or_keras_model(
+                mltk_model, model_type="tflite" if tflite else "h5", weights=weights
+            )
             predictor = make_predictor(built, name=mltk_model.name)
             with _EvaluationData(mltk_model, data, options) as batches:
                 results = _run(chosen, predictor, batches, mltk_model, show, options)
@@ -328,7 +332,9 @@ def _evaluate_file(
             f"The samples in {data} have the shape {x.shape[1:]}, but {path} takes "
             f"{tuple(w if w else '?' for w in wanted)}."
         )
-    classes = options["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
+    classes = (
+        options["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
+    )
     predictor = make_predictor(tflite_model, name=path.stem)
     return _run(
         _choose(None, evaluators),
@@ -352,5 +358,7 @@ def _archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]
         prefix = folder.relative_to(log_dir).as_posix() + "/"
         files = folder.iterdir() if folder == base else folder.rglob("*")
         members.update({p.relative_to(log_dir).as_posix(): p for p in files if p.is_file()})
-        stale += [n for n in old if n.startswith(prefix) and (folder != base or "/" not in n.removeprefix(prefix))]
+        stale += [
+            n for n in old if n.startswith(prefix) and (folder != base or "/" not in n.removeprefix(prefix))
+        ]
     mltk_model.archive.update(members, remove=stale)

@@ -79,7 +79,9 @@ def quantize_model(
     """
     mltk_model = load_mltk_model(model, test=test, trust=trust)
     if not isinstance(mltk_model, TrainMixin):
-        raise SpecificationError(f"The model '{mltk_model.name}' cannot be quantized: its class must inherit TrainMixin.")
+        raise SpecificationError(
+            f"The model '{mltk_model.name}' cannot be quantized: its class must inherit TrainMixin."
+        )
     if build:
         from mltk.core.train_model import train_model
 
@@ -93,7 +95,11 @@ def quantize_model(
         mltk_model.check_archive_file_is_writable(throw_exception=True)
 
     logger = get_mltk_logger()
-    startup: dict[str, Any] = {"keras_model": keras_model, "tflite_converter_settings": settings, "logger": logger}
+    startup: dict[str, Any] = {
+        "keras_model": keras_model,
+        "tflite_converter_settings": settings,
+        "logger": logger,
+    }
     tflite_model: TfliteModel | None = None
     with operation(mltk_model):
         mltk_model.trigger_event(
@@ -191,7 +197,11 @@ def _dtype(value: Any, key: str) -> Any:
 
 
 def _convert_all(
-    mltk_model: Any, keras_model: keras.Model, settings: dict[str, Any], with_float32: bool, update_archive: bool
+    mltk_model: Any,
+    keras_model: keras.Model,
+    settings: dict[str, Any],
+    with_float32: bool,
+    update_archive: bool,
 ) -> tuple[TfliteModel, dict[str, bytes]]:
     """Return the quantized model and the further files by their path."""
     from mltk.core.tflite_model import TfliteModel
@@ -238,7 +248,11 @@ def _convert_all(
         )
         embed_parameters(mltk_model, float32, exclude=("runtime_memory_size",))
         others[mltk_model.unquantized_tflite_log_dir_path] = bytes(float32.flatbuffer_data)
-    if settings["generate_quantization_report"] and not mltk_model.test_mode_enabled and representative is not None:
+    if (
+        settings["generate_quantization_report"]
+        and not mltk_model.test_mode_enabled
+        and representative is not None
+    ):
         report = str(Path(mltk_model.log_dir) / "quantization_report.csv")
         others[report] = quantization_report(keras_model, settings, representative)
     return quantized, others
@@ -264,7 +278,11 @@ def embed_parameters(mltk_model: MltkModel, tflite_model: TfliteModel, exclude: 
 
 
 def _write(
-    mltk_model: Any, tflite_model: TfliteModel, others: dict[str, bytes], output: str | None, update_archive: bool
+    mltk_model: Any,
+    tflite_model: TfliteModel,
+    others: dict[str, bytes],
+    output: str | None,
+    update_archive: bool,
 ) -> Path:
     from mltk.core.summarize_model import summarize_tflite_model
 

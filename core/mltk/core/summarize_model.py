@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import ARCHIVE_EXTENSION
 from mltk.core.model.event import MltkModelEvent
-from mltk.core.model.loading import find_archive, load_mltk_model, load_tflite_model, load_tflite_or_keras_model
+from mltk.core.model.loading import (
+    find_archive,
+    load_mltk_model,
+    load_tflite_model,
+    load_tflite_or_keras_model,
+)
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
 from mltk.errors import ArchiveFileNotFoundError, ModelNotFoundError

@@ -91,7 +91,9 @@ def train_model(
         converter_settings(mltk_model)
     if clean:
         if resume_epoch:
-            raise MltkError("A training cannot be resumed (--resume) when its log folder is emptied first (--clean).")
+            raise MltkError(
+                "A training cannot be resumed (--resume) when its log folder is emptied first (--clean)."
+            )
         shutil.rmtree(mltk_model.log_dir)
     logger = get_mltk_logger()
     results: TrainingResults | None = None
@@ -129,7 +131,9 @@ def train_model(
 
 def _trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> Any:
     if isinstance(model, (str, Path)) and str(model).endswith((".tflite", ".h5", ".keras")):
-        raise SpecificationError(f"{model} cannot be trained. Give the name or the .py file of a model specification.")
+        raise SpecificationError(
+            f"{model} cannot be trained. Give the name or the .py file of a model specification."
+        )
     mltk_model = load_mltk_model(model, test=test, trust=trust)
     for mixin in (TrainMixin, DatasetMixin):
         if not isinstance(mltk_model, mixin):
@@ -150,7 +154,9 @@ def _train(
     show: bool,
 ) -> TrainingResults:
     epochs = _number_of_epochs(mltk_model, epochs)
-    start_weights = mltk_model.get_weights_path(weights) if weights and not Path(weights).is_file() else weights
+    start_weights = (
+        mltk_model.get_weights_path(weights) if weights and not Path(weights).is_file() else weights
+    )
     seed_everything(mltk_model.seed, mltk_model.deterministic)
 
     mltk_model.load_dataset("training", test=mltk_model.test_mode_enabled, logger=logger)
@@ -186,7 +192,9 @@ def _train(
     event = {"keras_model": keras_model, "results": results, "output_dir": str(train_dir), "logger": logger}
     mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_RESULTS, **event)
     results.save(train_dir)
-    atomic_write(train_dir / "provenance.json", json.dumps(provenance(mltk_model, fingerprint), indent=2) + "\n")
+    atomic_write(
+        train_dir / "provenance.json", json.dumps(provenance(mltk_model, fingerprint), indent=2) + "\n"
+    )
     mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_RESULTS, **event)
     if show:
         results.show()
@@ -279,15 +287,24 @@ def _check_outputs(mltk_model: Any, keras_model: keras.Model) -> None:
 
 
 def _fit(
-    mltk_model: Any, keras_model: keras.Model, epochs: int, resume_epoch: int, verbose: bool, logger: logging.Logger
+    mltk_model: Any,
+    keras_model: keras.Model,
+    epochs: int,
+    resume_epoch: int,
+    verbose: bool,
+    logger: logging.Logger,
 ) -> dict[str, Any]:
     from mltk.core.keras import callbacks as own
 
     x, y, sample_weight, validation_data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
     checkpoints = Path(mltk_model.checkpoints_dir)
-    callbacks = _callbacks(mltk_model, validation_data is not None or bool(mltk_model.validation_split), logger)
-    mltk_model.trigger_event(MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger)
+    callbacks = _callbacks(
+        mltk_model, validation_data is not None or bool(mltk_model.validation_split), logger
+    )
+    mltk_model.trigger_event(
+        MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
+    )
     state = own.EpochState(checkpoints, list(callbacks), save=mltk_model.checkpoints_enabled)
 
     initial_epoch = 0
@@ -316,7 +333,9 @@ def _fit(
         "steps_per_epoch": None if isinstance(x, BatchIterator) else steps,
         "validation_split": 0.0 if validation_data is not None else mltk_model.validation_split,
         "validation_data": _for_keras(validation_data, mltk_model.validation_steps),
-        "validation_steps": None if isinstance(validation_data, BatchIterator) else mltk_model.validation_steps,
+        "validation_steps": None
+        if isinstance(validation_data, BatchIterator)
+        else mltk_model.validation_steps,
         "validation_batch_size": mltk_model.validation_batch_size,
         "validation_freq": mltk_model.validation_freq,
         "shuffle": False if isinstance(x, BatchIterator) or _yields_batches(x) else mltk_model.shuffle,
@@ -375,7 +394,9 @@ def _training_data(mltk_model: Any) -> tuple[Any, Any, Any, Any]:
         # Keras' rule: the last fraction, before any shuffling.
         cut = int(len(x) * (1 - mltk_model.validation_split))
         if not 0 < cut < len(x):
-            raise DatasetError(f"validation_split={mltk_model.validation_split} leaves nothing of {len(x)} samples.")
+            raise DatasetError(
+                f"validation_split={mltk_model.validation_split} leaves nothing of {len(x)} samples."
+            )
         weights = None if sample_weight is None else sample_weight[cut:]
         validation_data = array_iterator(
             x[cut:], None if y is None else y[cut:], weights, batch_size=batch_size, seed=None
@@ -402,7 +423,9 @@ def _for_keras(data: Any, steps: int | None) -> Any:
     return data.to_keras(steps) if isinstance(data, BatchIterator) else data
 
 
-def _callbacks(mltk_model: Any, has_validation: bool, logger: logging.Logger) -> list[keras.callbacks.Callback]:
+def _callbacks(
+    mltk_model: Any, has_validation: bool, logger: logging.Logger
+) -> list[keras.callbacks.Callback]:
     import keras
 
     from mltk.core.keras.callbacks import ModelCheckpoint
@@ -410,9 +433,13 @@ def _callbacks(mltk_model: Any, has_validation: bool, logger: logging.Logger) ->
     callbacks = list(mltk_model.train_callbacks)
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
-            raise SpecificationError(f"my_model.train_callbacks holds {callback!r}, which is no Keras callback.")
+            raise SpecificationError(
+                f"my_model.train_callbacks holds {callback!r}, which is no Keras callback."
+            )
 
-    def add(name: str, cls: type, settings: dict[str, Any], defaults: dict[str, Any], base: type | None = None) -> None:
+    def add(
+        name: str, cls: type, settings: dict[str, Any], defaults: dict[str, Any], base: type | None = None
+    ) -> None:
         if not settings or any(isinstance(c, base or cls) for c in mltk_model.train_callbacks):
             return
         # Keras 2 had it; the reference's default holds it.
@@ -496,9 +523,15 @@ def _write_archive(mltk_model: Any) -> None:
         if folder.is_dir():
             files = folder.rglob("*") if recursive else folder.iterdir()
             members.update(
-                {p.relative_to(log_dir).as_posix(): p for p in files if p.is_file() and not _is_temporary(p, log_dir)}
+                {
+                    p.relative_to(log_dir).as_posix(): p
+                    for p in files
+                    if p.is_file() and not _is_temporary(p, log_dir)
+                }
             )
-    members = {name: path for name, path in members.items() if not name.endswith((".tflite", ".tflite.summary.txt"))}
+    members = {
+        name: path for name, path in members.items() if not name.endswith((".tflite", ".tflite.summary.txt"))
+    }
     members.update(mltk_model.specification_member())
     mltk_model.archive.update(members, remove=[""])
 
@@ -525,7 +558,9 @@ def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in ("tensorflow", "keras", "numpy")},
         "plugins": {
-            r.name: f"{r.distribution} {r.version}" for r in get_plugin_manager().records() if r.status == "active" and not r.builtin
+            r.name: f"{r.distribution} {r.version}"
+            for r in get_plugin_manager().records()
+            if r.status == "active" and not r.builtin
         },
         "dataset_fingerprint": fingerprint,
     }

@@ -46,7 +46,9 @@ def update_model_parameters(
     from mltk.core.tflite_model import TfliteModel
 
     if accelerator is not None:
-        raise SpecificationError(f"There is no accelerator '{accelerator}' here; update_params works on plain models.")
+        raise SpecificationError(
+            f"There is no accelerator '{accelerator}' here; update_params works on plain models."
+        )
     if isinstance(model, TfliteModel):
         _set_parameters(model, params, description)
         if output is None:
@@ -65,12 +67,16 @@ def update_model_parameters(
     return _update_from_specification(load_mltk_model(model), params, output)
 
 
-def _set_parameters(tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None) -> None:
+def _set_parameters(
+    tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None
+) -> None:
     from mltk.core.tflite_model_parameters import TfliteModelParameters
     from mltk.core.tflite_model_parameters.defaults import add_default_parameters
 
     if not params and description is None:
-        raise SpecificationError("Nothing to change: give parameters (key=value, or --params FILE) or a description.")
+        raise SpecificationError(
+            "Nothing to change: give parameters (key=value, or --params FILE) or a description."
+        )
     present = TfliteModelParameters.load_from_tflite_model(tflite_model)
     for key in ("hash", "date"):
         present.pop(key, None)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
 from mltk.core.preprocess.seeding import batch_rng, epoch_permutation
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
-
 from mltk_plugin_image._files import CHANNELS, read_image
 
 if TYPE_CHECKING:
     from mltk.plugins.types import AugmentationStep
-
     from mltk_plugin_image.generator import ParallelImageDataGenerator, ParallelProcessParams
 
 CLASS_MODES = ("categorical", "binary", "sparse", "input", None)

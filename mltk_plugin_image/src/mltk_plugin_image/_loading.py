@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from mltk.core.model.mixins.data_generator import (
     TEST_BATCH_SIZE,
     TEST_SAMPLES_PER_CLASS,
@@ -18,7 +19,6 @@ from mltk.core.model.mixins.data_generator import (
 )
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import LoadedDataset, Parameter, collect_offers
-
 from mltk_plugin_image._batches import Labels
 from mltk_plugin_image.generator import ImageIterator, ParallelImageDataGenerator, class_ids
 

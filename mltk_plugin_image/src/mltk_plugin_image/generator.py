@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from mltk.core.preprocess.loader import BatchIterator, worker_count
 from mltk.core.preprocess.seeding import batch_rng
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
-
 from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Range, Shift
 from mltk_plugin_image._batches import (
     CLASS_MODES,

@@ -8,7 +8,6 @@ from mltk.core.model.attributes import Attribute
 from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
 from mltk.core.model.model import MltkModel
 from mltk.errors import SpecificationError, did_you_mean
-
 from mltk_plugin_image._batches import CLASS_MODES
 from mltk_plugin_image._files import CHANNELS, INTERPOLATIONS
 

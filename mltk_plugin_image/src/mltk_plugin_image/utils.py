@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mltk.errors import DatasetError
 from mltk.utils.files import atomic_path
-
 from mltk_plugin_image._files import CHANNELS, read_image
 
 __all__ = ["read_image_file", "write_image_file"]

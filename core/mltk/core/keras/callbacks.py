@@ -61,7 +61,9 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         history: The history of the epochs before, when a run is resumed.
     """
 
-    def __init__(self, folder: Path, callbacks: Sequence[keras.callbacks.Callback], save: bool = True) -> None:
+    def __init__(
+        self, folder: Path, callbacks: Sequence[keras.callbacks.Callback], save: bool = True
+    ) -> None:
         super().__init__()
         self.folder = folder
         self.callbacks = callbacks
@@ -125,7 +127,10 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
             "history": self.history,
             "stopped": bool(self.model.stop_training),
             "callbacks": [
-                {"class": type(c).__name__, "values": _plain({n: getattr(c, n) for n in _STATE if hasattr(c, n)})}
+                {
+                    "class": type(c).__name__,
+                    "values": _plain({n: getattr(c, n) for n in _STATE if hasattr(c, n)}),
+                }
                 for c in self.callbacks
             ],
         }
@@ -135,7 +140,10 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {n: float(v) if isinstance(v, (np.generic, np.ndarray)) or hasattr(v, "numpy") else v for n, v in values.items()}
+    return {
+        n: float(v) if isinstance(v, (np.generic, np.ndarray)) or hasattr(v, "numpy") else v
+        for n, v in values.items()
+    }
 
 
 class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
@@ -156,7 +164,9 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Seed the model's generators for this epoch."""
-        generators = [g for layer in self.model._flatten_layers() for g in getattr(layer, "_seed_generators", ())]
+        generators = [
+            g for layer in self.model._flatten_layers() for g in getattr(layer, "_seed_generators", ())
+        ]
         for i, generator in enumerate(generators):
             key = np.random.SeedSequence((self.seed, epoch, i)).generate_state(2, np.uint32)
             generator.state.assign(key)
@@ -216,7 +226,9 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the bar."""
         if self._bar is not None:
-            self._bar.update(self._task, completed=batch + 1, metrics=_metrics(logs, names=("loss", "accuracy")))
+            self._bar.update(
+                self._task, completed=batch + 1, metrics=_metrics(logs, names=("loss", "accuracy"))
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Print the epoch's line."""
@@ -243,7 +255,9 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 
 def _metrics(logs: dict[str, Any] | None, names: Sequence[str] | None = None) -> str:
     items = [(n, v) for n, v in (logs or {}).items() if names is None or n in names]
-    return "  ".join(f"{n} {float(v):.4g}" if re.search("rate|lr", n) else f"{n} {float(v):.4f}" for n, v in items)
+    return "  ".join(
+        f"{n} {float(v):.4g}" if re.search("rate|lr", n) else f"{n} {float(v):.4f}" for n, v in items
+    )
 
 
 class SteppedLearnRateScheduler(keras.callbacks.Callback):  # type: ignore[misc]

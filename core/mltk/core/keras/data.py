@@ -23,7 +23,9 @@ class ArraySource:
     def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int | None) -> None:
         lengths = {len(a) for a in arrays}
         if len(lengths) != 1:
-            raise DatasetError(f"x, y and sample_weight differ in length: {', '.join(str(len(a)) for a in arrays)}.")
+            raise DatasetError(
+                f"x, y and sample_weight differ in length: {', '.join(str(len(a)) for a in arrays)}."
+            )
         self.n = lengths.pop()
         if self.n == 0:
             raise DatasetError("The data set has no sample.")

@@ -25,7 +25,9 @@ def prepare_environment() -> None:
         )
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
-        raise MltkError(f"KERAS_BACKEND is '{backend}', but mltk works with TensorFlow. Unset it: unset KERAS_BACKEND")
+        raise MltkError(
+            f"KERAS_BACKEND is '{backend}', but mltk works with TensorFlow. Unset it: unset KERAS_BACKEND"
+        )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 

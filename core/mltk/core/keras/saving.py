@@ -83,7 +83,9 @@ def save_weights(keras_model: keras.Model, path: str | os.PathLike[str]) -> None
         keras_model.save_weights(temporary, overwrite=True)
 
 
-def load_weights(keras_model: keras.Model, path: str | os.PathLike[str], with_optimizer: bool = False) -> None:
+def load_weights(
+    keras_model: keras.Model, path: str | os.PathLike[str], with_optimizer: bool = False
+) -> None:
     """Read weights written by `save_weights`, or by the reference (`.h5`).
 
     Args:

@@ -29,8 +29,8 @@ from mltk.core.model.operation import (
 from mltk.errors import (
     ArchiveFileNotFoundError,
     FileFormatError,
-    ModelNotFoundError,
     MltkError,
+    ModelNotFoundError,
     SpecificationError,
     TrustError,
     did_you_mean,
@@ -74,7 +74,9 @@ def user_settings() -> dict[str, Any]:
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise FileFormatError(f"The settings file {path} is not valid YAML: {' '.join(str(e).split())}") from e
+        raise FileFormatError(
+            f"The settings file {path} is not valid YAML: {' '.join(str(e).split())}"
+        ) from e
     if settings is None:
         return {}
     if not isinstance(settings, dict):
@@ -125,7 +127,9 @@ def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
         pending += reversed(folders)
 
 
-def list_mltk_models(test: bool = False, for_utests: bool = False, logger: logging.Logger | None = None) -> list[str]:
+def list_mltk_models(
+    test: bool = False, for_utests: bool = False, logger: logging.Logger | None = None
+) -> list[str]:
     """Return the names of all models on the search path, sorted.
 
     A script is a model when its text has the tag `@mltk_model`; no script is imported. Archives count too.
@@ -157,7 +161,9 @@ def list_mltk_models(test: bool = False, for_utests: bool = False, logger: loggi
     return sorted(names)
 
 
-def find_model_specification_file(name: str, test: bool = False, logger: logging.Logger | None = None) -> str | None:
+def find_model_specification_file(
+    name: str, test: bool = False, logger: logging.Logger | None = None
+) -> str | None:
     """Return the first script `<name>.py` on the search path, else the first archive, else `None`.
 
     Raises:
@@ -243,7 +249,9 @@ def load_mltk_model_with_path(
     if not path.is_file():
         raise ModelNotFoundError(f"There is no file {model_path}.")
     if not path.name.endswith(_LOADABLE):
-        raise SpecificationError(f"{model_path} is not a model specification: give a .py or a {ARCHIVE_EXTENSION} file.")
+        raise SpecificationError(
+            f"{model_path} is not a model specification: give a .py or a {ARCHIVE_EXTENSION} file."
+        )
     if path.suffix == ".py":
         check_model_name(path.stem)
         model, module = _load_script(path, reload)
@@ -294,10 +302,14 @@ def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[Ml
         if isinstance(value, MltkModel) and _same_file(value.model_specification_path, path)
     }
     if not models:
-        raise SpecificationError(f"{shown or path} makes no MltkModel instance. Add one, e.g. my_model = MyModel()")
+        raise SpecificationError(
+            f"{shown or path} makes no MltkModel instance. Add one, e.g. my_model = MyModel()"
+        )
     if len(models) > 1:
         names = " and ".join(f"'{name}'" for name, _ in models.values())
-        raise SpecificationError(f"{shown or path} makes {len(models)} models, {names}. Keep one in the file.")
+        raise SpecificationError(
+            f"{shown or path} makes {len(models)} models, {names}. Keep one in the file."
+        )
     return next(iter(models.values()))[1], module
 
 
@@ -326,7 +338,11 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
             raise SpecificationError(f"{e.filename or shown}, line {e.lineno}: {e.msg}.") from e
         if isinstance(e, Exception):
             line = _line_in(e, path)
-            what = str(e) if isinstance(e, (MltkError, AttributeError, ImportError)) else f"{type(e).__name__}: {e}"
+            what = (
+                str(e)
+                if isinstance(e, (MltkError, AttributeError, ImportError))
+                else f"{type(e).__name__}: {e}"
+            )
             raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {what}") from e
         raise
     return module
@@ -438,7 +454,9 @@ def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[Mod
         return ModelArchive(script), name, test
     path = archive_path_of(script, test)
     if not path.is_file():
-        raise ArchiveFileNotFoundError(f"There is no model archive {path}. Train the model first: mltk train {name}")
+        raise ArchiveFileNotFoundError(
+            f"There is no model archive {path}. Train the model first: mltk train {name}"
+        )
     return ModelArchive(path), name, test
 
 

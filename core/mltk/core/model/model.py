@@ -73,7 +73,9 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         model_script_path: The specification; by default the file in which the instance is made.
     """
 
-    version = Attribute("version", type=int, default=1, doc="Version of the model, embedded in the `.tflite`.")
+    version = Attribute(
+        "version", type=int, default=1, doc="Version of the model, embedded in the `.tflite`."
+    )
     description = Attribute(
         "description",
         type=str,
@@ -81,10 +83,16 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         doc="Text for the description field of the `.tflite`.",
     )
     classes = Attribute(
-        "dataset.classes", type=(list, tuple), convert=_as_classes, doc="Class names, in the order of the outputs."
+        "dataset.classes",
+        type=(list, tuple),
+        convert=_as_classes,
+        doc="Class names, in the order of the outputs.",
     )
     input_shape = Attribute(
-        "dataset.input_shape", type=(list, tuple), lazy=True, doc="Shape of one sample, without the batch axis."
+        "dataset.input_shape",
+        type=(list, tuple),
+        lazy=True,
+        doc="Shape of one sample, without the batch axis.",
     )
     seed = Attribute(
         "seed",
@@ -94,7 +102,10 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         doc="Governs the initial weights, the order of samples and all augmentation; 0 to 2³² − 1.",
     )
     keras_custom_objects = Attribute(
-        "keras_custom_objects", type=dict, default={}, doc="Layers, losses, … by name, needed to load the Keras file."
+        "keras_custom_objects",
+        type=dict,
+        default={},
+        doc="Layers, losses, … by name, needed to load the Keras file.",
     )
 
     def __init__(self, model_script_path: str | Path | None = None) -> None:
@@ -239,7 +250,11 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         return self._custom_commands
 
     def add_event_handler(
-        self, event: MltkModelEvent | str, handler: Callable[..., Any], _raise_exception: bool = False, **kwargs: Any
+        self,
+        event: MltkModelEvent | str,
+        handler: Callable[..., Any],
+        _raise_exception: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Call `handler(mltk_model=, logger=, **event arguments, **kwargs)` whenever `event` happens.
 
@@ -276,7 +291,7 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         for handler, raises, extra in self._event_handlers.get(event, ()):
             try:
                 handler(mltk_model=self, logger=logger, **{**kwargs, **extra})
-            except Exception as e:  # noqa: BLE001 - the specification's own code; reported when the operation is done
+            except Exception as e:
                 if raises:
                     raise
                 self.record_failure(f"The handler '{_callable_name(handler)}' of {event.name} failed", e)
@@ -299,7 +314,9 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         """
         failures, self._failures = self._failures, []
         if failures:
-            raise HandlerError(" ".join(f"{f}." for f in failures) + " Everything else was done and kept.", results)
+            raise HandlerError(
+                " ".join(f"{f}." for f in failures) + " Everything else was done and kept.", results
+            )
 
     def summary(self) -> str:
         """Return a text with name, version, description, classes and all parameters."""

@@ -51,7 +51,7 @@ class LiteRtPredictor:
         elif not isinstance(model, TfliteModel):
             model = TfliteModel.load_flatbuffer_file(model)
         self.name = name or model.name
-        self._model = model
+        self.tflite_model = model
         self._num_threads = num_threads
         self._open()
         self._stateful = any(tensor.is_variable for tensor in model.tensors)
@@ -64,7 +64,7 @@ class LiteRtPredictor:
 
         try:
             self._interpreter: Any = Interpreter(
-                model_content=self._model.flatbuffer_data,
+                model_content=self.tflite_model.flatbuffer_data,
                 num_threads=self._num_threads,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
@@ -72,7 +72,9 @@ class LiteRtPredictor:
             self._inputs: list[Any] = self._interpreter.get_input_details()
             self._outputs: list[Any] = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
-            raise EvaluationError(f"LiteRT cannot run {self._model.source}: {_first_line(error)}") from error
+            raise EvaluationError(
+                f"LiteRT cannot run {self.tflite_model.source}: {_first_line(error)}"
+            ) from error
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -92,7 +94,7 @@ class LiteRtPredictor:
         Raises:
             EvaluationError: The batch does not fit the model, or the model fails on it.
         """
-        return self._model.dequantize_output_to_float32(self.run([batch])[0])
+        return self.tflite_model.dequantize_output_to_float32(self.run([batch])[0])
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return all outputs, in the types of the model, for one batch per input of the model.
@@ -116,10 +118,10 @@ class LiteRtPredictor:
     def _prepare(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         if len(inputs) != len(self._inputs):
             raise EvaluationError(
-                f"{self._model.source} has {len(self._inputs)} inputs; {len(inputs)} were given."
+                f"{self.tflite_model.source} has {len(self._inputs)} inputs; {len(inputs)} were given."
             )
         arrays = []
-        for array, detail, tensor in zip(inputs, self._inputs, self._model.inputs, strict=True):
+        for array, detail, tensor in zip(inputs, self._inputs, self.tflite_model.inputs, strict=True):
             wanted = _signature(detail)[1:]
             found = np.shape(array)
             if len(found) != len(wanted) + 1 or any(
@@ -127,7 +129,7 @@ class LiteRtPredictor:
             ):
                 shape = "x".join("any" if d < 0 else str(d) for d in wanted)
                 raise EvaluationError(
-                    f"{self._model.source} takes batches of samples of shape {shape or 'scalar'};"
+                    f"{self.tflite_model.source} takes batches of samples of shape {shape or 'scalar'};"
                     f" an array of shape {TfliteShape(found)} was given."
                 )
             arrays.append(np.ascontiguousarray(to_tensor_dtype(np.asarray(array), tensor)))
@@ -138,7 +140,7 @@ class LiteRtPredictor:
     @property
     def _own_batch(self) -> int:
         """The batch size that the model was made with; nearly always 1."""
-        shape = self._model.get_input_tensor().shape
+        shape = self.tflite_model.get_input_tensor().shape
         return shape[0] if shape else 1
 
     def _invoke(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -148,7 +150,9 @@ class LiteRtPredictor:
         try:
             outputs = self._run_kernels(arrays)
         except (ValueError, RuntimeError) as error:
-            raise EvaluationError(f"LiteRT failed on {self._model.source}: {_first_line(error)}") from error
+            raise EvaluationError(
+                f"LiteRT failed on {self.tflite_model.source}: {_first_line(error)}"
+            ) from error
         # A model made for one sample may leave the batch axis out of its result.
         return [out if out.ndim and len(out) == len(arrays[0]) else out[np.newaxis] for out in outputs]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from mltk.errors import DatasetError, DownloadError
 from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
 from mltk.utils.files import cache_dir

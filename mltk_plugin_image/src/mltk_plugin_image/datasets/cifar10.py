@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from mltk.errors import DatasetError
 
 from ._arrays import fetch, write_class_folders

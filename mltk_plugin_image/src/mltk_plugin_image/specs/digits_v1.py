@@ -12,6 +12,7 @@ Trains on the 2,500 training digits that the image plugin carries (OpenCV's samp
 import math
 
 import tensorflow as tf
+
 from mltk.core import EvaluateClassifierMixin, MltkModel, TrainMixin
 from mltk.core.preprocess.image.parallel_generator import ParallelImageDataGenerator
 from mltk.datasets.image import digits

@@ -81,12 +81,18 @@ class DatasetMixin:
         "dataset.dataset",
         doc="A `MltkDataset`, a function, or a module or object with `load_dataset`; dataset mixins accept more.",
     )
-    loaded_subset = Attribute("dataset.loaded_subset", type=str, default=None, doc="The subset that is loaded.")
+    loaded_subset = Attribute(
+        "dataset.loaded_subset", type=str, default=None, doc="The subset that is loaded."
+    )
     x = Attribute("dataset.x", default=None, lazy=True, doc="Input data: anything that `fit` takes.")
     y = Attribute("dataset.y", default=None, lazy=True, doc="Targets, where `x` does not yield them.")
     validation_data = Attribute("dataset.validation_data", default=None, lazy=True, doc="As `fit` takes it.")
     validation_split = Attribute(
-        "dataset.validation_split", type=(float, int), default=0.0, lazy=True, doc="Last fraction of array data, 0 to 1."
+        "dataset.validation_split",
+        type=(float, int),
+        default=0.0,
+        lazy=True,
+        doc="Last fraction of array data, 0 to 1.",
     )
     validation_steps = Attribute("dataset.validation_steps", type=int, default=None, lazy=True)
     validation_batch_size = Attribute("dataset.validation_batch_size", type=int, default=None, lazy=True)
@@ -105,7 +111,9 @@ class DatasetMixin:
         default={},
         doc="Samples per class of each subset: `{'training': {'yes': 120}}`.",
     )
-    sample_weight = Attribute("dataset.sample_weight", default=None, doc="Weight of each sample of array data.")
+    sample_weight = Attribute(
+        "dataset.sample_weight", default=None, doc="Weight of each sample of array data."
+    )
 
     # Names of the last loaded data, for the archive's record.
     _dataset_fingerprint: str | None = None
@@ -135,7 +143,9 @@ class DatasetMixin:
         if not self.class_counts:
             self.class_counts = {"training": {}, "validation": {}, "evaluation": {}}
         with specification_plugin(self):
-            loaded = call_first("mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs)
+            loaded = call_first(
+                "mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs
+            )
         if loaded is not None:
             self._apply(loaded)
         self.loaded_subset = subset
@@ -226,7 +236,9 @@ def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | 
         return None
     if isinstance(wanted, str):
         if wanted.lower() not in ("balance", "balanced"):
-            raise SpecificationError(f"my_model.class_weights is '{wanted}'; the only text it may be is 'balanced'.")
+            raise SpecificationError(
+                f"my_model.class_weights is '{wanted}'; the only text it may be is 'balanced'."
+            )
         return _balanced(mltk_model, y)
     if isinstance(wanted, (list, tuple)):
         return {i: float(w) for i, w in enumerate(wanted)}
@@ -250,7 +262,11 @@ def _balanced(mltk_model: Any, y: Any) -> dict[int, float]:
     if not per_class and counts and all(isinstance(n, int) for n in counts.values()):
         per_class = counts
     if per_class:
-        names = {str(c): i for i, c in enumerate(mltk_model.classes)} if "dataset.classes" in _stored(mltk_model) else {}
+        names = (
+            {str(c): i for i, c in enumerate(mltk_model.classes)}
+            if "dataset.classes" in _stored(mltk_model)
+            else {}
+        )
         numbers = {names.get(str(c), i): int(n) for i, (c, n) in enumerate(per_class.items())}
     elif y is not None and hasattr(y, "shape"):
         import numpy as np
@@ -280,5 +296,3 @@ def _describe(value: object) -> str:
     if isinstance(value, tuple):
         return f"a tuple of {len(value)} items"
     return f"of type {type(value).__name__}"
-
-

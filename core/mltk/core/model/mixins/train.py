@@ -58,13 +58,17 @@ def _as_batch_size(value: int) -> int:
 
 def _as_epochs(value: int) -> int:
     if value < 1 and value != -1:
-        raise SpecificationError(f"my_model.epochs must be at least 1, or -1 to train until EarlyStopping, not {value}.")
+        raise SpecificationError(
+            f"my_model.epochs must be at least 1, or -1 to train until EarlyStopping, not {value}."
+        )
     return value
 
 
 def _as_function(value: Any) -> Any:
     if not callable(value):
-        raise SpecificationError(f"my_model.build_model_function must be a function, not {type(value).__name__}.")
+        raise SpecificationError(
+            f"my_model.build_model_function must be a function, not {type(value).__name__}."
+        )
     return value
 
 
@@ -85,26 +89,41 @@ class TrainMixin:
     )
     batch_size = Attribute("train.batch_size", type=int, default=32, lazy=True, convert=_as_batch_size)
     optimizer = Attribute(
-        "train.optimizer", default="adam", lazy=True, doc="Name, optimizer, or class or function that makes one."
+        "train.optimizer",
+        default="adam",
+        lazy=True,
+        doc="Name, optimizer, or class or function that makes one.",
     )
     metrics = Attribute("train.metrics", type=(list, tuple), default=["accuracy"], lazy=True)
-    loss = Attribute("train.loss", default="categorical_crossentropy", doc="Name, function or `keras.losses.Loss`.")
+    loss = Attribute(
+        "train.loss", default="categorical_crossentropy", doc="Name, function or `keras.losses.Loss`."
+    )
     deterministic = Attribute(
         "train.deterministic",
         type=bool,
         default=True,
         doc="Use only TensorFlow kernels that give the same bits on each run.",
     )
-    train_callbacks = Attribute("train.callbacks", type=(list, tuple), default=[], doc="Further Keras callbacks.")
+    train_callbacks = Attribute(
+        "train.callbacks", type=(list, tuple), default=[], doc="Further Keras callbacks."
+    )
     train_kwargs = Attribute("train.kwargs", type=dict, default={}, doc="Merged over the arguments of `fit`.")
 
     checkpoints_enabled = Attribute(
-        "train.checkpoints_enabled", type=bool, default=True, doc="Keep the state of each epoch; `--resume` needs it."
+        "train.checkpoints_enabled",
+        type=bool,
+        default=True,
+        doc="Keep the state of each epoch; `--resume` needs it.",
     )
-    checkpoint = Attribute("train.checkpoint", type=dict, default=CHECKPOINT_DEFAULTS, doc="keras ModelCheckpoint.")
+    checkpoint = Attribute(
+        "train.checkpoint", type=dict, default=CHECKPOINT_DEFAULTS, doc="keras ModelCheckpoint."
+    )
     early_stopping = Attribute("train.early_stopping", type=dict, default={}, doc="keras EarlyStopping.")
     reduce_lr_on_plateau = Attribute(
-        "train.reduce_lr_on_plateau", type=dict, default={}, doc="keras ReduceLROnPlateau; not used with `lr_schedule`."
+        "train.reduce_lr_on_plateau",
+        type=dict,
+        default={},
+        doc="keras ReduceLROnPlateau; not used with `lr_schedule`.",
     )
     tensorboard = Attribute("train.tensorboard", type=dict, default={}, doc="keras TensorBoard.")
     lr_schedule = Attribute(
@@ -187,7 +206,9 @@ class TrainMixin:
             return bool(mode == "min")
         monitor = str(settings.get("monitor", "val_accuracy"))
         # Keras' rule for 'auto' knows these as "larger is better"; everything else is a loss or an error.
-        return not any(word in monitor for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k"))
+        return not any(
+            word in monitor for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k")
+        )
 
 
 def _epoch_files(folder: Path) -> list[tuple[Path, re.Match[str]]]:

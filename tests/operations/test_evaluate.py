@@ -1,0 +1,178 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mltk.core import EvaluationResults, evaluate_classifier, evaluate_model, load_mltk_model
+from mltk.core.archive import ModelArchive
+from mltk.errors import DatasetError, EvaluationError, SpecificationError
+from mltk.plugins import Evaluator, hookimpl
+
+
+def archived(trained, name):
+    return json.loads(ModelArchive(trained.work / "tiny_v1.mltk.zip").read(name))
+
+
+def test_float_and_int8_results_are_in_the_archive_and_agree(trained):
+    float32, int8 = (archived(trained, f"eval/{kind}/eval-results.json") for kind in ("h5", "tflite"))
+    assert float32["overall_accuracy"] > 0.8
+    assert abs(float32["overall_accuracy"] - int8["overall_accuracy"]) < 0.03
+    assert float32["model_type"] == "classification"
+    assert np.sum(float32["confusion_matrix"]) == 599  # each of the 599 held-out samples once
+
+
+def test_evaluation_agrees_with_keras(trained):
+    results = evaluate_model("tiny_v1")
+    x, y = results_data()
+    keras_model = trained.results.keras_model
+    assert results.overall_accuracy == pytest.approx(keras_model.evaluate(x, y, verbose=0)[1], abs=1e-6)
+
+
+def results_data():
+    model = load_mltk_model("tiny_v1")
+    return model.dataset(subset="evaluation")
+
+
+def test_classifier_may_be_called_by_its_own_function(trained):
+    model = load_mltk_model("tiny_v1")
+    assert evaluate_classifier(model, tflite=True, update_archive=False).overall_accuracy > 0.8
+
+
+def test_bare_tflite_is_evaluated_with_arrays(trained, tmp_path):
+    x, y = results_data()
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    tflite = trained.cache / "models/tiny_v1/tiny_v1.tflite"
+    results = evaluate_model(str(tflite), data=tmp_path / "data.npz", output=tmp_path / "out")
+    assert results.overall_accuracy == archived(trained, "eval/tflite/eval-results.json")["overall_accuracy"]
+    assert list(results.classes) == [str(n) for n in range(10)]
+    assert (tmp_path / "out" / "eval-results.json").is_file()
+
+
+@pytest.mark.slow
+def test_bare_tflite_is_evaluated_without_tensorflow(trained, tmp_path):
+    x, y = results_data()
+    np.savez(tmp_path / "data.npz", x=x, y=y.argmax(-1))
+    tflite = trained.cache / "models/tiny_v1/tiny_v1.tflite"
+    for arguments in (
+        ["summarize", str(tflite)],
+        ["evaluate", str(tflite), "--data", str(tmp_path / "data.npz")],
+    ):
+        code = (
+            "import sys; from mltk.cli.main import main\n"
+            f"sys.argv = ['mltk', *{arguments!r}]\n"
+            "try: main()\n"
+            "except SystemExit as e: assert not e.code, e.code\n"
+            "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        (
+            {"x": np.zeros((5, 7, 7, 1), np.float32), "y": np.zeros(5, int)},
+            r"shape \(7, 7, 1\), but .* takes \(8, 8, 1\)",
+        ),
+        ({"x": np.zeros((5, 8, 8, 1), np.float32), "y": np.zeros(4, int)}, "4"),
+        ({"a": np.zeros(3)}, "'?a'?"),
+    ],
+    ids=["shape", "length", "keys"],
+)
+def test_wrong_arrays_are_refused(trained, tmp_path, arrays, message):
+    np.savez(tmp_path / "data.npz", **arrays)
+    with pytest.raises((EvaluationError, DatasetError), match=message) as error:
+        evaluate_model(str(trained.cache / "models/tiny_v1/tiny_v1.tflite"), data=tmp_path / "data.npz")
+    assert "\n" not in str(error.value)
+
+
+def test_bare_tflite_without_data_says_what_is_missing(trained):
+    with pytest.raises(SpecificationError, match="--data"):
+        evaluate_model(str(trained.cache / "models/tiny_v1/tiny_v1.tflite"))
+
+
+class CountingPlugin:
+    """An evaluator that counts samples."""
+
+    def __init__(self, default: bool) -> None:
+        self.default = default
+
+    @hookimpl
+    def mltk_evaluators(self, mltk_model):
+        return [Evaluator("counting", "counts samples", self.evaluate, default=self.default)]
+
+    def evaluate(self, context):
+        n = sum(len(x) for x, _ in context.batches())
+        (context.output_dir / "note.txt").write_text(str(n))
+        return EvaluationResults(name=context.predictor.name, model_type="counting", n=n)
+
+
+def test_evaluator_of_a_plugin_is_chosen_by_name_and_lands_in_the_archive(trained, mltk_plugin_manager):
+    mltk_plugin_manager.register(CountingPlugin(default=False), name="counting")
+    results = evaluate_model("tiny_v1", evaluators=["counting"])
+    assert results["n"] == 599
+    assert archived(trained, "eval/h5/counting/eval-results.json")["n"] == 599
+    assert ModelArchive(trained.work / "tiny_v1.mltk.zip").read("eval/h5/counting/note.txt") == b"599"
+    # Those of the built-in evaluator are still there.
+    assert "overall_accuracy" in archived(trained, "eval/h5/eval-results.json")
+    evaluate_model("tiny_v1")
+    assert archived(trained, "eval/h5/counting/eval-results.json")["n"] == 599
+
+
+def test_default_evaluator_of_a_plugin_runs_beside_the_built_in_one(trained, mltk_plugin_manager):
+    mltk_plugin_manager.register(CountingPlugin(default=True), name="counting")
+    results = evaluate_model("tiny_v1", tflite=True)
+    assert results.overall_accuracy > 0.8
+    assert results.others["counting"]["n"] == 599
+
+
+def test_unknown_evaluator_has_near_matches(trained):
+    with pytest.raises(SpecificationError, match="Did you mean 'classifier'"):
+        evaluate_model("tiny_v1", evaluators=["clasifier"])
+
+
+def test_custom_function_takes_the_place_of_the_classifier(trained):
+    model = load_mltk_model("tiny_v1")
+
+    def custom(mltk_model, built_model, eval_dir, logger, show):
+        Path(eval_dir, "mine.txt").write_text(type(built_model).__name__)
+        return {"score": 0.5}
+
+    model.eval_custom_function = custom
+    for tflite, kind in ((False, "Sequential"), (True, "TfliteModel")):
+        results = evaluate_model(model, tflite=tflite)
+        assert results["score"] == 0.5
+        folder = "tflite" if tflite else "h5"
+        assert archived(trained, f"eval/{folder}/eval-results.json")["score"] == 0.5
+        assert ModelArchive(model.archive_path).read(f"eval/{folder}/mine.txt").decode() == kind
+    model.eval_custom_function = lambda *args, **kwargs: None
+    with pytest.raises(EvaluationError, match="must return EvaluationResults or a dict"):
+        evaluate_model(model)
+
+
+def test_model_without_evaluation_says_which_mixins_there_are(write_spec):
+    path = write_spec(
+        "bare_v1",
+        "from mltk.core import MltkModel, TrainMixin\nclass M(MltkModel, TrainMixin): pass\nmy_model = M()\n",
+    )
+    with pytest.raises(EvaluationError, match="EvaluateClassifierMixin"):
+        evaluate_model(path)
+
+
+def test_failing_evaluation_data_unloads_and_ends_the_operation(trained):
+    model = load_mltk_model("tiny_v1")
+
+    def fail(**kwargs):
+        raise OSError("disk gone")
+
+    model.dataset = fail
+    with pytest.raises(OSError, match="disk gone"):
+        evaluate_model(model)
+    from mltk.core.model.loading import get_active_model
+
+    assert get_active_model() is None

@@ -1,0 +1,162 @@
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, quantize_model
+from mltk.core.archive import ModelArchive
+from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
+
+
+def test_result_goes_to_the_log_folder_and_the_archive(trained):
+    (trained.cache / "models/tiny_v1/tiny_v1.tflite").unlink()
+    path = quantize_model("tiny_v1")
+    assert path == str(trained.cache / "models/tiny_v1/tiny_v1.tflite")
+    assert ModelArchive(trained.work / "tiny_v1.mltk.zip").read("tiny_v1.tflite") == Path(path).read_bytes()
+
+
+@pytest.mark.parametrize(("output", "name"), [("out/x.tflite", "x.tflite"), ("out", "tiny_v1.tflite")])
+def test_result_may_go_elsewhere_and_leaves_the_archive_alone(trained, output, name):
+    before = (trained.work / "tiny_v1.mltk.zip").read_bytes()
+    path = quantize_model("tiny_v1", output=output)
+    assert Path(path) == Path("out") / name
+    assert Path(path).is_file()
+    assert (trained.work / "tiny_v1.mltk.zip").read_bytes() == before
+
+
+def test_result_may_be_an_object(trained):
+    assert isinstance(quantize_model("tiny_v1", output="tflite_model"), TfliteModel)
+
+
+def test_settings_may_be_overridden_by_name_or_enum_and_the_specification_stays_as_it_is(trained):
+    import tensorflow as tf
+
+    model = load_mltk_model("tiny_v1")
+    before = dict(model.tflite_converter)
+    override = {
+        "inference_input_type": "uint8",
+        "inference_output_type": np.float32,
+        "optimizations": [tf.lite.Optimize.DEFAULT],
+    }
+    result = quantize_model(model, output="tflite_model", tflite_converter_override=override)
+    assert (result.inputs[0].dtype, result.outputs[0].dtype) == (np.uint8, np.float32)
+    assert model.tflite_converter == before
+
+
+def test_representative_data_may_be_a_function(trained):
+    model = load_mltk_model("tiny_v1")
+    calls = []
+
+    def samples():
+        for _ in range(20):
+            calls.append(1)
+            yield [np.random.default_rng(1).random((1, 8, 8, 1), np.float32)]
+
+    model.tflite_converter["representative_dataset"] = samples
+    model.tflite_converter["representative_dataset_max_samples"] = 7
+    assert quantize_model(model, output="tflite_model").inputs[0].dtype == np.int8
+    assert len(calls) == 7
+
+
+def test_without_representative_data_only_the_weights_are_quantized(trained):
+    override = {
+        "representative_dataset": None,
+        "supported_ops": ["TFLITE_BUILTINS"],
+        "inference_input_type": None,
+        "inference_output_type": None,
+    }
+    result = quantize_model("tiny_v1", output="tflite_model", tflite_converter_override=override)
+    assert result.inputs[0].dtype == np.float32
+
+
+def test_report_ranks_the_tensors(trained):
+    quantize_model("tiny_v1", tflite_converter_override={"generate_quantization_report": True})
+    report = ModelArchive(trained.work / "tiny_v1.mltk.zip").read("quantization_report.csv").decode()
+    rows = list(csv.DictReader(io.StringIO(report)))
+    ratios = [float(row["rmse/scale"]) for row in rows]
+    assert len(rows) >= 3
+    assert ratios == sorted(ratios, reverse=True)
+    assert 0 <= ratios[-1] < ratios[0] < 5
+
+
+def test_trial_model_is_built_for_build_and_nothing_else_is_touched(write_spec, private_home):
+    write_spec()
+    model = TfliteModel.load_flatbuffer_file(quantize_model("tiny_v1", build=True))
+    assert TfliteModelParameters.load_from_tflite_model(model)["name"] == "tiny_v1"
+    assert not list(private_home.glob("*.mltk.zip"))
+
+
+def test_handler_may_replace_the_flatbuffer(trained):
+    model = load_mltk_model("tiny_v1")
+    replacement = Path(trained.cache / "models/tiny_v1/tiny_v1.float32.tflite").read_bytes()
+
+    def replace(tflite_flatbuffer_dict, **kwargs):
+        tflite_flatbuffer_dict["value"] = replacement
+
+    model.add_event_handler(MltkModelEvent.AFTER_QUANTIZE, replace)
+    assert quantize_model(model, output="tflite_model").inputs[0].dtype == np.float32
+
+
+def test_metadata_entries_and_forced_parameter_types_are_written(trained):
+    from mltk.core.model.mixins.parameters import TfliteModelMetadataEntry
+
+    model = load_mltk_model("tiny_v1")
+    model.add_tflite_metadata_entry(
+        TfliteModelMetadataEntry("MY_TAG", lambda: b"hello", summary_callback=lambda: "five")
+    )
+    model.set_model_parameter("count", 3, dtype="int32")
+    result = quantize_model(model, output="tflite_model")
+    assert result.get_metadata("MY_TAG") == b"hello"
+    assert TfliteModelParameters.load_from_tflite_model(result).dtype("count") == "int32"
+    assert model.get_tflite_metadata_summary() == "MY_TAG: five"
+
+
+def test_spec_that_converts_by_itself_is_asked_first_and_only_for_its_own_run(trained, write_spec):
+    float32 = trained.cache / "models/tiny_v1/tiny_v1.float32.tflite"
+    with (trained.work / "tiny_v1.py").open("a") as spec:
+        spec.write(
+            "\nfrom pathlib import Path\nfrom mltk.plugins import hookimpl\n"
+            "@hookimpl\n"
+            "def mltk_convert_model(mltk_model, keras_model, settings, representative_dataset):\n"
+            f"    return Path({str(float32)!r}).read_bytes()\n"
+        )
+    assert quantize_model("tiny_v1", output="tflite_model").inputs[0].dtype == np.float32
+    (trained.work / "other_v1.py").write_text(
+        (trained.work / "tiny_v1.py").read_text().split("from pathlib")[0]
+    )
+    (trained.work / "other_v1.mltk.zip").write_bytes(b"")
+    ModelArchive(trained.work / "other_v1.mltk.zip").path.unlink()
+    ModelArchive(trained.work / "other_v1.mltk.zip").update(
+        {"other_v1.keras": trained.cache / "models/tiny_v1/tiny_v1.keras"}
+    )
+    assert quantize_model("other_v1", output="tflite_model").inputs[0].dtype == np.int8
+
+
+def test_untrained_model_says_what_to_do(write_spec):
+    write_spec()
+    with pytest.raises(ArchiveFileNotFoundError, match="mltk train tiny_v1"):
+        quantize_model("tiny_v1")
+
+
+def test_wrong_representative_data_is_one_line(trained):
+    model = load_mltk_model("tiny_v1")
+    model.tflite_converter["representative_dataset"] = lambda: iter(())
+    with pytest.raises(DatasetError, match="has no sample"):
+        quantize_model(model, output="x.tflite")
+    model.tflite_converter["representative_dataset"] = lambda: iter([[np.zeros((1, 3, 3, 1), np.float32)]])
+    with pytest.raises(ConversionError, match="cannot convert 'tiny_v1'"):
+        quantize_model(model, output="x.tflite")
+    assert not Path("x.tflite").exists()
+
+
+def test_weights_of_another_model_are_refused(trained):
+    with pytest.raises(FileNotFoundError, match="no weights file 'missing'"):
+        quantize_model("tiny_v1", weights="missing")
+
+
+def test_model_that_cannot_be_trained_cannot_be_quantized(write_spec):
+    path = write_spec("bare_v1", "from mltk.core import MltkModel\nmy_model = MltkModel()\n")
+    with pytest.raises(SpecificationError, match="must inherit TrainMixin"):
+        quantize_model(path)
