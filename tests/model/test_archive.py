@@ -109,7 +109,7 @@ def test_damaged_archive_is_one_clear_line(archive):
     content = bytearray(archive.path.read_bytes())
     content[100] ^= 0xFF
     archive.path.write_bytes(content)
-    with pytest.raises(FileFormatError, match="'a.txt' in the archive .* is damaged"):
+    with pytest.raises(FileFormatError, match=r"'a\.txt' in the archive .* is damaged"):
         archive.read("a.txt")
     archive.path.write_bytes(content[:200])
     with pytest.raises(FileFormatError, match="not a readable model archive"):

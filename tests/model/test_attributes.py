@@ -131,7 +131,7 @@ def test_function_as_schedule_becomes_the_callbacks_argument(model):
 
 
 def test_unset_property_says_how_to_set_it(model):
-    with pytest.raises(SpecificationError, match="no value for 'classes'.*my_model.classes = "):
+    with pytest.raises(SpecificationError, match=r"no value for 'classes'.*my_model\.classes = "):
         _ = model.n_classes
 
 
@@ -149,7 +149,7 @@ def test_attributes_are_reachable_by_dotted_key(model):
     assert model.get_attribute("train.epochs") == 7
     assert model.has_attribute("dataset.classes")
     assert not model.has_attribute("audio.datagen")
-    with pytest.raises(KeyError, match="Did you mean 'train.epochs'"):
+    with pytest.raises(KeyError, match=r"Did you mean 'train\.epochs'"):
         model.get_attribute("train.epoch")
 
 

@@ -55,7 +55,9 @@ def test_handler_may_ask_to_stop_the_operation_at_once(model):
 
 
 def test_unknown_event_and_handler_that_is_no_function_are_refused(model):
-    with pytest.raises(SpecificationError, match="no model event 'AFTER_TRIAN'. Did you mean 'AFTER_TRAIN'"):
+    with pytest.raises(
+        SpecificationError, match=r"no model event 'AFTER_TRIAN'\. Did you mean 'AFTER_TRAIN'"
+    ):
         model.add_event_handler("AFTER_TRIAN", print)
     with pytest.raises(SpecificationError, match="not callable"):
         model.add_event_handler(MltkModelEvent.AFTER_TRAIN, "print")

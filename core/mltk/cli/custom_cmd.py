@@ -47,4 +47,5 @@ def _click_group(mltk_model: Any) -> click.Command:
     # A callback keeps Typer from turning an application of one command into that command itself.
     if application.registered_callback is None:
         application.callback()(lambda: None)
-    return typer.main.get_command(application)
+    command: click.Command = typer.main.get_command(application)
+    return command

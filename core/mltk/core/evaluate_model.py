@@ -280,11 +280,12 @@ class _EvaluationData:
         if self._file is not None:
             x, y = load_arrays(self._file)
             return iterate_batches(x, y)
-        model = self._model
+        model: Any = self._model
         if not self._loaded:
-            if not isinstance(model, DatasetMixin):
+            if not isinstance(self._model, DatasetMixin):
                 raise SpecificationError(
-                    f"The model '{model.name}' cannot be evaluated: its class must inherit DatasetMixin, or give --data."
+                    f"The model '{model.name}' cannot be evaluated: its class must inherit DatasetMixin, "
+                    f"or give --data."
                 )
             # Set first: what a failing loader opened must be closed as well.
             self._loaded = True

@@ -61,7 +61,8 @@ def quantize_model(
     Args:
         model: Model, name, path of its specification or archive.
         keras_model: Convert this instead of the archived model.
-        output: A `.tflite` file or a folder to write to, instead of the log folder; `'tflite_model'` returns the model object.
+        output: A `.tflite` file or a folder to write to, instead of the log folder; `'tflite_model'` returns the
+            model object.
         weights: Weights to load into the Keras model first.
         build: Train a throw-away trial model and convert that; the archive is not touched.
         update_archive: Put the result into the archive; by default if `output` is not given.
@@ -411,7 +412,8 @@ def quantization_report(
 ) -> bytes:
     """Return the statistics of TensorFlow's quantization debugger per tensor as CSV, the largest errors first.
 
-    The added column `rmse/scale` is the ratio of the error to the quantization step: about 0.29 is the error of rounding alone.
+    The added column `rmse/scale` is the ratio of the error to the quantization step: about 0.29 is the error of
+    rounding alone.
     """
     import csv
 

@@ -38,8 +38,8 @@ def summarize_model(
     Args:
         model: Model, name, path of a specification, archive, `.tflite`, `.keras` or `.h5` file.
         tflite: Describe the quantized model instead of the Keras model.
-        build: Build the model from the specification instead of reading the archive; with `tflite`, train a throw-away trial
-            model and convert that.
+        build: Build the model from the specification instead of reading the archive; with `tflite`, train a
+            throw-away trial model and convert that.
         test: Use the trial run's files.
         built_model: Describe this `keras.Model` or `TfliteModel` instead.
 

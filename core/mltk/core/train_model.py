@@ -60,8 +60,8 @@ def train_model(
         model: Model, name, path of its specification or archive.
         weights: Start from these: a path, a file name in the weights folder, or `'best'`.
         epochs: In place of the specification's.
-        resume_epoch: Go on after this epoch (counted from 1); -1 goes on after the last one that is whole. The weights at the end
-            are those of a run that was never interrupted.
+        resume_epoch: Go on after this epoch (counted from 1); -1 goes on after the last one that is whole. The weights
+            at the end are those of a run that was never interrupted.
         verbose: Print a line for each epoch; by default when mltk's logger shows information.
         clean: Empty the log folder first.
         quantize: Also write the `.tflite` files, if the specification has converter settings.
@@ -120,8 +120,8 @@ def train_model(
                 )
             _call_on_training_complete(mltk_model, results)
         finally:
-            if mltk_model.loaded_subset:  # type: ignore[attr-defined]
-                mltk_model.unload_dataset()  # type: ignore[attr-defined]
+            if mltk_model.loaded_subset:
+                mltk_model.unload_dataset()
             mltk_model.trigger_event(MltkModelEvent.TRAIN_SHUTDOWN, results=results, logger=log_file)
             for handler in list(log_file.handlers):
                 handler.close()
@@ -162,7 +162,8 @@ def _train(
     mltk_model.load_dataset("training", test=mltk_model.test_mode_enabled, logger=logger)
     if mltk_model.x is None:
         raise DatasetError(
-            f"The data set of '{mltk_model.name}' gave no training data: set my_model.dataset, and let its loader return x and y."
+            f"The data set of '{mltk_model.name}' gave no training data: set my_model.dataset, "
+            f"and let its loader return x and y."
         )
     # Loading may draw random numbers; the initial weights must not depend on it.
     seed_everything(mltk_model.seed, mltk_model.deterministic)
@@ -254,7 +255,8 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
         )
     if not keras_model.compiled:
         raise SpecificationError(
-            f"The build function of '{mltk_model.name}' returned a model that is not compiled: call keras_model.compile(…)."
+            f"The build function of '{mltk_model.name}' returned a model that is not compiled: "
+            f"call keras_model.compile(…)."
         )
     _check_outputs(mltk_model, keras_model)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
@@ -444,7 +446,7 @@ def _callbacks(
             return
         # Keras 2 had it; the reference's default holds it.
         settings = {k: v for k, v in settings.items() if not (k == "options" and v is None)}
-        known = list(inspect.signature((base or cls).__init__).parameters)[1:]
+        known = list(inspect.signature(base or cls).parameters)
         for key in settings:
             if key not in known:
                 raise SpecificationError(

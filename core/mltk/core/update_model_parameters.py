@@ -29,8 +29,9 @@ def update_model_parameters(
     """Write parameters into a model's `.tflite` again, without training or converting.
 
     Args:
-        model: Model, name, path of a specification, archive or `.tflite`, or a `TfliteModel`. From a specification all
-            parameters are taken anew; in a file or an archive only `params` and `description` change, and no code is run.
+        model: Model, name, path of a specification, archive or `.tflite`, or a `TfliteModel`. From a specification
+            all parameters are taken anew; in a file or an archive only `params` and `description` change, and no
+            code is run.
         params: Values to set; they win over the specification's. `hash` and `date` are made anew unless given here.
         description: New description; for a specification, its own is used.
         output: File or folder to write to instead; the input stays as it is.
@@ -104,9 +105,10 @@ def _update_archive(
         if member in archive.names() or ending == ".tflite":
             tflite_model = TfliteModel(archive.read(member), path=f"{path}/{member}")
             _set_parameters(tflite_model, params, description)
-            members[member] = bytes(tflite_model.flatbuffer_data)
+            content = bytes(tflite_model.flatbuffer_data)
             if output is not None:
-                return str(atomic_write(_output_path(output, member), members[member]))
+                return str(atomic_write(_output_path(output, member), content))
+            members[member] = content
     archive.check_writable()
     archive.update(members)
     return path

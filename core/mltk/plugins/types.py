@@ -152,8 +152,8 @@ class Evaluator:
     default: bool = False
     """Run when the user chose none."""
     folder: str | None = None
-    """Where its results go, below `eval/<kind>/`: a folder of the evaluator's name by default. `""` is kept for the built-in
-    evaluators, whose file names the format of the archive fixes."""
+    """Where its results go, below `eval/<kind>/`: a folder of the evaluator's name by default. `""` is kept for
+    evaluators whose file names the format of the archive fixes."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-""""""
+"""Files, downloads and archives."""

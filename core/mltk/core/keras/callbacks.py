@@ -100,7 +100,8 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
             return
         if [s["class"] for s in self._restored] != [type(c).__name__ for c in self.callbacks]:
             raise FileFormatError(
-                "The training cannot be resumed: the specification's callbacks have changed. Start anew without --resume."
+                "The training cannot be resumed: the specification's callbacks have changed. "
+                "Start anew without --resume."
             )
         for callback, state in zip(self.callbacks, self._restored, strict=True):
             for name, value in state["values"].items():
@@ -149,8 +150,8 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
     """Makes everything random within an epoch a function of the seed and the epoch's number.
 
-    Dropout and the like draw from generators whose state no file of Keras keeps; seeded at each epoch, a resumed run draws what
-    an uninterrupted one would have. Data sets with an attribute `epoch` are told the epoch.
+    Dropout and the like draw from generators whose state no file of Keras keeps; seeded at each epoch, a resumed
+    run draws what an uninterrupted one would have. Data sets with an attribute `epoch` are told the epoch.
 
     Args:
         seed: The model's seed.

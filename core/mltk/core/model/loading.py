@@ -87,8 +87,8 @@ def user_settings() -> dict[str, Any]:
 def model_search_path() -> list[tuple[Path, bool]]:
     """Return the folders that are searched for models, in order, and whether each is searched recursively.
 
-    The user settings' `model_paths`; the current folder (top level only); `MLTK_MODEL_PATHS`; the models that mltk and its
-    plugins ship.
+    The user settings' `model_paths`; the current folder (top level only); `MLTK_MODEL_PATHS`; the models that mltk
+    and its plugins ship.
     """
     configured = user_settings().get("model_paths") or []
     configured = [configured] if isinstance(configured, str) else configured
@@ -107,7 +107,7 @@ def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
     while pending:
         path, level = pending.pop()
         try:
-            status = os.stat(path)
+            status = os.stat(path)  # noqa: PTH116 - thousands of them; a Path each would double the time
             entries = sorted(os.scandir(path), key=lambda e: e.name)
         except OSError:
             # A search path may name folders that are not there, or not ours to read.
@@ -197,7 +197,8 @@ def load_mltk_model(
     """Load a model specification.
 
     Args:
-        model: Name (with `-test` for the trial run), path of a `.py` or `.mltk.zip` file, or a model, which is returned.
+        model: Name (with `-test` for the trial run), path of a `.py` or `.mltk.zip` file, or a model, which is
+            returned.
         test: Put the model into test mode.
         print_not_found_err: Accepted for compatibility; the error always has near matches.
         logger: For messages.
@@ -409,7 +410,7 @@ def load_tflite_model(
     if build:
         from mltk.core.quantize_model import quantize_model
 
-        path = quantize_model(model, build=True)
+        path = str(quantize_model(model, build=True))
         return path if return_tflite_path else TfliteModel.load_flatbuffer_file(path)
     if not isinstance(model, MltkModel) and str(model).endswith(".tflite"):
         if not Path(model).is_file():
@@ -440,16 +441,17 @@ def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[Mod
         name, suffix = split_test_suffix(Path(text).name.removesuffix(ARCHIVE_EXTENSION))
         return ModelArchive(text), name, test or suffix
     if text.endswith(".py"):
-        script: str | None = text
+        script = text
         name = Path(text).stem
         if not Path(text).is_file():
             raise ModelNotFoundError(f"There is no file {text}.")
     else:
         name, suffix = split_test_suffix(text)
         test = test or suffix
-        script = find_model_specification_file(name, test=test)
-        if script is None:
+        found = find_model_specification_file(name, test=test)
+        if found is None:
             raise model_not_found(name)
+        script = found
     if script.endswith(ARCHIVE_EXTENSION):
         return ModelArchive(script), name, test
     path = archive_path_of(script, test)
@@ -470,7 +472,8 @@ def load_tflite_or_keras_model(
 
     Args:
         model: `MltkModel`, or path of a `.tflite`, `.keras` or `.h5` file.
-        model_type: `'h5'` (also `'keras'`) or `'tflite'`; by default `h5` for an `MltkModel`, else by the file's ending.
+        model_type: `'h5'` (also `'keras'`) or `'tflite'`; by default `h5` for an `MltkModel`, else by the file's
+            ending.
         weights: Weights to load into the Keras model afterwards; a path, a name in `weights_dir`, or `'best'`.
         logger: For messages.
 
@@ -495,7 +498,7 @@ def load_tflite_or_keras_model(
         path = model.keras_archive_path
         keras_model = load_keras_model(path, mltk_model=model)
         if weights:
-            load_weights(keras_model, model.get_weights_path(weights))  # type: ignore[attr-defined]
+            load_weights(keras_model, model.get_weights_path(weights))
         return keras_model
     keras_model = load_keras_model(str(model))
     if weights:

@@ -12,7 +12,7 @@ from mltk.core.model.event import MltkModelEvent
 if TYPE_CHECKING:
     from mltk.core.model.model import MltkModel
 
-_active: ContextVar[tuple[Any, ...]] = ContextVar("mltk_active_models", default=())
+_active: ContextVar[tuple[MltkModel, ...]] = ContextVar("mltk_active_models", default=())
 
 
 def push_active_model(mltk_model: MltkModel) -> None:
@@ -27,7 +27,8 @@ def pop_active_model() -> None:
 
 def get_active_model() -> MltkModel | None:
     """Return the model that the running operation works on."""
-    return (_active.get() or (None,))[-1]
+    active = _active.get()
+    return active[-1] if active else None
 
 
 def trigger_model_event(event: MltkModelEvent, **kwargs: Any) -> None:
@@ -54,7 +55,7 @@ def specification_plugin(mltk_model: MltkModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def operation(mltk_model: MltkModel) -> Iterator[None]:
-    """Run an operation: the model is active and its specification a plugin; both end with the block, however it ends."""
+    """Run an operation: the model is active and its specification a plugin, until the block ends, however it ends."""
     token = _active.set((*_active.get(), mltk_model))
     try:
         with specification_plugin(mltk_model):

@@ -1,7 +1,7 @@
 """Handwritten digits: a small convolutional network for 20×20 grey images.
 
-Trains on the 2,500 training digits that the image plugin carries (OpenCV's sample image, Apache-2.0) and is tested on the other
-2,500; OpenCV's tutorial reports 91 % for k-nearest-neighbours on this split.
+Trains on the 2,500 training digits that the image plugin carries (OpenCV's sample image, Apache-2.0) and is tested
+on the other 2,500; OpenCV's tutorial reports 91 % for k-nearest-neighbours on this split.
 
     mltk train digits_v1
     mltk summarize digits_v1 --tflite

@@ -1,1 +1,1 @@
-""""""
+"""The parts that a model specification is put together from."""

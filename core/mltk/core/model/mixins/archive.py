@@ -17,7 +17,7 @@ from mltk.utils.files import cache_dir
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_FUTURE_IMPORT = re.compile(r"^from\s+__future__\s+import\b.*$", re.MULTILINE)
+_FUTURE_IMPORT = re.compile(r"^from\s+__future__\s+import\b(?:\s*\([^)]*\).*|.*)$", re.MULTILINE)
 _VERSION_LINE = re.compile(r"\A__mltk_version__ = (['\"])([^'\"\n]*)\1\n\n?")
 
 
@@ -28,12 +28,11 @@ def archived_specification(text: str, version: str) -> str:
     `from __future__ import …`, so there it follows.
     """
     line = f"__mltk_version__ = '{version}'\n"
-    future = None
-    for future in _FUTURE_IMPORT.finditer(text):
-        pass
-    if future is None or "(" in future.group():
+    imports = list(_FUTURE_IMPORT.finditer(text))
+    if not imports:
         return line + "\n" + text
-    return text[: future.end()] + "\n" + line + text[future.end() :].removeprefix("\n")
+    end = imports[-1].end()
+    return text[:end] + "\n" + line + text[end:].removeprefix("\n")
 
 
 def original_specification(archived: str) -> str:

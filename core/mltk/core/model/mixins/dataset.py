@@ -35,7 +35,7 @@ class MltkDataset(ABC):
             `(x, None, validation_data)`.
         """
 
-    def unload_dataset(self) -> None:
+    def unload_dataset(self) -> None:  # noqa: B027 - most data sets have nothing to release
         """Release what `load_dataset` took."""
 
     def summarize_dataset(self) -> str:
@@ -195,7 +195,7 @@ def load_generic_dataset(
     Raises:
         SpecificationError: The data set cannot be loaded so.
     """
-    dataset = mltk_model.dataset  # type: ignore[attr-defined]
+    dataset = mltk_model.dataset
     if dataset is None:
         return None
     loader = getattr(dataset, "load_dataset", None)
@@ -276,8 +276,8 @@ def _balanced(mltk_model: Any, y: Any) -> dict[int, float]:
         numbers = dict(enumerate(np.bincount(ids).tolist()))
     else:
         raise SpecificationError(
-            "my_model.class_weights = 'balanced' needs the number of samples per class, and the data set does not tell it. "
-            "Set my_model.class_counts['training'] = {class: n, …} in the loader."
+            "my_model.class_weights = 'balanced' needs the number of samples per class, and the data set "
+            "does not tell it. Set my_model.class_counts['training'] = {class: n, …} in the loader."
         )
     empty = [i for i, n in numbers.items() if n == 0]
     if empty:

@@ -14,7 +14,7 @@ class EvaluateMixin:
     eval_custom_function = Attribute(
         "eval.custom_function",
         default=None,
-        doc="`f(mltk_model, built_model, eval_dir, logger, show) -> EvaluationResults | dict`, in place of the built-in one.",
+        doc="`f(mltk_model, built_model, eval_dir, logger, show) -> EvaluationResults | dict`, used instead.",
     )
 
 

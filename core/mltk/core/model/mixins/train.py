@@ -181,8 +181,8 @@ class TrainMixin:
         """Return a weights file.
 
         Args:
-            filename: Absolute path, name in `weights_dir` (with or without ending), or `'best'` (also `None`): the best by
-                the value that `checkpoint` watches: the smallest for losses and errors, else the largest.
+            filename: Absolute path, name in `weights_dir` (with or without ending), or `'best'` (also `None`): the best
+                by the value that `checkpoint` watches: the smallest for losses and errors, else the largest.
 
         Raises:
             ModelNotFoundError: There is no such file.
