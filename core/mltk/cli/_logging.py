@@ -37,6 +37,8 @@ def configure(verbose: bool, console: bool, log_name: str | None) -> None:
     logger = logging.getLogger("mltk")
     # Debug messages must reach the log file.
     logger.setLevel(logging.DEBUG)
+    # TensorFlow gives the root logger a handler of its own, which would show everything a second time.
+    logger.propagate = False
     if console:
         handler = _ConsoleHandler(logging.DEBUG if verbose else logging.INFO)
         handler.setFormatter(logging.Formatter("%(message)s"))
@@ -62,3 +64,4 @@ def reset() -> None:
             logger.removeHandler(handler)
             handler.close()
     logger.setLevel(logging.NOTSET)
+    logger.propagate = True

@@ -79,6 +79,7 @@ class DatasetMixin:
 
     dataset = Attribute(
         "dataset.dataset",
+        default=None,
         doc="A `MltkDataset`, a function, or a module or object with `load_dataset`; dataset mixins accept more.",
     )
     loaded_subset = Attribute(
@@ -108,7 +109,7 @@ class DatasetMixin:
     class_counts = Attribute(
         "dataset.class_counts",
         type=dict,
-        default={},
+        default={"training": {}, "validation": {}, "evaluation": {}},
         doc="Samples per class of each subset: `{'training': {'yes': 120}}`.",
     )
     sample_weight = Attribute(
@@ -140,8 +141,6 @@ class DatasetMixin:
         self.trigger_event(MltkModelEvent.BEFORE_LOAD_DATASET, subset=subset, test=test, **kwargs)
         self.x = self.y = self.validation_data = self.sample_weight = None
         self._dataset_fingerprint = None
-        if not self.class_counts:
-            self.class_counts = {"training": {}, "validation": {}, "evaluation": {}}
         with specification_plugin(self):
             loaded = call_first(
                 "mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs
