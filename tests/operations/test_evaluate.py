@@ -8,6 +8,7 @@ import pytest
 
 from mltk.core import EvaluationResults, evaluate_classifier, evaluate_model, load_mltk_model
 from mltk.core.archive import ModelArchive
+from mltk.core.model.model import HandlerError
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.plugins import Evaluator, hookimpl
 
@@ -129,6 +130,23 @@ def test_default_evaluator_of_a_plugin_runs_beside_the_built_in_one(trained, mlt
     results = evaluate_model("tiny_v1", tflite=True)
     assert results.overall_accuracy > 0.8
     assert results.others["counting"]["n"] == 599
+
+
+def test_failing_evaluator_does_not_keep_the_others_from_the_archive(trained, mltk_plugin_manager):
+    class Failing(CountingPlugin):
+        def evaluate(self, context):
+            raise ZeroDivisionError("in a plugin")
+
+    mltk_plugin_manager.register(Failing(default=True), name="failing")
+    ModelArchive(trained.work / "tiny_v1.mltk.zip").update({}, remove=["eval/"])
+    with pytest.raises(
+        HandlerError, match="evaluator 'counting' failed: ZeroDivisionError: in a plugin"
+    ) as error:
+        evaluate_model("tiny_v1")
+    assert error.value.results.overall_accuracy > 0.8
+    assert "overall_accuracy" in archived(trained, "eval/h5/eval-results.json")
+    with pytest.raises(ZeroDivisionError):
+        evaluate_model("tiny_v1", evaluators=["counting"])
 
 
 def test_unknown_evaluator_has_near_matches(trained):

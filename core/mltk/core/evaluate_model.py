@@ -211,9 +211,7 @@ def _run(
     options: Mapping[str, Any],
     base: Path | None = None,
 ) -> EvaluationResults:
-    """Run the evaluators one after the other; a failing one does not keep the others from being run."""
-    from mltk.core.evaluation.results import EvaluationResults
-
+    """Run the evaluators one after the other; one that fails after the first does not stop the others."""
     base = base or Path(mltk_model.log_dir) / "eval" / predictor.kind
     classes = options.get("classes") or (
         mltk_model.classes if mltk_model and "dataset.classes" in mltk_model.attributes.stored else ()
@@ -239,18 +237,30 @@ def _run(
             show=show,
             options=options,
         )
-        results = evaluator.evaluate(context)
-        if not isinstance(results, EvaluationResults):
-            raise EvaluationError(
-                f"The evaluator '{evaluator.name}' must return EvaluationResults, not {type(results).__name__}."
-            )
-        if not (folder / "eval-results.json").exists():
-            results.save(folder)
-        finished[evaluator.name] = results
+        try:
+            finished[evaluator.name] = _evaluate(evaluator, context)
+        except Exception as e:
+            # What the first one found is kept, and the others are still run.
+            if not finished or mltk_model is None:
+                raise
+            mltk_model.record_failure(f"The evaluator '{evaluator.name}' failed", e)
     names = list(finished)
     primary = finished[names[0]]
     primary.others = {name: finished[name] for name in names[1:]}
     return primary
+
+
+def _evaluate(evaluator: Evaluator, context: EvaluationContext) -> EvaluationResults:
+    from mltk.core.evaluation.results import EvaluationResults
+
+    results = evaluator.evaluate(context)
+    if not isinstance(results, EvaluationResults):
+        raise EvaluationError(
+            f"The evaluator '{evaluator.name}' must return EvaluationResults, not {type(results).__name__}."
+        )
+    if not (context.output_dir / "eval-results.json").exists():
+        results.save(context.output_dir)
+    return results
 
 
 def _result_folder(base: Path, evaluator: Evaluator) -> Path:

@@ -315,7 +315,8 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         failures, self._failures = self._failures, []
         if failures:
             raise HandlerError(
-                " ".join(f"{f}." for f in failures) + " Everything else was done and kept.", results
+                " ".join(f"{f.rstrip('.')}." for f in failures) + " Everything else was done and kept.",
+                results,
             )
 
     def summary(self) -> str:
