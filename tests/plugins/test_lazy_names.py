@@ -14,6 +14,7 @@ SAME_NAME = [
     ("mltk.core", "quantize_model"),
     ("mltk.core", "evaluate_model"),
     ("mltk.core", "summarize_model"),
+    ("mltk.core", "profile_model"),
     ("mltk.core", "update_model_parameters"),
     ("mltk.core.preprocess.utils", "normalize"),
 ]

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Row] = {
     "quantize": Row("mltk.cli.quantize_cmd:quantize_command", "Convert a trained model to a .tflite file."),
     "evaluate": Row("mltk.cli.evaluate_cmd:evaluate_command", "Judge a trained model, or any .tflite file."),
     "summarize": Row("mltk.cli.summarize_cmd:summarize_command", "Show the layers and costs of a model."),
+    "profile": Row("mltk.cli.profile_cmd:profile_command", "Show the operations and sizes of a .tflite."),
     "update_params": Row(
         "mltk.cli.update_params_cmd:update_params_command", "Change the parameters inside a .tflite file."
     ),

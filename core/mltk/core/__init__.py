@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mltk.core.model import load_mltk_model_with_path as load_mltk_model_with_path
     from mltk.core.model import load_tflite_model as load_tflite_model
     from mltk.core.model import load_tflite_or_keras_model as load_tflite_or_keras_model
+    from mltk.core.profile_model import profile_model as profile_model
+    from mltk.core.profiling_results import ProfilingModelResults as ProfilingModelResults
     from mltk.core.quantize_model import quantize_model as quantize_model
     from mltk.core.summarize_model import summarize_model as summarize_model
     from mltk.core.tflite_model import TfliteActivation as TfliteActivation
@@ -83,6 +85,7 @@ _NAMES = {
     "MltkDataset": _MODEL,
     "MltkModel": _MODEL,
     "MltkModelEvent": _MODEL,
+    "ProfilingModelResults": "mltk.core.profiling_results",
     "TFLITE_METADATA_TAG": "mltk.core.tflite_model_parameters",
     "TfliteActivation": _TFLITE,
     "TfliteAddLayer": _TFLITE,
@@ -122,6 +125,7 @@ _NAMES = {
     "load_mltk_model_with_path": _MODEL,
     "load_tflite_model": _MODEL,
     "load_tflite_or_keras_model": _MODEL,
+    "profile_model": "mltk.core.profile_model",
     "quantize_model": "mltk.core.quantize_model",
     "set_mltk_logger": "mltk.core.logging",
     "summarize_model": "mltk.core.summarize_model",

@@ -1,0 +1,74 @@
+"""`mltk profile`."""
+
+from __future__ import annotations
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import (
+    model_argument,
+    print_rows,
+    require_model,
+    trust_option,
+    verbose_option,
+    with_consent,
+)
+
+
+def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from mltk.core.profile_model import offered_profilers
+
+    print_rows([(p.name, p.summary) for p in offered_profilers().values()])
+    ctx.exit()
+
+
+@click.command("profile")
+@model_argument
+@click.option("-a", "--accelerator", metavar="NAME", help="Use this profiler; by default 'static'.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_profilers,
+    help="Show the profilers there are, and exit.",
+)
+@click.option("--build/--no-build", default=False, help="Train and convert a throw-away trial model first.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Also write the report there, as .txt, .json and .csv.",
+)
+@click.option("--no-format", is_flag=True, help="Show whole numbers in place of k, M, G.")
+@click.option("--full-summary", is_flag=True, help="Also show types, quantization and sizes of the tensors.")
+@trust_option
+@verbose_option
+def profile_command(
+    model: str,
+    accelerator: str | None,
+    build: bool,
+    output: str | None,
+    no_format: bool,
+    full_summary: bool,
+    trust: bool,
+    verbose: bool,
+) -> None:
+    """Profile the quantized MODEL: a name, a specification, an archive or a .tflite file.
+
+    Nothing is executed from an archive or a model file, unless --build needs it.
+    """
+    require_model(model)
+    get_logger(verbose=verbose)
+    from mltk.core.profile_model import profile_model
+
+    results = with_consent(
+        lambda trusted: profile_model(model, accelerator=accelerator, build=build, trust=trusted), trust
+    )
+    click.echo(results.to_string(format_units=not no_format, full_summary=full_summary))
+    if output is not None:
+        for path in results.generate_report(output, format_units=not no_format, full_summary=full_summary):
+            click.echo(f"Written: {path}")

@@ -1,0 +1,166 @@
+"""Find out what a `.tflite` model needs. Nothing is executed from a file that is only looked at."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.core.archive import ARCHIVE_EXTENSION
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.loading import (
+    find_model_specification_file,
+    is_model_path,
+    load_mltk_model,
+    load_tflite_model,
+    split_test_suffix,
+)
+from mltk.core.model.model import MltkModel
+from mltk.core.model.operation import operation
+from mltk.errors import MltkError, SpecificationError, did_you_mean
+
+if TYPE_CHECKING:
+    from mltk.core.profiling_results import ProfilingModelResults
+    from mltk.core.tflite_model import TfliteModel
+    from mltk.plugins.types import Profiler
+
+DEFAULT_PROFILER = "static"
+
+
+def profile_model(
+    model: MltkModel | TfliteModel | str | Path,
+    image_path: str | None = None,
+    accelerator: str | None = None,
+    baud: int = 115200,
+    port: str | None = None,
+    use_device: bool = False,
+    build: bool = False,
+    platform: str | None = None,
+    runtime_buffer_size: int = -1,
+    test: bool = False,
+    post_process: bool = True,
+    return_estimates: bool = False,
+    *,
+    trust: bool = False,
+    **kwargs: Any,
+) -> ProfilingModelResults:
+    """Profile a quantized model.
+
+    The built-in profiler `static` reads the file: layers with operations, MACs, shapes, types, quantization and sizes.
+    It runs nothing, so it knows no times and no memory of a runtime; profilers of plugins may.
+
+    Args:
+        model: Model, name, path of a specification, archive or `.tflite` file, or a `TfliteModel`. No code is run from
+            an archive.
+        image_path: Accepted for compatibility, like all arguments about hardware; only the default value is possible.
+        accelerator: Name of the profiler to use: `static` by default, or one that a plugin or the specification offers.
+        baud: See `image_path`.
+        port: See `image_path`.
+        use_device: See `image_path`.
+        build: Train a throw-away trial model, convert that, and profile it.
+        platform: See `image_path`.
+        runtime_buffer_size: See `image_path`.
+        test: Use the trial run's files.
+        post_process: Accepted for compatibility.
+        return_estimates: See `image_path`.
+        trust: Allow an archive's own specification to run, which `build` needs.
+        **kwargs: None is possible.
+
+    Returns:
+        What the profiler found out. Handlers of `AFTER_PROFILE` are told, where a specification was loaded.
+
+    Raises:
+        SpecificationError: There is no such profiler, or an argument is about hardware.
+        ModelNotFoundError: There is no such model.
+        ArchiveFileNotFoundError: It was not trained yet.
+        FileFormatError: The file is damaged.
+    """
+    _check_arguments(
+        kwargs,
+        image_path=image_path,
+        baud=baud,
+        port=port,
+        use_device=use_device,
+        platform=platform,
+        runtime_buffer_size=runtime_buffer_size,
+        return_estimates=return_estimates,
+    )
+    from mltk.core.tflite_model import TfliteModel
+
+    if isinstance(model, TfliteModel) or (
+        not isinstance(model, MltkModel) and str(model).endswith(".tflite")
+    ):
+        if build:
+            raise SpecificationError("A .tflite cannot be built: give a specification, or leave out build.")
+        return _profile(_choose(accelerator), load_tflite_model(model))
+    if not build and _is_archive(model, test):
+        return _profile(_choose(accelerator), load_tflite_model(model, test=test))
+    mltk_model = load_mltk_model(model, test=test, trust=trust)
+    with operation(mltk_model):
+        profiler = _choose(accelerator)
+        results = _profile(profiler, load_tflite_model(mltk_model, build=build))
+        mltk_model.trigger_event(MltkModelEvent.AFTER_PROFILE, results=results)
+    mltk_model.raise_failures(results)
+    return results
+
+
+def offered_profilers() -> dict[str, Profiler]:
+    """Return the profilers of mltk, of the plugins and of the active specification by name."""
+    from mltk.plugins import collect_offers
+
+    return collect_offers("mltk_profilers")
+
+
+def _check_arguments(unknown: Mapping[str, object], **hardware: object) -> None:
+    parameters = inspect.signature(profile_model).parameters
+    for name in unknown:
+        raise SpecificationError(f"profile_model() has no argument '{name}'.{did_you_mean(name, parameters)}")
+    given = [
+        f"{name}={value!r}"
+        for name, value in hardware.items()
+        if value not in (None, parameters[name].default)
+    ]
+    if given:
+        raise SpecificationError(
+            f"profile_model() reaches no hardware: leave out {', '.join(given)}. Profiling on hardware or in a "
+            f"simulator needs a plugin that offers it; choose its profiler with accelerator='NAME'."
+        )
+
+
+def _is_archive(model: MltkModel | str | Path, test: bool) -> bool:
+    """Tell whether the model is only there as an archive, whose code is not to be run."""
+    if isinstance(model, MltkModel):
+        return False
+    path = str(model)
+    if path.endswith((".h5", ".keras")):
+        raise SpecificationError(
+            f"{path} is a Keras model, and only a .tflite is profiled; 'mltk quantize' makes one."
+        )
+    if not is_model_path(path):
+        name, suffix = split_test_suffix(path)
+        path = find_model_specification_file(name, test=test or suffix) or ""
+    return path.endswith(ARCHIVE_EXTENSION)
+
+
+def _choose(name: str | None) -> Profiler:
+    offers = offered_profilers()
+    if name is None:
+        name = DEFAULT_PROFILER
+    if name not in offers:
+        raise SpecificationError(
+            f"There is no profiler named '{name}'.{did_you_mean(name, offers)} "
+            f"Those offered: {', '.join(offers) or 'none'}."
+        )
+    return offers[name]
+
+
+def _profile(profiler: Profiler, tflite_model: TfliteModel) -> ProfilingModelResults:
+    from mltk.core.profiling_results import ProfilingModelResults
+
+    results = profiler.profile(tflite_model)
+    if not isinstance(results, ProfilingModelResults):
+        raise MltkError(
+            f"The profiler '{profiler.name}' must return ProfilingModelResults, not {type(results).__name__}."
+        )
+    return results
