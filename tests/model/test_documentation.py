@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from mltk.core import DatasetMixin, EvaluateClassifierMixin, EvaluateMixin, MltkModel, TrainMixin
 from mltk.core.model.attributes import Attribute
 from mltk.core.model.mixins.train import CONVERTER_DEFAULTS
@@ -8,7 +9,9 @@ from mltk.core.model.mixins.train import CONVERTER_DEFAULTS
 PAGE = Path(__file__).parents[2] / "docs" / "specification.md"
 
 
-@pytest.mark.parametrize("owner", [MltkModel, TrainMixin, DatasetMixin, EvaluateMixin, EvaluateClassifierMixin])
+@pytest.mark.parametrize(
+    "owner", [MltkModel, TrainMixin, DatasetMixin, EvaluateMixin, EvaluateClassifierMixin]
+)
 def test_every_property_is_on_the_page(owner):
     page = PAGE.read_text(encoding="utf-8")
     names = [n for n, v in vars(owner).items() if isinstance(v, Attribute) and not n.startswith("_")]

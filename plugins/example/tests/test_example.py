@@ -2,10 +2,10 @@ import logging
 
 import numpy as np
 import pytest
-
 from mltk.errors import EvaluationError
 from mltk.plugins import EvaluationContext
 from mltk.testing import assert_imports_light
+
 from mltk_plugin_example import plugin
 from mltk_plugin_example.calibration import calibration, evaluate
 

@@ -9,13 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from mltk.core import EvaluationResults
 from mltk.errors import EvaluationError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
     from mltk.plugins import EvaluationContext
 
 BINS = 15

@@ -16,6 +16,7 @@ mltk_api_version = 1
 def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
     """Offer the evaluator for classifiers, and for a bare `.tflite` where the user asks for it."""
     from mltk.core import EvaluateClassifierMixin
+
     from mltk_plugin_example.calibration import evaluate
 
     if mltk_model is not None and not isinstance(mltk_model, EvaluateClassifierMixin):
