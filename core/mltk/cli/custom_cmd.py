@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -26,14 +27,20 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
     from mltk.core.model.operation import operation
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, trust=trusted), trust)
-    group = _click_group(mltk_model)
-    prog_name = f"mltk custom {model}"
+    command = _command(mltk_model)
+    code: object = 0
     with operation(mltk_model):
-        group.main(args=list(arguments) or ["--help"], prog_name=prog_name, standalone_mode=False)
+        try:
+            command.main(args=list(arguments) or ["--help"], prog_name=f"mltk custom {model}")
+        except SystemExit as e:
+            # Click and Typer end the program when a command is done, with its exit code.
+            code = e.code
     mltk_model.raise_failures()
+    sys.exit(code)
 
 
-def _click_group(mltk_model: Any) -> click.Command:
+def _command(mltk_model: Any) -> Any:
+    """Return the specification's commands as an object with click's `main`."""
     application = mltk_model.cli
     has_commands = getattr(application, "registered_commands", None) or getattr(application, "commands", None)
     if not has_commands:
@@ -47,5 +54,4 @@ def _click_group(mltk_model: Any) -> click.Command:
     # A callback keeps Typer from turning an application of one command into that command itself.
     if application.registered_callback is None:
         application.callback()(lambda: None)
-    command: click.Command = typer.main.get_command(application)
-    return command
+    return typer.main.get_command(application)
