@@ -1,6 +1,7 @@
 """The shipped digits model keeps what the README promises of it."""
 
 import pytest
+
 from mltk.core import evaluate_model, train_model
 
 

@@ -28,7 +28,7 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, trust=trusted), trust)
     command = _command(mltk_model)
-    code: object = 0
+    code: str | int | None = 0
     with operation(mltk_model):
         try:
             command.main(args=list(arguments) or ["--help"], prog_name=f"mltk custom {model}")
