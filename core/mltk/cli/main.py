@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
     from mltk.plugins import PluginManager
     from mltk.plugins.types import Command
+
+# What the system refuses, and the user can put right. Other errors of this kind are defects.
+_REFUSALS = (
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+)
 
 
 class RootGroup(click.Group):
@@ -184,6 +195,11 @@ def _errors_in_one_line(debug: bool) -> Iterator[None]:
         if debug:
             raise
         print_error(" ".join([str(e), *getattr(e, "__notes__", ())]))
+        raise click.exceptions.Exit(1) from e
+    except OSError as e:
+        if debug or e.errno not in _REFUSALS:
+            raise
+        print_error(f"{e.filename or 'A file'} cannot be used: {os.strerror(e.errno)}.")
         raise click.exceptions.Exit(1) from e
     except KeyboardInterrupt as e:
         if debug:

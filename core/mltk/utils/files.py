@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mltk.errors import MltkError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -22,17 +27,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Yields:
         The temporary path; it does not exist yet.
+
+    Raises:
+        MltkError: The disk is full.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(final.suffixes[-2:])
     # Not created here: whoever writes it does so with the permissions of an ordinary new file.
     temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(final)
+    except Exception as e:
+        if is_disk_full(e):
+            raise MltkError(
+                f"{final} cannot be written: the disk is full. Make room on it, then try again."
+            ) from e
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -47,6 +61,17 @@ def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return Path(path)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Tell whether an error, or one that led to it, says that there is no space left, or none for this user."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # HDF5 hands the system's words on, within errors of several kinds.
+        if getattr(cause, "errno", None) in _NO_SPACE or any(os.strerror(n) in str(cause) for n in _NO_SPACE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def cache_dir() -> Path:
