@@ -8,7 +8,7 @@ import pytest
 from mltk.core.tflite_model import TfliteModel
 from mltk.core.tflite_model_parameters import TfliteModelParameters, add_default_parameters
 from mltk.core.tflite_model_parameters.defaults import build_date
-from mltk.errors import SpecificationError
+from mltk.errors import MltkError
 
 
 def test_defaults_come_first_and_the_rest_in_its_order(load, monkeypatch):
@@ -86,5 +86,5 @@ def test_the_date_has_milliseconds_and_an_epoch_that_is_no_number_is_refused(mon
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", build_date())
     for wrong in ("yesterday", "9" * 30):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", wrong)
-        with pytest.raises(SpecificationError, match="SOURCE_DATE_EPOCH"):
+        with pytest.raises(MltkError, match="SOURCE_DATE_EPOCH"):
             build_date()

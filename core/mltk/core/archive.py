@@ -28,12 +28,14 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 def source_date() -> datetime:
     """Return the date to write into files: `SOURCE_DATE_EPOCH` where it is set, else now (UTC)."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
+    if not epoch:
         return datetime.now(UTC)
     try:
         return datetime.fromtimestamp(int(epoch), UTC)
     except (ValueError, OverflowError, OSError) as e:
-        raise MltkError(f"SOURCE_DATE_EPOCH must be a number of seconds since 1970, not '{epoch}'.") from e
+        raise MltkError(
+            f"SOURCE_DATE_EPOCH must be a whole number of seconds since 1970, not '{epoch}'."
+        ) from e
 
 
 class ModelArchive:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from mltk.core.archive import source_date
 from mltk.core.tflite_model_parameters.parameters import TfliteModelParameters
-from mltk.errors import SpecificationError
 
 if TYPE_CHECKING:
     from mltk.core.tflite_model import TfliteModel
@@ -83,15 +81,9 @@ def build_date() -> str:
     """Return the time of `SOURCE_DATE_EPOCH` (seconds), or now, in the form `2022-04-13T18:10:48.159Z`.
 
     Raises:
-        SpecificationError: `SOURCE_DATE_EPOCH` is not a number of seconds.
+        MltkError: `SOURCE_DATE_EPOCH` is not a number of seconds.
     """
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        moment = datetime.fromtimestamp(int(fixed), UTC) if fixed else datetime.now(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise SpecificationError(
-            f"The environment variable SOURCE_DATE_EPOCH is '{fixed}'; it must be seconds since 1970."
-        ) from None
+    moment = source_date()
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
