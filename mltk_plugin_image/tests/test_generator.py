@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from mltk.core.preprocess.image.parallel_generator import ParallelImageDataGenerator as ByReferenceName
+from mltk.core.preprocess.settings import DEFAULT_SEED
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_image import ParallelImageDataGenerator, ParallelProcessParams
-from mltk_plugin_image.generator import DEFAULT_SEED
 
 EVERYTHING = {
     "rotation_range": 35,

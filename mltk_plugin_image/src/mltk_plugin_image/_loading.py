@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import math
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mltk.core.model.mixins.data_generator import (
-    TEST_BATCH_SIZE,
-    TEST_SAMPLES_PER_CLASS,
-    DataGeneratorContext,
-)
+from mltk.core.preprocess.batches import Labels
+from mltk.core.preprocess.generator_loading import GeneratorLoader, resolve_data
 from mltk.errors import DatasetError, SpecificationError
-from mltk.plugins import LoadedDataset, Parameter, collect_offers
-from mltk_plugin_image._batches import Labels
+from mltk.plugins import LoadedDataset, Parameter
 from mltk_plugin_image.generator import ImageIterator, ParallelImageDataGenerator, class_ids
 
 
@@ -56,37 +50,7 @@ def load_images(mltk_model: Any, subset: str, test: bool, options: Mapping[str, 
     # Which order of the files holds depends on it, see `get_shuffle_index_dir`.
     mltk_model.loaded_subset = subset
     data = _resolve(mltk_model, subset, test)
-    if data is None:
-        return LoadedDataset()
-    loader = _Loader(mltk_model, data, test, options)
-    context = DataGeneratorContext(subset)
-    if subset == "training":
-        context.train_datagen = loader.iterator("training")
-        context.validation_datagen = loader.iterator("validation") if loader.has_validation else None
-    elif subset == "validation" and loader.has_validation:
-        # Calibrates the quantization: the ranges of what the device will see.
-        context.validation_datagen = loader.iterator("validation", augment=False)
-    elif subset == "validation":
-        context.train_datagen = loader.iterator("training", augment=False)
-    else:
-        context.evaluation_datagen = loader.iterator("evaluation")
-    context.train_class_counts = loader.class_counts(context.train_datagen)
-    context.validation_class_counts = loader.class_counts(context.validation_datagen)
-    context.evaluation_class_counts = loader.class_counts(context.evaluation_datagen)
-    mltk_model.datagen_context = context
-    counts = {
-        "training": context.train_class_counts,
-        "validation": context.validation_class_counts,
-        "evaluation": context.evaluation_class_counts,
-    }
-    iterators = [context.train_datagen, context.validation_datagen, context.evaluation_datagen]
-    return LoadedDataset(
-        x=context.evaluation_datagen if subset == "evaluation" else context.train_datagen,
-        validation_data=context.validation_datagen,
-        class_counts={name: n for name, n in counts.items() if n},
-        fingerprint=_fingerprint(iterators),
-        close=context.shutdown,
-    )
+    return LoadedDataset() if data is None else _Loader(mltk_model, data, test, options).load(subset)
 
 
 def normalization_parameters(mltk_model: Any) -> dict[str, Parameter]:
@@ -102,97 +66,41 @@ def normalization_parameters(mltk_model: Any) -> dict[str, Parameter]:
     }
 
 
-def describe_images(mltk_model: Any) -> str:
-    """Return what happens to the images of each loaded subset: the settings that differ from the defaults."""
-    context = mltk_model.datagen_context
-    iterators = {
-        "training": context and context.train_datagen,
-        "validation": context and context.validation_datagen,
-        "evaluation": context and context.evaluation_datagen,
-    }
-    parts: list[str] = []
-    described: list[str] = []
-    for subset, iterator in iterators.items():
-        if not isinstance(iterator, ImageIterator):
-            continue
-        augmented = "" if iterator.batches.augment else " (not augmented)"
-        settings = iterator.batches.generator.describe().splitlines()
-        if settings and settings != described:
-            parts += [f"Images for {subset}{augmented}:", *(f"  {line}" for line in settings)]
-            described = settings
-        else:
-            parts.append(f"Images for {subset}{augmented or ': the same' if described else ': as they are'}")
-    return "\n".join(parts)
-
-
-class _Loader:
+class _Loader(GeneratorLoader):
     """Makes the iterators of one load."""
 
     def __init__(self, mltk_model: Any, data: _Data, test: bool, options: Mapping[str, Any]) -> None:
-        self._model = mltk_model
-        self._data = data
-        self._test = test or mltk_model.test_mode_enabled
-        self._options = options
-        self._split = _validation_split(mltk_model.datagen) or _validation_split(
-            mltk_model.validation_datagen
-        )
         names = mltk_model.attributes.stored.get("dataset.classes")
         if names is None and (data.directory is not None or mltk_model.class_mode not in ("input", None)):
             names = mltk_model.classes  # Raises, with advice.
-        self._classes: list[str] = list(names or ())
-
-    @property
-    def has_validation(self) -> bool:
-        return self._split > 0 or self._data.test is not None
+        super().__init__(mltk_model, list(names or ()), test, options, held_out=data.test is not None)
+        self._data = data
 
     def iterator(self, subset: str, augment: bool | None = None) -> Any:
-        model = self._model
-        datagen = model.get_datagen_creator(subset)()
+        datagen = self.model.get_datagen_creator(subset)()
         if not isinstance(datagen, ParallelImageDataGenerator):
             return self._of_keras(datagen, subset)
-        datagen.validation_split = self._split
-        if self._test:
-            datagen.debug = True
-            datagen.batch_size = TEST_BATCH_SIZE
-        limit = self._limit(subset)
-        if limit >= 0:
-            datagen.max_samples_per_class = limit
-        offers = collect_offers("mltk_augmentations", mltk_model=model, subset=subset, domain="image")
-        datagen.augmentation_steps = (*datagen.augmentation_steps, *offers.values())
-        if subset == "evaluation":
-            augment = bool(getattr(model, "eval_augment", False))
-        common = {
-            "batch_size": getattr(model, "batch_size", 32),
-            "shuffle": bool(getattr(model, "eval_shuffle", False)) if subset == "evaluation" else True,
-            "seed": model.seed,
-            "augment": augment,
-        }
+        self.prepare(datagen, subset, "image")
+        common = self.iterator_arguments(subset, augment)
         if self._data.directory is not None:
             return self._of_files(datagen, subset, common)
         return self._of_arrays(datagen, subset, common)
 
-    def class_counts(self, iterator: Any) -> dict[str, int]:
-        """Return the samples per class of an iterator; empty without an iterator or classes."""
-        if iterator is None or not self._classes:
-            return {}
-        ids = np.asarray(iterator.classes)
-        return {name: int((ids == i).sum()) for i, name in enumerate(self._classes)}
-
     def _of_files(
         self, datagen: ParallelImageDataGenerator, subset: str, common: dict[str, Any]
     ) -> ImageIterator:
-        model = self._model
+        model = self.model
         assert self._data.directory is not None
         return datagen.flow_from_directory(
             self._data.directory,
             target_size=_target_size(model),
             color_mode=_color_mode(model),
-            classes=self._classes,
-            only=self._options.get("classes"),
+            classes=self.classes,
+            only=self.options.get("classes"),
             class_mode=model.class_mode,
             shuffle_index_dir=model.get_shuffle_index_dir(),
             follow_links=model.follow_links,
-            subset=self._part(subset),
+            subset=self.part(subset),
             interpolation=model.interpolation,
             list_valid_filenames_in_directory_function=getattr(
                 model.dataset, "list_valid_filenames_in_directory", None
@@ -204,33 +112,33 @@ class _Loader:
         self, datagen: ParallelImageDataGenerator, subset: str, common: dict[str, Any]
     ) -> ImageIterator:
         arrays = self._arrays(subset)
-        ids = _checked_ids(arrays, self._model.class_mode, self._classes)
+        ids = _checked_ids(arrays, self.model.class_mode, self.classes)
         chosen = np.ones(len(arrays.x), bool)
-        part = self._part(subset)
+        part = self.part(subset)
         if part is not None and not self._is_held_out(subset):
-            chosen = _first_of_each_class(ids, lambda n: math.ceil(n * self._split))
+            chosen = _first_of_each_class(ids, lambda n: math.ceil(n * self.split))
             chosen = chosen if part == "validation" else ~chosen
-        only = self._options.get("classes")
+        only = self.options.get("classes")
         if only:
-            chosen &= np.isin(ids, [self._classes.index(name) for name in only])
+            chosen &= np.isin(ids, [self.classes.index(name) for name in only])
         limit = datagen.max_samples_per_class
         rows = np.flatnonzero(chosen)
         if limit >= 0:
             rows = rows[_first_of_each_class(ids[rows], lambda _: limit)]
         if not len(rows):
-            raise DatasetError(f"The data set of '{self._model.name}' has no sample for '{subset}'.")
+            raise DatasetError(f"The data set of '{self.model.name}' has no sample for '{subset}'.")
         return datagen._flow_labelled(
             arrays.x[rows] if len(rows) < len(arrays.x) else arrays.x,
-            Labels(ids[rows], self._model.class_mode, len(self._classes), values=_soft_labels(arrays, rows)),
+            Labels(ids[rows], self.model.class_mode, len(self.classes), values=_soft_labels(arrays, rows)),
             subset=part,
-            classes=self._classes,
+            classes=self.classes,
             **common,
         )
 
     def _of_keras(self, datagen: Any, subset: str) -> Any:
         """Make an iterator of Keras' own generator, which draws from NumPy's global generator."""
-        model = self._model
-        part = self._part(subset)
+        model = self.model
+        part = self.part(subset)
         common = {
             "batch_size": getattr(model, "batch_size", 32),
             "shuffle": subset != "evaluation",
@@ -239,8 +147,8 @@ class _Loader:
         }
         if self._data.directory is None:
             arrays = self._arrays(subset)
-            ids = _checked_ids(arrays, model.class_mode, self._classes)
-            y = Labels(ids, model.class_mode, len(self._classes)).batch(np.arange(len(ids)), arrays.x)
+            ids = _checked_ids(arrays, model.class_mode, self.classes)
+            y = Labels(ids, model.class_mode, len(self.classes)).batch(np.arange(len(ids)), arrays.x)
             iterator = datagen.flow(arrays.x, *y, **common, ignore_class_split=True)
             iterator.classes = ids
             return iterator
@@ -248,55 +156,32 @@ class _Loader:
             self._data.directory,
             target_size=_target_size(model),
             color_mode=_color_mode(model),
-            classes=self._classes,
+            classes=self.classes,
             class_mode=model.class_mode,
             follow_links=model.follow_links,
             interpolation=model.interpolation,
             **common,
         )
 
-    def _part(self, subset: str) -> str | None:
-        """Return the part of the (unsplit) data that a subset is; `None` for the whole."""
-        if self._split == 0:
-            return "validation" if subset == "validation" else None
-        return "training" if subset == "training" else "validation"
-
     def _arrays(self, subset: str) -> _Arrays:
         arrays = self._data.test if self._is_held_out(subset) else self._data.train
         assert arrays is not None
-        return _Arrays(_checked_images(arrays.x, self._model), arrays.y)
+        return _Arrays(_checked_images(arrays.x, self.model), arrays.y)
 
     def _is_held_out(self, subset: str) -> bool:
         """Tell whether a subset is the second of two pairs of arrays."""
         return self._data.test is not None and (
-            subset == "evaluation" or (subset == "validation" and self._split == 0)
+            subset == "evaluation" or (subset == "validation" and self.split == 0)
         )
-
-    def _limit(self, subset: str) -> int:
-        limit = self._options.get("max_samples_per_class")
-        if (limit is None or limit < 0) and subset == "evaluation":
-            limit = getattr(self._model, "eval_max_samples_per_class", -1)
-        limit = -1 if limit is None else int(limit)
-        if self._test:
-            return TEST_SAMPLES_PER_CLASS if limit < 0 else min(limit, TEST_SAMPLES_PER_CLASS)
-        return limit
 
 
 def _resolve(mltk_model: Any, subset: str, test: bool) -> _Data | None:
     """Find out what `my_model.dataset` is; `None` when it set the model's properties itself."""
-    dataset = mltk_model.dataset
-    loader = getattr(dataset, "load_data", None) or (dataset if callable(dataset) else None)
-    if loader is None:
-        found = dataset
-    else:
-        found = _call(loader, {"subset": subset, "test": test, "mltk_model": mltk_model})
-        if found is None:
-            return None
-    if isinstance(found, str | os.PathLike):
-        directory = os.path.expanduser(os.fspath(found))  # noqa: PTH111 (keeps a str a str)
-        if not os.path.isdir(directory):  # noqa: PTH112
-            raise DatasetError(f"The data set folder '{directory}' does not exist or is not a folder.")
-        return _Data(directory=directory)
+    found = resolve_data(mltk_model, subset, test)
+    if found is None:
+        return None
+    if isinstance(found, Path):
+        return _Data(directory=str(found))
     if isinstance(found, tuple | list):
         if len(found) == 2 and all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in found):
             return _Data(train=_arrays(*found[0]), test=_arrays(*found[1]))
@@ -312,17 +197,6 @@ def _resolve(mltk_model: Any, subset: str, test: bool) -> _Data | None:
         f"The data set of '{mltk_model.name}' is of type {type(found).__name__}; it must be a folder, "
         f"((x_train, y_train), (x_test, y_test)), or four arrays."
     )
-
-
-def _call(function: Callable[..., Any], available: Mapping[str, Any]) -> Any:
-    """Call `function` with those of the arguments that it takes."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # Some built-in functions have no signature.
-        return function()
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return function(**available)
-    return function(**{name: value for name, value in available.items() if name in parameters})
 
 
 def _arrays(x: Any, y: Any) -> _Arrays:
@@ -377,13 +251,6 @@ def _first_of_each_class(ids: np.ndarray, count: Callable[[int], int]) -> np.nda
     return mask
 
 
-def _validation_split(datagen: Any) -> float:
-    # Keras' own generator has it under a private name.
-    return float(
-        getattr(datagen, "validation_split", None) or getattr(datagen, "_validation_split", None) or 0
-    )
-
-
 def _target_size(mltk_model: Any) -> tuple[int, int]:
     if mltk_model.target_size is not None:
         return mltk_model.target_size  # type: ignore[no-any-return]
@@ -409,8 +276,3 @@ def _input_shape(mltk_model: Any) -> tuple[int, int, int]:
     if len(shape) != 3:
         raise SpecificationError(f"my_model.input_shape must be (height, width, channels), not {shape}.")
     return shape
-
-
-def _fingerprint(iterators: Iterable[Any]) -> str | None:
-    digests = [i.batches.samples.fingerprint() for i in iterators if isinstance(i, ImageIterator)]
-    return hashlib.sha256("".join(digests).encode()).hexdigest() if digests else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -12,29 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.preprocess.loader import BatchIterator, worker_count
+from mltk.core.preprocess import settings
+from mltk.core.preprocess.batches import CLASS_MODES, GeneratorIterator, Labels, callback_arguments
+from mltk.core.preprocess.loader import worker_count
 from mltk.core.preprocess.seeding import batch_rng
-from mltk.errors import DatasetError, SpecificationError, did_you_mean
-from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Range, Shift
-from mltk_plugin_image._batches import (
-    CLASS_MODES,
-    ArraySamples,
-    FileSamples,
-    ImageBatches,
-    Labels,
-    Samples,
-    SaveSettings,
-    callback_arguments,
-)
+from mltk.core.preprocess.settings import Range
+from mltk.errors import DatasetError, SpecificationError
+from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Shift
+from mltk_plugin_image._batches import ArraySamples, FileSamples, ImageBatches, Samples, SaveSettings
 from mltk_plugin_image._files import CHANNELS, FILE_FORMATS, INTERPOLATIONS
 
 if TYPE_CHECKING:
     from mltk.plugins.types import AugmentationStep
-
-DEFAULT_SEED = 42
-"""Seed of iterators that are given none."""
-
-_SUBSETS = (None, "training", "validation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,32 +177,25 @@ class ParallelImageDataGenerator:
             SpecificationError: A setting has the wrong type, or is out of its range.
         """
         self.random_transforms()
-        _number("zca_epsilon", self.zca_epsilon, least=0)
+        settings.number("zca_epsilon", self.zca_epsilon, least=0)
         if self.rescale is not None:
-            _number("rescale", self.rescale)
-        _choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
-        _number("validation_split", self.validation_split, least=0)
-        if self.validation_split >= 1:
-            raise SpecificationError(f"validation_split must be below 1, not {self.validation_split}.")
+            settings.number("rescale", self.rescale)
+        settings.choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
+        settings.split_fraction(self.validation_split)
         for name in ("preprocessing_function", "noaug_preprocessing_function"):
-            _callable(name, getattr(self, name))
+            settings.function(name, getattr(self, name))
             if getattr(self, name) is not None:
                 callback_arguments(getattr(self, name))
-        _callable("get_batch_function", self.get_batch_function)
+        settings.function("get_batch_function", self.get_batch_function)
         worker_count(self.cores)
-        _whole("max_batches_pending", self.max_batches_pending, least=1)
-        _whole("max_samples_per_class", self.max_samples_per_class, least=-1)
-        _whole("cache_bytes", self.cache_bytes, least=0)
+        settings.whole("max_batches_pending", self.max_batches_pending, least=1)
+        settings.whole("max_samples_per_class", self.max_samples_per_class, least=-1)
+        settings.whole("cache_bytes", self.cache_bytes, least=0)
         if self.batch_size is not None:
-            _batch_size(self.batch_size)
-        try:
-            np.dtype(self.dtype)
-        except TypeError:
-            raise SpecificationError(
-                f"dtype must name a type of numpy, e.g. 'float32', not {self.dtype!r}."
-            ) from None
+            settings.batch_size(self.batch_size)
+        settings.data_type("dtype", self.dtype)
         if self.save_format is not None:
-            _choice("save_format", self.save_format, ("png", "jpg", "jpeg", "bmp"))
+            settings.choice("save_format", self.save_format, ("png", "jpg", "jpeg", "bmp"))
 
     def random_transforms(self) -> RandomTransforms:
         """Return the random transforms that the settings describe.
@@ -222,37 +203,30 @@ class ParallelImageDataGenerator:
         Raises:
             SpecificationError: One of these settings has the wrong type, or is out of its range.
         """
-        low, high = _range("value_range", self.value_range)
+        low, high = settings.ascending("value_range", self.value_range)
         if not low < high:
             raise SpecificationError(f"value_range must be (least, greatest), not {self.value_range!r}.")
         return RandomTransforms(
-            rotation=_number("rotation_range", self.rotation_range, least=0),
+            rotation=settings.number("rotation_range", self.rotation_range, least=0),
             width_shift=_shift("width_shift_range", self.width_shift_range),
             height_shift=_shift("height_shift_range", self.height_shift_range),
-            shear=_number("shear_range", self.shear_range, least=0),
+            shear=settings.number("shear_range", self.shear_range, least=0),
             zoom=_zoom(self.zoom_range),
-            channel_shift=_number("channel_shift_range", self.channel_shift_range, least=0),
+            channel_shift=settings.number("channel_shift_range", self.channel_shift_range, least=0),
             horizontal_flip=bool(self.horizontal_flip),
             vertical_flip=bool(self.vertical_flip),
-            brightness=_factors("brightness_range", self.brightness_range),
-            contrast=_factors("contrast_range", self.contrast_range),
+            brightness=settings.factors("brightness_range", self.brightness_range),
+            contrast=settings.factors("contrast_range", self.contrast_range),
             noise=_noise(self.noise, self.noise_strength),
-            fill_mode=_choice("fill_mode", self.fill_mode, FILL_MODES),
-            fill_value=_number("cval", self.cval),
-            interpolation_order=_whole("interpolation_order", self.interpolation_order, least=0),
+            fill_mode=settings.choice("fill_mode", self.fill_mode, FILL_MODES),
+            fill_value=settings.number("cval", self.cval),
+            interpolation_order=settings.whole("interpolation_order", self.interpolation_order, least=0),
             value_range=(low, high),
         )
 
     def describe(self) -> str:
         """Return the settings that differ from the defaults, one `name: value` on a line."""
-        defaults = type(self)()
-        lines = []
-        for name in self.__dataclass_fields__:
-            value = getattr(self, name)
-            if repr(value) != repr(getattr(defaults, name)):
-                shown = [s.name for s in value] if name == "augmentation_steps" else value
-                lines.append(f"{name}: {getattr(shown, '__name__', shown)}")
-        return "\n".join(lines)
+        return settings.describe_settings(self)
 
     def flow_from_directory(
         self,
@@ -314,17 +288,19 @@ class ParallelImageDataGenerator:
         from mltk.core.preprocess.utils.listing import list_dataset_directory
 
         self._check_ready()
-        _choice("subset", subset, _SUBSETS)
-        _choice("color_mode", color_mode, tuple(CHANNELS))
-        _choice("interpolation", interpolation, (*INTERPOLATIONS, "none"))
-        _choice("class_mode", class_mode, CLASS_MODES)
+        settings.choice("subset", subset, settings.SUBSETS)
+        settings.choice("color_mode", color_mode, tuple(CHANNELS))
+        settings.choice("interpolation", interpolation, (*INTERPOLATIONS, "none"))
+        settings.choice("class_mode", class_mode, CLASS_MODES)
         if batch_shape is not None:
             batch_size, target_size = batch_shape[0], (batch_shape[1], batch_shape[2])
         size = (int(target_size[0]), int(target_size[1]))
         root = os.path.abspath(directory)  # noqa: PTH100 (keeps links as the user wrote them)
         classes = list(classes) if classes is not None else _class_folders(root)
-        wanted = classes if only is None else [_choice("classes", name, tuple(classes)) for name in only]
-        split = self._split(subset)
+        wanted = (
+            classes if only is None else [settings.choice("classes", name, tuple(classes)) for name in only]
+        )
+        split = settings.split_of(subset, self.validation_split)
         limit = max_samples_per_class if max_samples_per_class >= 0 else self.max_samples_per_class
         counts: dict[str, int] = {}
         names, ids = list_dataset_directory(
@@ -404,7 +380,7 @@ class ParallelImageDataGenerator:
             SpecificationError: An argument or a setting is not valid.
         """
         self._check_ready()
-        _choice("subset", subset, _SUBSETS)
+        settings.choice("subset", subset, settings.SUBSETS)
         if isinstance(x, tuple) and len(x) == 2 and y is None:
             x, y = x
         images = self._channels_last(np.asarray(x))
@@ -455,7 +431,7 @@ class ParallelImageDataGenerator:
         params = ParallelProcessParams(
             image_data_generator=self,
             subset=subset,
-            split=self._split(subset),
+            split=settings.split_of(subset, self.validation_split),
             class_indices={name: i for i, name in enumerate(names)},
             class_mode=labels.mode,
             target_size=images.shape[1:3],
@@ -490,7 +466,7 @@ class ParallelImageDataGenerator:
             transforms = self.random_transforms()
             images = np.concatenate(
                 [
-                    transforms(images.copy(), batch_rng(_seed(seed), epoch, 0, "fit"))
+                    transforms(images.copy(), batch_rng(settings.seed(seed), epoch, 0, "fit"))
                     for epoch in range(rounds)
                 ]
             )
@@ -510,7 +486,7 @@ class ParallelImageDataGenerator:
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """Return one image, `(height, width, channels)`, randomly transformed; float32."""
         image = self._channels_last(np.asarray(x)[None]).astype(np.float32)
-        transformed = self.random_transforms()(image, batch_rng(_seed(seed), 0, 0))
+        transformed = self.random_transforms()(image, batch_rng(settings.seed(seed), 0, 0))
         return np.asarray(self._in_data_format(transformed)[0])
 
     def standardize(self, x: np.ndarray) -> np.ndarray:
@@ -579,14 +555,8 @@ class ParallelImageDataGenerator:
                     f"{name} needs the data set's statistics: call datagen.fit(x) first."
                 )
 
-    def _split(self, subset: str | None) -> tuple[float, float] | None:
-        if subset is None:
-            return None
-        v = self.validation_split
-        return (0.0, v) if subset == "validation" else (v, 1.0)
-
     def _batch_size(self, given: int) -> int:
-        return _batch_size(given if self.batch_size is None else self.batch_size)
+        return settings.batch_size(given if self.batch_size is None else self.batch_size)
 
     def _save(self, directory: Any, prefix: str, file_format: str) -> SaveSettings | None:
         directory = directory if directory is not None else self.save_to_dir
@@ -619,75 +589,35 @@ class ParallelImageDataGenerator:
                 labels,
                 batch_size=self._batch_size(batch_size),
                 shuffle=shuffle,
-                seed=_seed(seed),
+                seed=settings.seed(seed),
                 augment=augment and self.random_transforms_enabled,
                 same_every_epoch=validation,
-                steps=self.augmentation_steps,
                 save=save,
             )
         )
 
 
-class ImageIterator(BatchIterator):
+class ImageIterator(GeneratorIterator):
     """Batches of images in the order of the seed: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
 
     Every image comes exactly once in an epoch; the last batch holds what is left.
     """
 
     def __init__(self, source: ImageBatches) -> None:
-        generator = source.generator
-        workers = 0 if generator.debug else worker_count(generator.cores)
-        super().__init__(source, workers, generator.max_batches_pending)
+        super().__init__(source, source.params.class_indices)
         self.batches = source
-        self.class_indices = dict(source.params.class_indices or {})
-        """Class name to id."""
-
-    @property
-    def filenames(self) -> list[str]:
-        """Names of the files, relative to the data set's folder, class by class."""
-        return list(self.batches.samples.names)
 
     @property
     def filepaths(self) -> list[str]:
-        """Absolute paths of the files, in the same order."""
+        """Absolute paths of the files, in the order of `filenames`."""
         samples = self.batches.samples
         return [samples.path(i) for i in range(self.samples)] if isinstance(samples, FileSamples) else []
-
-    @property
-    def samples(self) -> int:
-        """Number of images."""
-        return self.batches.n
-
-    n = samples
-    max_samples = samples
-
-    @property
-    def classes(self) -> np.ndarray:
-        """Class id of each image, in the order of `filenames`: int64 `(n,)`; -1 without classes."""
-        return self.batches.labels.ids
-
-    labels = classes
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.class_indices)
-
-    @property
-    def batch_size(self) -> int:
-        """Images in a batch, but for the last one."""
-        return self.batches.batch_size
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         """`(height, width, channels)`."""
         shape = self.batches.params.batch_shape
         return () if shape is None else shape[1:]
-
-    @property
-    def seed(self) -> int:
-        """Seed of order and transforms."""
-        return self.batches.seed
 
 
 def class_ids(labels: np.ndarray) -> np.ndarray:
@@ -720,62 +650,20 @@ def _class_folders(root: str) -> list[str]:
     return found
 
 
-def _seed(seed: int | None) -> int:
-    return DEFAULT_SEED if seed is None else _whole("seed", seed, least=0)
-
-
-def _batch_size(value: int) -> int:
-    if _whole("batch_size", value, least=-1) == 0:
-        raise SpecificationError("batch_size must be 1 or more, or -1 for everything in one batch, not 0.")
-    return int(value)
-
-
-def _number(name: str, value: Any, least: float | None = None) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise SpecificationError(f"{name} must be a number, not {value!r}.")
-    if least is not None and value < least:
-        raise SpecificationError(f"{name} must be at least {least}, not {value!r}.")
-    return float(value)
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise SpecificationError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return int(value)
-
-
-def _range(name: str, value: Any) -> Range:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
-        raise SpecificationError(f"{name} must be a pair (least, greatest), not {value!r}.")
-    low, high = _number(name, value[0]), _number(name, value[1])
-    if low > high:
-        raise SpecificationError(f"{name} must be (least, greatest), not {value!r}.")
-    return low, high
-
-
-def _factors(name: str, value: Any) -> Range | None:
-    if value is None:
-        return None
-    low, high = _range(name, value)
-    if low < 0:
-        raise SpecificationError(f"{name} holds factors of at least 0, not {low}.")
-    return low, high
-
-
 def _shift(name: str, value: Any) -> Shift:
     if isinstance(value, Sequence | np.ndarray) and not isinstance(value, str):
-        choices = tuple(_number(name, v) for v in value)
+        choices = tuple(settings.number(name, v) for v in value)
         return Shift(choices=choices, relative=max(map(abs, choices), default=0) < 1)
-    bound = _number(name, value, least=0)
+    bound = settings.number(name, value, least=0)
     return Shift(bound=bound, whole=isinstance(value, Integral), relative=bound < 1)
 
 
 def _zoom(value: Any) -> Range:
     if isinstance(value, Real):
-        zoom = _number("zoom_range", value, least=0)
+        zoom = settings.number("zoom_range", value, least=0)
         low, high = 1 - zoom, 1 + zoom
     else:
-        low, high = _range("zoom_range", value)
+        low, high = settings.ascending("zoom_range", value)
     if low <= 0:
         raise SpecificationError(f"zoom_range holds factors above 0, not {value!r}.")
     return low, high
@@ -784,27 +672,14 @@ def _zoom(value: Any) -> Range:
 def _noise(kinds: Any, strength: Any) -> tuple[tuple[str, float], ...]:
     kinds = [kinds] if isinstance(kinds, str) else list(kinds or ())
     for name in [*kinds, *(strength if isinstance(strength, Mapping) else ())]:
-        _choice("noise", name, tuple(NOISES))
+        settings.choice("noise", name, tuple(NOISES))
     factors = strength if isinstance(strength, Mapping) else dict.fromkeys(kinds, strength)
     amounts = tuple(
-        (name, NOISES[name] * _number("noise_strength", factors.get(name, 1.0), least=0)) for name in kinds
+        (name, NOISES[name] * settings.number("noise_strength", factors.get(name, 1.0), least=0))
+        for name in kinds
     )
     if dict(amounts).get("s&p", 0) > 1:
         raise SpecificationError(
             f"noise_strength of s&p must be at most {1 / NOISES['s&p']:.0f}: every pixel."
         )
     return amounts
-
-
-def _choice(name: str, value: Any, valid: tuple[Any, ...]) -> Any:
-    if value not in valid:
-        choices = ", ".join(map(repr, valid))
-        raise SpecificationError(
-            f"{name} must be one of {choices}; not {value!r}.{did_you_mean(str(value), valid)}"
-        )
-    return value
-
-
-def _callable(name: str, value: Any) -> None:
-    if value is not None and not callable(value):
-        raise SpecificationError(f"{name} must be a function, not {value!r}.")

@@ -7,8 +7,8 @@ from typing import Any
 from mltk.core.model.attributes import Attribute
 from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
 from mltk.core.model.model import MltkModel
+from mltk.core.preprocess.batches import CLASS_MODES
 from mltk.errors import SpecificationError, did_you_mean
-from mltk_plugin_image._batches import CLASS_MODES
 from mltk_plugin_image._files import CHANNELS, INTERPOLATIONS
 
 
@@ -104,7 +104,7 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
 
     def summarize_dataset(self: Any) -> str:
         """Return the samples per class, and the settings of the generator that differ from the defaults."""
-        from mltk_plugin_image._loading import describe_images
+        from mltk.core.preprocess.generator_loading import describe_subsets
 
-        parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_images(self)]
+        parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_subsets(self, "Images")]
         return "\n\n".join(part for part in parts if part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import cache
 
 import numpy as np
 
@@ -24,6 +25,23 @@ def batch_rng(seed: int, epoch: int, index: int, stream: str = "transform") -> n
 def epoch_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     """Return the order of `n` samples in an epoch: int64, a permutation of 0 to n - 1."""
     return batch_rng(seed, epoch, 0, "order").permutation(n)
+
+
+def standard_normal(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return `count` float32 numbers from a normal distribution that is cut off at 4.2 standard deviations.
+
+    Several times quicker than `Generator.standard_normal`: 16 random bits each, which choose a quantile.
+    """
+    bits = np.random.SFC64(rng.integers(2**63)).random_raw(-(-count // 4)).view(np.uint16)[:count]
+    return np.take(_normal_quantiles(), bits, mode="clip")
+
+
+@cache
+def _normal_quantiles() -> np.ndarray:
+    z = np.linspace(-6, 6, 24001)
+    distribution = np.cumsum(np.exp(-z * z / 2))
+    distribution = (distribution - distribution[0] / 2) / distribution[-1]
+    return np.interp((np.arange(65536) + 0.5) / 65536, distribution, z).astype(np.float32)
 
 
 def _key(stream: str) -> int:

@@ -1,0 +1,306 @@
+"""What all data generators have in common: labels, callbacks, steps of plugins, order of the samples."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from mltk.core.preprocess.loader import BatchIterator, worker_count
+from mltk.core.preprocess.seeding import batch_rng, epoch_permutation
+from mltk.errors import DatasetError, SpecificationError, did_you_mean
+
+if TYPE_CHECKING:
+    from mltk.plugins.types import AugmentationStep
+
+CLASS_MODES = ("categorical", "binary", "sparse", "input", None)
+"""What a batch holds besides the samples: one-hot, class ids (two names for it), the samples, nothing."""
+
+CALLBACK_ARGUMENTS = ("class_id", "filename", "batch_index", "batch_class_ids", "batch_filenames")
+"""What a callback may ask for by naming it, after its two positional arguments `(params, x)`."""
+
+
+class Samples(Protocol):
+    """Samples that are known by their number."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What each sample is called in callbacks and error messages."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hex digest over the identity of all samples."""
+        ...
+
+
+class GeneratorSettings(Protocol):
+    """The settings of a generator that concern its iterators."""
+
+    cores: float
+    debug: bool
+    max_batches_pending: int
+    get_batch_function: Callable[..., Any] | None
+
+    def describe(self) -> str:
+        """Return the settings that differ from the defaults, one `name: value` on a line."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the model is to learn from each sample."""
+
+    ids: np.ndarray
+    """int64 `(n,)`: class id of each sample, -1 where there are no classes."""
+    mode: str | None = "categorical"
+    """One of `CLASS_MODES`."""
+    n_classes: int = 0
+    values: np.ndarray | None = None
+    """Labels that are given as they are, whatever the mode."""
+    weights: np.ndarray | None = None
+    """Weight of each sample."""
+
+    def batch(self, indices: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return `()`, `(y,)` or `(y, sample_weight)` for a batch of samples."""
+        dtype = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
+        if self.values is not None:
+            y = self.values[indices]
+        elif self.mode is None:
+            return ()
+        elif self.mode == "input":
+            y = x.copy()
+        elif self.mode == "categorical":
+            y = np.zeros((len(indices), self.n_classes), dtype)
+            y[np.arange(len(indices)), self.ids[indices]] = 1
+        else:
+            y = self.ids[indices].astype(dtype)
+        return (y,) if self.weights is None else (y, self.weights[indices])
+
+
+class GeneratorBatches:
+    """Base of the `BatchSource`s of data generators; a subclass says what `samples_of_batch` are.
+
+    Args:
+        settings: Of the generator.
+        params: Given to callbacks.
+        samples: The samples.
+        labels: Their labels.
+        batch_size: Samples in a batch, -1 for all of them; the last batch holds what is left.
+        shuffle: Take samples in a new order in each epoch.
+        seed: Of order and transforms.
+        augment: Apply the random transforms and the steps of plugins.
+        same_every_epoch: Draw the same numbers, hence give the same batches, in every epoch.
+    """
+
+    def __init__(
+        self,
+        settings: GeneratorSettings,
+        params: Any,
+        samples: Samples,
+        labels: Labels,
+        *,
+        batch_size: int,
+        shuffle: bool,
+        seed: int,
+        augment: bool,
+        same_every_epoch: bool,
+    ) -> None:
+        self.settings = settings
+        self.params = params
+        self.labels = labels
+        self.n = len(labels.ids)
+        self.batch_size = batch_size if batch_size > 0 else self.n
+        self.shuffle = shuffle
+        self.seed = seed
+        self.augment = augment
+        self.same_every_epoch = same_every_epoch
+        self._samples = samples
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(self.n))
+        self._order_lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What each sample is called."""
+        return self._samples.names
+
+    def fingerprint(self) -> str:
+        """Return a hex digest over the identity of all samples."""
+        return self._samples.fingerprint()
+
+    def samples_of_batch(self, epoch: int, index: int, indices: np.ndarray) -> np.ndarray:
+        """Return x of a batch, standardised, for the samples at `indices`."""
+        raise NotImplementedError
+
+    def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
+        """Return `(x,)`, `(x, y)` or `(x, y, sample_weight)`; see `BatchSource`."""
+        if self.same_every_epoch:
+            epoch = 0
+        indices = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        custom = self.settings.get_batch_function
+        if custom is not None:
+            names = [self.names[i] for i in indices]
+            return tuple(custom(index, names, self.labels.ids[indices], self.params)[1])
+        x = self.samples_of_batch(epoch, index, indices)
+        return (x, *self.labels.batch(indices, x))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the sample numbers of an epoch in the order in which they come."""
+        if not self.shuffle:
+            return self._order[1]
+        with self._order_lock:
+            if self._order[0] != epoch:
+                self._order = (epoch, epoch_permutation(self.n, self.seed, epoch))
+            return self._order[1]
+
+    def stepped(self, steps: Sequence[AugmentationStep], x: np.ndarray, epoch: int, index: int) -> np.ndarray:
+        """Apply steps of plugins to a batch; the result is float32 and may be overwritten."""
+        for step in steps:
+            # A stream of its own: a plugin that is installed or removed does not move any other draw.
+            result = step.apply(x, batch_rng(self.seed, epoch, index, f"step {step.name}"))
+            if np.shape(result)[:1] != x.shape[:1]:
+                raise DatasetError(
+                    f"The augmentation step '{step.name}' returned shape {np.shape(result)} for a batch of "
+                    f"shape {x.shape}; it must keep the number of samples."
+                )
+            x = np.array(result, np.float32, order="C")
+        return x
+
+    def called(
+        self, function: Callable[..., Any] | None, x: Sequence[np.ndarray], index: int, indices: np.ndarray
+    ) -> list[np.ndarray]:
+        """Call a callback of the specification for each sample of a batch; `None` leaves the samples."""
+        if function is None:
+            return list(x)
+        wanted = callback_arguments(function)
+        class_ids = self.labels.ids[indices]
+        names = [self.names[i] for i in indices]
+        results: list[np.ndarray] = []
+        for sample, class_id, name in zip(x, class_ids.tolist(), names, strict=True):
+            available = {
+                "class_id": class_id,
+                "filename": name,
+                "batch_index": index,
+                "batch_class_ids": class_ids,
+                "batch_filenames": names,
+            }
+            try:
+                result = np.asarray(
+                    function(self.params, sample, **{k: available[k] for k in wanted}), np.float32
+                )
+            except Exception as e:
+                e.add_note(f"Raised by {callback_name(function)} for '{name}'.")
+                raise
+            results.append(result)
+        return results
+
+    def called_on_batch(
+        self, function: Callable[..., Any] | None, x: np.ndarray, index: int, indices: np.ndarray
+    ) -> np.ndarray:
+        """Call a callback for each sample of a batch; all results must have one shape."""
+        if function is None:
+            return x
+        results = self.called(function, list(x), index, indices)
+        for i, result in zip(indices, results, strict=True):
+            if result.shape != results[0].shape:
+                raise DatasetError(
+                    f"{callback_name(function)} returned shape {result.shape} for '{self.names[i]}', and "
+                    f"{results[0].shape} for another sample of the same batch."
+                )
+        return np.stack(results)
+
+
+class GeneratorIterator(BatchIterator):
+    """Batches of a generator in the order of the seed: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Every sample comes exactly once in an epoch; the last batch holds what is left.
+    """
+
+    def __init__(self, source: GeneratorBatches, class_indices: Mapping[str, int] | None = None) -> None:
+        settings = source.settings
+        workers = 0 if settings.debug else worker_count(settings.cores)
+        super().__init__(source, workers, settings.max_batches_pending)
+        self.generator_batches = source
+        self.class_indices = dict(class_indices or {})
+        """Class name to id."""
+
+    @property
+    def filenames(self) -> list[str]:
+        """Names of the files, relative to the data set's folder, class by class."""
+        return list(self.generator_batches.names)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return self.generator_batches.n
+
+    n = samples
+    max_samples = samples
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Class id of each sample, in the order of `filenames`: int64 `(n,)`; -1 without classes."""
+        return self.generator_batches.labels.ids
+
+    labels = classes
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_indices)
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a batch, but for the last one."""
+        return self.generator_batches.batch_size
+
+    @property
+    def seed(self) -> int:
+        """Seed of order and transforms."""
+        return self.generator_batches.seed
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the random transforms are applied."""
+        return self.generator_batches.augment
+
+
+def callback_arguments(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return those of `CALLBACK_ARGUMENTS` that the signature of a callback names.
+
+    Raises:
+        SpecificationError: It does not take `(params, x)`, or needs something that does not exist.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # Some built-in functions have no signature.
+        return ()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
+        named = [p for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    elif len([p for p in parameters if p.kind in positional]) >= 2:
+        named = parameters[2:]
+    else:
+        raise SpecificationError(
+            f"{callback_name(function)} must take two positional arguments, (params, x)."
+        )
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in named):
+        return CALLBACK_ARGUMENTS
+    for parameter in named:
+        if parameter.name not in CALLBACK_ARGUMENTS and parameter.default is inspect.Parameter.empty:
+            raise SpecificationError(
+                f"{callback_name(function)} asks for '{parameter.name}'. Besides (params, x) a callback may "
+                f"name: {', '.join(CALLBACK_ARGUMENTS)}.{did_you_mean(parameter.name, CALLBACK_ARGUMENTS)}"
+            )
+    return tuple(p.name for p in named if p.name in CALLBACK_ARGUMENTS)
+
+
+def callback_name(function: Callable[..., Any]) -> str:
+    """Return what a callback is called in messages."""
+    return f"The callback '{getattr(function, '__name__', None) or type(function).__name__}'"
