@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PROJECTS := . mltk_plugin_image plugins/example
 PYTEST_ARGS ?=
 
-.PHONY: quickstart test lint wheels benchmarks clean
+.PHONY: quickstart test lint wheels clean
 
 # Train the shipped digits model: float and int8 accuracy, .tflite, archive.
 quickstart: $(VENV)/run-installed

@@ -172,13 +172,11 @@ my_model.build_model_function = large
             620 << 10,
             "weights-001.weights.h5",
             id="weights",
-            marks=pytest.mark.xfail(reason="HDF5 crashes the process", strict=True),
         ),
         pytest.param(
             4 << 10,
             ".weights.h5",
             id="log",
-            marks=pytest.mark.xfail(reason="the log file raises when it is closed", strict=True),
         ),
     ],
 )

@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from mltk.core.logging import LogFileHandler
 from mltk.utils.files import cache_dir
 
 _COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
@@ -21,7 +22,7 @@ class _ConsoleHandler(logging.Handler):
             self.handleError(record)
 
 
-class _LogFileHandler(logging.FileHandler):
+class _LogFileHandler(LogFileHandler):
     """The log file of a command."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -19,6 +20,18 @@ def set_mltk_logger(logger: logging.Logger | None) -> None:
     _logger = logger
 
 
+class LogFileHandler(logging.FileHandler):
+    """A log file that nobody's work depends on: on a full disk it just ends."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Write nothing to stderr, where an operation that fails says so itself."""
+
+    def close(self) -> None:
+        """Close the file; what was not written yet may be lost."""
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 def file_logger(name: str, path: Path, parent: logging.Logger | None = None) -> logging.Logger:
     """Return a child of `parent` that also writes everything, with times, to `path` (started anew)."""
     logger = (parent or get_mltk_logger()).getChild(name)
@@ -26,7 +39,7 @@ def file_logger(name: str, path: Path, parent: logging.Logger | None = None) -> 
         logger.removeHandler(handler)
         handler.close()
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w", encoding="utf-8", delay=True)
+    handler = LogFileHandler(path, mode="w", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

@@ -158,6 +158,7 @@ def _train(
         mltk_model.get_weights_path(weights) if weights and not Path(weights).is_file() else weights
     )
     seed_everything(mltk_model.seed, mltk_model.deterministic)
+    _check_fit_settings(mltk_model)
 
     mltk_model.load_dataset("training", test=mltk_model.test_mode_enabled, logger=logger)
     if mltk_model.x is None:
@@ -206,6 +207,19 @@ def _train(
         results.model_archive_path = path
         mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_ARCHIVE, archive_path=path, logger=logger)
     return results
+
+
+def _check_fit_settings(mltk_model: Any) -> None:
+    """Refuse wrong callbacks and arguments of `fit` before the data are loaded, which may take long."""
+    import keras
+
+    _callbacks(mltk_model, has_validation=True, logger=None)
+    known = list(inspect.signature(keras.Model.fit).parameters)[1:]
+    for name in mltk_model.train_kwargs:
+        if name not in known:
+            raise SpecificationError(
+                f"my_model.train_kwargs has '{name}', which keras.Model.fit does not take.{did_you_mean(name, known)}"
+            )
 
 
 def _number_of_epochs(mltk_model: Any, epochs: int | None) -> int:
@@ -345,18 +359,11 @@ def _fit(
         "sample_weight": sample_weight,
         "epochs": epochs,
         "initial_epoch": epochs if stopped else min(initial_epoch, epochs),
-        "callbacks": [seeds, *callbacks, *([progress] if progress else []), state],
+        "callbacks": [seeds, *callbacks, state, *([progress] if progress else [])],
         "verbose": 0,
     }
     fit_kwargs.update(mltk_model.train_kwargs)
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
-    unknown = set(fit_kwargs) - set(inspect.signature(keras_model.fit).parameters)
-    if unknown:
-        name = min(unknown)
-        raise SpecificationError(
-            f"my_model.train_kwargs has '{name}', which keras.Model.fit does not take."
-            f"{did_you_mean(name, inspect.signature(keras_model.fit).parameters)}"
-        )
     try:
         with original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
             history = keras_model.fit(**fit_kwargs)
@@ -426,7 +433,7 @@ def _for_keras(data: Any, steps: int | None) -> Any:
 
 
 def _callbacks(
-    mltk_model: Any, has_validation: bool, logger: logging.Logger
+    mltk_model: Any, has_validation: bool, logger: logging.Logger | None
 ) -> list[keras.callbacks.Callback]:
     import keras
 
@@ -466,7 +473,8 @@ def _callbacks(
     )
     checkpoint = dict(mltk_model.checkpoint or {})
     if checkpoint and not has_validation and str(checkpoint.get("monitor", "")).startswith("val_"):
-        logger.info(f"No best weights are kept: there is no validation data for {checkpoint['monitor']}.")
+        if logger:
+            logger.info(f"No best weights are kept: there is no validation data for {checkpoint['monitor']}.")
         checkpoint = {}
     add(
         "checkpoint",
@@ -478,7 +486,8 @@ def _callbacks(
     add("lr_schedule", keras.callbacks.LearningRateScheduler, mltk_model.lr_schedule, {})
     add("early_stopping", keras.callbacks.EarlyStopping, mltk_model.early_stopping, {})
     if mltk_model.lr_schedule and mltk_model.reduce_lr_on_plateau:
-        logger.warning("lr_schedule is set, so reduce_lr_on_plateau is not used.")
+        if logger:
+            logger.warning("lr_schedule is set, so reduce_lr_on_plateau is not used.")
     else:
         add("reduce_lr_on_plateau", keras.callbacks.ReduceLROnPlateau, mltk_model.reduce_lr_on_plateau, {})
     return callbacks

@@ -391,6 +391,9 @@ class PluginManager(pluggy.PluginManager):
             return self._ask(hook, implementation, arguments)
         except _checks.WrongAnswerError as e:
             raise MltkError(self._failure(hook, implementation.plugin_name, e)) from None
+        except MltkError:
+            # Meant for the user as it is.
+            raise
         except Exception as e:
             found = self._active(implementation.plugin_name)
             if found is not None and not found.builtin:

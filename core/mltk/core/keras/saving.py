@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import zipfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mltk.core.archive import source_date
 from mltk.core.keras.environment import import_tensorflow
 from mltk.errors import FileFormatError, ModelNotFoundError
-from mltk.utils.files import atomic_path
+from mltk.utils.files import atomic_path, atomic_write
 
 if TYPE_CHECKING:
     import keras
@@ -28,10 +29,17 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
         keras_model: The model.
         path: The final path.
     """
-    with atomic_path(path) as temporary, _no_legacy_warning():
-        keras_model.save(temporary)
-        if Path(path).suffix == ".keras":
-            _make_reproducible(temporary)
+    with _no_legacy_warning():
+        if Path(path).suffix == ".h5":
+            content = io.BytesIO()
+            with _legacy_file()(content, "w") as file:
+                keras_model.save(file)
+            atomic_write(path, content.getvalue())
+            return
+        with atomic_path(path) as temporary:
+            keras_model.save(temporary)
+            if Path(path).suffix == ".keras":
+                _make_reproducible(temporary)
 
 
 def load_keras_model(
@@ -80,8 +88,9 @@ def load_keras_model(
 
 def save_weights(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
     """Write a model's weights, with its optimizer's state, in one step. `path` ends in `.weights.h5`."""
-    with atomic_path(path) as temporary:
-        keras_model.save_weights(temporary, overwrite=True)
+    content = _WeightsInMemory()
+    keras_model.save_weights(content, overwrite=True)
+    atomic_write(path, content.getvalue())
 
 
 def load_weights(
@@ -114,6 +123,27 @@ def load_weights(
         raise FileFormatError(
             f"The weights in {path} do not fit the model, or the file is damaged: {' '.join(str(e).split())[:300]}"
         ) from e
+
+
+class _WeightsInMemory(io.BytesIO):
+    """An HDF5 file in memory: HDF5 crashes the process when the disk gets full under it.
+
+    Keras writes into a `BytesIO`, and looks at what should be its path for the ending only.
+    """
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
+def _legacy_file() -> type:
+    """Return a class of HDF5 files that Keras, which looks at the ending of the path, takes for legacy `.h5`."""
+    import h5py
+
+    class LegacyFile(h5py.File):  # type: ignore[misc]
+        def __str__(self) -> str:
+            return "memory.h5"
+
+    return LegacyFile
 
 
 def _load_without_optimizer(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
