@@ -1,0 +1,15 @@
+"""The audio front end: from samples to spectrograms, bit for bit as the firmware computes them."""
+
+from mltk_plugin_audio.frontend._generator import (
+    AudioFeatureGenerator,
+    AudioFeatureStream,
+    quantize_spectrogram,
+)
+from mltk_plugin_audio.frontend._settings import AudioFeatureGeneratorSettings
+
+__all__ = [
+    "AudioFeatureGenerator",
+    "AudioFeatureGeneratorSettings",
+    "AudioFeatureStream",
+    "quantize_spectrogram",
+]

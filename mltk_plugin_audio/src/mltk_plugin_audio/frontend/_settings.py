@@ -1,0 +1,334 @@
+"""`AudioFeatureGeneratorSettings`: the numbers that describe the audio front end, as a dictionary of model parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Real
+from typing import Any, Generic, Self, TypeVar, cast, overload
+
+import numpy as np
+
+from mltk.errors import SpecificationError, did_you_mean
+
+PREFIX = "fe."
+FFT_LENGTH = PREFIX + "fft_length"
+
+WINDOW_LIMITS = (16, 8192)
+"""Shortest and longest window in samples that the firmware's Fourier transform takes."""
+
+_T = TypeVar("_T", int, float, bool)
+
+_TEN_MILLION = 10_000_000
+
+
+class _Setting(Generic[_T]):
+    """A property that is stored under its name with the prefix `fe.`, in the type of its default."""
+
+    def __init__(
+        self, default: _T, doc: str, *, low: float = 0, high: float = math.inf, below: float = math.inf
+    ) -> None:
+        self.default = default
+        self.__doc__ = doc
+        self.low, self.high, self.below = low, high, below
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, instance: AudioFeatureGeneratorSettings, owner: type) -> _T: ...
+
+    def __get__(self, instance: AudioFeatureGeneratorSettings | None, owner: type) -> Self | _T:
+        if instance is None:
+            return self
+        return cast("_T", instance[PREFIX + self.name])
+
+    def __set__(self, instance: AudioFeatureGeneratorSettings, value: _T) -> None:
+        instance[PREFIX + self.name] = value
+
+    def convert(self, value: object) -> _T:
+        """Return `value` in the setting's type.
+
+        Raises:
+            SpecificationError: It is of another kind, or out of the setting's range.
+        """
+        kind = type(self.default)
+        if kind is bool:
+            if isinstance(value, bool | np.bool_) or (isinstance(value, Real) and value in (0, 1)):
+                return kind(value)
+            raise SpecificationError(f"{self.name} must be True or False, not {value!r}.")
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise SpecificationError(f"{self.name} must be a number, not {value!r}.")
+        number = kind(value)
+        if self.low <= number <= self.high and number < self.below:
+            return number
+        limits = f"at least {self.low:g}"
+        if self.below < math.inf:
+            limits += f" and less than {self.below:g}"
+        elif self.high < math.inf:
+            limits += f" and at most {self.high:g}"
+        hint = ""
+        if self.name.endswith("_ms") and 0 < value < 1:
+            hint = f" It is in milliseconds: did you mean {1000 * value:g}?"
+        raise SpecificationError(f"{self.name} must be {limits}, not {value!r}.{hint}")
+
+
+class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
+    """Settings of the audio front end, which is the same on the computer and in the firmware.
+
+    Each is a property, and an entry of the dictionary under the same name with the prefix `fe.`, so that
+    `my_model.model_parameters.update(settings)` embeds them all in the `.tflite`. Integers lose their fraction. A
+    value is checked when it is set; how the values fit together is checked by `validate()`, which
+    `AudioFeatureGenerator` calls.
+
+    Args:
+        other: Names and values to start from, in place of defaults.
+        **values: The same. Names are those of the properties, with or without `fe.`; `fft_length` is ignored, because it
+            follows from the others.
+
+    Raises:
+        SpecificationError: A name is unknown, or a value is of the wrong kind or out of range.
+    """
+
+    sample_rate_hz = _Setting(16000, "Samples per second.", low=1, high=_TEN_MILLION)
+    sample_length_ms = _Setting(1000, "Length of a clip in milliseconds.", low=1, high=_TEN_MILLION)
+    window_size_ms = _Setting(25, "Length of the window of one row in milliseconds.", low=1, high=_TEN_MILLION)
+    window_step_ms = _Setting(
+        10, "Time from one row to the next in milliseconds.", low=1, high=_TEN_MILLION
+    )
+    filterbank_n_channels = _Setting(
+        32, "Channels of the mel filter bank: the width of the spectrogram.", low=1, high=_TEN_MILLION
+    )
+    filterbank_upper_band_limit = _Setting(
+        7500.0, "Upper end of the highest channel in Hz, less than half of the sample rate."
+    )
+    filterbank_lower_band_limit = _Setting(125.0, "Lower end of the lowest channel in Hz.")
+    noise_reduction_enable = _Setting(False, "Subtract an estimate of the steady noise of each channel.")
+    noise_reduction_smoothing_bits = _Setting(
+        10, "Binary digits that the noise estimate keeps behind the point.", high=31
+    )
+    noise_reduction_even_smoothing = _Setting(
+        0.025, "Share of a new row in the noise estimate of channels 0, 2, …", high=1
+    )
+    noise_reduction_odd_smoothing = _Setting(
+        0.06, "Share of a new row in the noise estimate of channels 1, 3, …", high=1
+    )
+    noise_reduction_min_signal_remaining = _Setting(
+        0.05, "Fraction of a value that always remains.", high=1
+    )
+    pcan_enable = _Setting(
+        False, "Level each channel by its noise estimate (per-channel amplitude normalisation)."
+    )
+    pcan_strength = _Setting(0.95, "Exponent of that gain: 0 is none, 1 is full.")
+    pcan_offset = _Setting(80.0, "Added to the noise estimate, so that silence is not amplified.")
+    pcan_gain_bits = _Setting(21, "Binary digits that the gain keeps behind the point.", high=31)
+    log_scale_enable = _Setting(True, "Put out natural logarithms.")
+    log_scale_shift = _Setting(6, "The logarithm is multiplied by two to this power.", high=16)
+    activity_detection_enable = _Setting(False, "Watch the loudness for the onset of a sound.")
+    activity_detection_alpha_a = _Setting(
+        0.5, "Share of the last value in the fast average of the loudness.", high=1
+    )
+    activity_detection_alpha_b = _Setting(
+        0.8, "Share of the last value in the slow average of the loudness.", high=1
+    )
+    activity_detection_arm_threshold = _Setting(
+        0.75, "The detector waits for a sound once fast/slow average is below this.", below=8
+    )
+    activity_detection_trip_threshold = _Setting(
+        0.8, "While it waits, fast/slow average above this is activity.", below=8
+    )
+    dc_notch_filter_enable = _Setting(False, "Remove the constant part of the signal.")
+    dc_notch_filter_coefficient = _Setting(
+        0.95, "Pole of that filter: the nearer to 1, the narrower the notch.", below=1
+    )
+    quantize_dynamic_scale_enable = _Setting(
+        False, "Scale int8 spectrograms by their own loudest value, not by a fixed range."
+    )
+    quantize_dynamic_scale_range_db = _Setting(
+        40.0, "Decibels below the loudest value that such a spectrogram covers.", high=1000
+    )
+
+    def __init__(self, other: Mapping[str, object] | None = None, /, **values: object) -> None:
+        super().__init__()
+        for name, setting in _SETTINGS.items():
+            super().__setitem__(PREFIX + name, setting.default)
+            if name == "sample_rate_hz":
+                super().__setitem__(FFT_LENGTH, 0)
+        self._update_fft_length()
+        self.update(other or {}, **values)
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, object]) -> Self:
+        """Return the settings among a model's parameters; those that are missing have their defaults.
+
+        Args:
+            parameters: Model parameters, e.g. of a `.tflite`; names that do not start with `fe.` are left out.
+
+        Raises:
+            SpecificationError: A value is of the wrong kind or out of range.
+        """
+        known = {FFT_LENGTH, *(PREFIX + name for name in _SETTINGS)}
+        return cls({name: value for name, value in parameters.items() if name in known})
+
+    @property
+    def fft_length(self) -> int:
+        """Length of the Fourier transform: the window length in samples, up to the next power of two."""
+        return cast("int", self[FFT_LENGTH])
+
+    @property
+    def sample_length(self) -> int:
+        """Length of a clip in samples."""
+        return self.sample_length_ms * self.sample_rate_hz // 1000
+
+    @property
+    def window_size(self) -> int:
+        """Length of the window in samples."""
+        return self.window_size_ms * self.sample_rate_hz // 1000
+
+    @property
+    def window_step(self) -> int:
+        """Samples from one row to the next."""
+        return self.window_step_ms * self.sample_rate_hz // 1000
+
+    @property
+    def spectrogram_shape(self) -> tuple[int, int]:
+        """Rows and channels of the spectrogram of one clip.
+
+        Raises:
+            SpecificationError: The step is shorter than a sample.
+        """
+        self._check(self.window_step > 0, f"window_step_ms={self.window_step_ms} is less than one sample")
+        rows = (self.sample_length - self.window_size) // self.window_step + 1
+        return max(rows, 0), self.filterbank_n_channels
+
+    def copy(self) -> Self:
+        """Return settings of their own with the same values."""
+        return type(self)(self)
+
+    def validate(self) -> None:
+        """Check that the values fit together.
+
+        Raises:
+            SpecificationError: They do not; the message says which, and why.
+        """
+        from mltk_plugin_audio.frontend._tables import correction_bits, filter_bank
+
+        check = self._check
+        missing = [name for name in _SETTINGS if PREFIX + name not in self]
+        check(not missing, f"{', '.join(missing)} was removed")
+
+        window, shortest, longest = self.window_size, *WINDOW_LIMITS
+        milliseconds = f"window_size_ms={self.window_size_ms} at {self.sample_rate_hz} Hz"
+        check(
+            shortest <= window <= longest,
+            f"{milliseconds} is {window} samples, and the front end takes {shortest} to {longest}",
+        )
+        check(self.window_step > 0, f"window_step_ms={self.window_step_ms} is less than one sample")
+        check(
+            self.window_step_ms <= self.window_size_ms,
+            f"window_step_ms={self.window_step_ms} is more than window_size_ms={self.window_size_ms}: "
+            "the sound between two windows would be lost",
+        )
+        check(
+            self.sample_length >= window,
+            f"sample_length_ms={self.sample_length_ms} is less than window_size_ms={self.window_size_ms}: "
+            "the spectrogram would be empty",
+        )
+
+        low, high = self.filterbank_lower_band_limit, self.filterbank_upper_band_limit
+        check(
+            low < high,
+            f"filterbank_lower_band_limit={low:g} is not below filterbank_upper_band_limit={high:g}",
+        )
+        check(
+            high <= self.sample_rate_hz / 2,
+            f"filterbank_upper_band_limit={high:g} is above {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
+        )
+        bank = filter_bank(self)
+        check(
+            bank.stop <= self.fft_length // 2,
+            f"filterbank_upper_band_limit={high:g} must be below {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
+        )
+        check(
+            self.filterbank_n_channels <= bank.stop - bank.start,
+            f"filterbank_n_channels={self.filterbank_n_channels} is more than the {bank.stop - bank.start} frequencies "
+            f"between {low:g} and {high:g} Hz that a window of {window} samples tells apart: "
+            "take fewer channels or a longer window",
+        )
+
+        if self.pcan_enable:
+            check(
+                self.noise_reduction_enable,
+                "pcan_enable needs noise_reduction_enable, whose noise estimate it works with",
+            )
+            bits = correction_bits(self.fft_length)
+            check(
+                self.pcan_gain_bits >= bits + 12,
+                f"pcan_gain_bits={self.pcan_gain_bits} must be at least {bits + 12} for this window",
+            )
+            check(
+                self.noise_reduction_smoothing_bits >= bits,
+                f"noise_reduction_smoothing_bits={self.noise_reduction_smoothing_bits} must be at least {bits} "
+                "for this window when pcan_enable is set",
+            )
+            check(self.pcan_offset > 0, "pcan_offset must be more than 0")
+
+    def update(  # type: ignore[override]
+        self, other: Mapping[str, object] | Iterable[tuple[str, object]] = (), /, **values: object
+    ) -> None:
+        """Set several values.
+
+        Args:
+            other: Names and values.
+            **values: The same. Names may have the prefix `fe.` or not; `fft_length` is ignored.
+
+        Raises:
+            SpecificationError: A name is unknown, or a value is of the wrong kind or out of range.
+        """
+        for name, value in (dict(other) | values).items():
+            if name.removeprefix(PREFIX) != "fft_length":
+                self[name] = value  # type: ignore[assignment]
+
+    def __setitem__(self, key: str, value: int | float | bool) -> None:
+        name = key.removeprefix(PREFIX)
+        if name == "fft_length":
+            raise SpecificationError("fft_length follows from sample_rate_hz and window_size_ms; set these.")
+        if name not in _SETTINGS:
+            raise SpecificationError(
+                f"AudioFeatureGeneratorSettings has no setting '{name}'.{did_you_mean(name, _SETTINGS)}"
+            )
+        super().__setitem__(PREFIX + name, _SETTINGS[name].convert(value))
+        if name in ("sample_rate_hz", "window_size_ms"):
+            self._update_fft_length()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not hasattr(type(self), name):
+            raise AttributeError(
+                f"AudioFeatureGeneratorSettings has no setting '{name}'.{did_you_mean(name, _SETTINGS)}"
+            )
+        super().__setattr__(name, value)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
+        self.update(other)
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[dict[str, int | float | bool]]]:
+        return type(self), (dict(self),)
+
+    def _update_fft_length(self) -> None:
+        window = self.window_size
+        super().__setitem__(FFT_LENGTH, 1 << max(window - 1, 0).bit_length())
+
+    @staticmethod
+    def _check(holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise SpecificationError(f"Audio front end: {otherwise}.")
+
+
+_SETTINGS: dict[str, _Setting[Any]] = {
+    name: value for name, value in vars(AudioFeatureGeneratorSettings).items() if isinstance(value, _Setting)
+}
