@@ -119,6 +119,6 @@ def describe_settings(settings: Any) -> str:
     for name in settings.__dataclass_fields__:
         value = getattr(settings, name)
         if repr(value) != repr(getattr(defaults, name)):
-            shown = [s.name for s in value] if name == "augmentation_steps" else value
+            shown = [s.name for s in value] if name.endswith("augmentation_steps") else value
             lines.append(f"{name}: {getattr(shown, '__name__', shown)}")
     return "\n".join(lines)

@@ -1,0 +1,145 @@
+"""Read, resample and trim recordings."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mltk.errors import DatasetError
+
+FILE_FORMATS = (".wav", ".flac", ".ogg", ".mp3")
+"""Endings of the files that count as recordings in a data set's folder."""
+
+_SMALL_INTEGERS = ("PCM_16", "PCM_S8", "PCM_U8")
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+_TRIM_WINDOW_SECONDS = 0.025
+
+
+def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """Read the first channel of a recording, whatever the ending of its name.
+
+    Returns:
+        `(samples, rate)`: `(n,)`, int16 for files of up to 16 bits, else float32 from -1 to 1; n is at
+        least 1.
+
+    Raises:
+        DatasetError: The file is missing, damaged, truncated, empty or of another kind, or it holds numbers
+            that are not finite.
+    """
+    import soundfile
+
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            _check_complete(file, name)
+            file.seek(0)
+            with soundfile.SoundFile(file) as sound:
+                dtype = "int16" if sound.subtype in _SMALL_INTEGERS else "float32"
+                announced = sound.frames
+                samples = sound.read(dtype=dtype, always_2d=True)[:, 0]
+                rate = int(sound.samplerate)
+    except OSError as e:
+        raise DatasetError(f"The recording '{name}' cannot be read: {e.strerror or e}.") from e
+    except (soundfile.SoundFileError, RuntimeError) as e:
+        reason = str(getattr(e, "error_string", e)).rstrip(".")
+        raise DatasetError(f"The recording '{name}' cannot be read: {reason}.") from e
+    if not len(samples):
+        raise DatasetError(f"The recording '{name}' has no samples.")
+    # MP3 does not say how long it is; what libsndfile announces is an estimate.
+    if len(samples) < announced and sound.format != "MP3":
+        raise DatasetError(
+            f"The recording '{name}' is truncated: it has {len(samples):,} of {announced:,} samples."
+        )
+    if dtype == "float32" and not np.isfinite(samples).all():
+        raise DatasetError(f"The recording '{name}' holds values that are not numbers (NaN or infinite).")
+    return np.ascontiguousarray(samples), rate
+
+
+def as_float(samples: np.ndarray) -> np.ndarray:
+    """Return float32 samples from -1 to 1; integers are divided by their type's full scale."""
+    if samples.dtype.kind == "i":
+        scale = np.float32(-1 / float(np.iinfo(samples.dtype).min))
+        return np.asarray(np.multiply(samples, scale, dtype=np.float32))
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    return np.asarray(samples, np.float32)
+
+
+def resampled(samples: np.ndarray, rate: float, target_rate: float) -> np.ndarray:
+    """Return float32 `(n,)` samples at another rate, band-limited; holds no GIL."""
+    if rate == target_rate or not len(samples):
+        return samples
+    import soxr
+
+    result: np.ndarray = soxr.resample(samples, rate, target_rate, quality="HQ")
+    return result
+
+
+def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tuple[int, int]:
+    """Return where a recording begins and ends when silence is trimmed from both ends.
+
+    Silent is what is more than `threshold_db` below the loudest 25 ms. A recording of zeros is kept.
+    """
+    window = max(1, min(len(samples), round(rate * _TRIM_WINDOW_SECONDS)))
+    step = max(1, window // 4)
+    sums = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))
+    starts = np.arange(0, max(len(samples) - window, 0) + step, step)
+    stops = np.minimum(starts + window, len(samples))
+    power = (sums[stops] - sums[starts]) / np.maximum(stops - starts, 1)
+    if not power.max() > 0:
+        return 0, len(samples)
+    loud = np.flatnonzero(power >= power.max() * 10 ** (-threshold_db / 10))
+    return int(starts[loud[0]]), int(stops[loud[-1]])
+
+
+def _check_complete(file: BinaryIO, name: str) -> None:
+    """Refuse a WAV file that is shorter than it says: libsndfile reads what there is of it without a word."""
+    header = file.read(12)
+    if len(header) < 12 or header[:4] not in (b"RIFF", b"RIFX") or header[8:] != b"WAVE":
+        return
+    order = "<" if header[:4] == b"RIFF" else ">"
+    size = file.seek(0, os.SEEK_END)
+    position = 12
+    while position + 8 <= size:
+        file.seek(position)
+        kind, length = struct.unpack(f"{order}4sI", file.read(8))
+        position += 8
+        if kind == b"data":
+            # A program that writes to a pipe cannot know the length.
+            if length not in _UNKNOWN_SIZES and position + length > size:
+                raise DatasetError(
+                    f"The recording '{name}' is truncated: it has {size - position:,} of {length:,} bytes."
+                )
+            return
+        position += length + length % 2
+    raise DatasetError(f"The recording '{name}' is truncated: it has no samples.")
+
+
+def fitted(samples: np.ndarray, length: int, offset: float, out: np.ndarray) -> tuple[int, int]:
+    """Pad or crop a recording to `length`, at the fraction `offset` of the slack.
+
+    Args:
+        samples: `(n,)`.
+        length: Wanted number of samples.
+        offset: 0: at the start, 1: at the end.
+        out: `(length,)` zeros that are written to.
+
+    Returns:
+        Where the recording begins and ends in `out`.
+    """
+    slack = length - len(samples)
+    position = round(abs(slack) * offset)
+    if slack >= 0:
+        out[position : position + len(samples)] = samples
+        return position, position + len(samples)
+    out[:] = samples[position : position + length]
+    return 0, length
+
+
+def is_tensor(value: Any) -> bool:
+    """Tell whether a value is a tensor of TensorFlow, without importing it."""
+    return (hasattr(value, "dtype") and hasattr(value, "graph")) or hasattr(value, "numpy")

@@ -1,0 +1,211 @@
+"""Change duration, pitch and vocal-tract length of a recording: one phase vocoder for all three.
+
+The spectrum of short overlapping frames is taken, its frequencies are mapped, and the frames are put together at
+another distance. Phases are carried on at the peaks of the spectrum, and what surrounds a peak is turned with it
+(Laroche & Dolson, "Improved phase vocoder time-scale modification of audio", 1999). A change of pitch is a change of
+duration and a change of the sampling rate. No step holds the GIL.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import njit
+from scipy import fft
+
+from mltk_plugin_audio._files import resampled
+
+_WINDOW_SECONDS = 0.05
+_OVERLAP = 4
+
+WARP_LIMIT_HZ = 4800.0
+"""Up to about here frequencies are multiplied by the vocal-tract factor; it covers the formants of speech."""
+
+_WARP_LIMIT_SHARE = 0.6
+
+
+def transformed(
+    samples: np.ndarray,
+    rate: float,
+    target_rate: float,
+    speed: float = 1.0,
+    pitch: float = 0.0,
+    vocal_tract: float = 1.0,
+) -> np.ndarray:
+    """Change duration, pitch and vocal-tract length, and resample.
+
+    Args:
+        samples: float32 `(n,)`.
+        rate: Of `samples`, in Hz.
+        target_rate: Of the result, in Hz.
+        speed: Factor of the speed; 2 halves the duration and keeps the pitch.
+        pitch: Semitones up; keeps the duration.
+        vocal_tract: Factor of the frequencies up to about `WARP_LIMIT_HZ`; from there the rest of the band is
+            stretched or squeezed to fit (Jaitly & Hinton, "Vocal tract length perturbation", 2013).
+
+    Returns:
+        float32 `(n * target_rate / rate / speed,)`.
+    """
+    ratio = 2.0 ** (pitch / 12)
+    if ratio != speed or vocal_tract != 1:
+        samples = _vocoded(samples, rate, ratio / speed, vocal_tract, ratio)
+    return resampled(samples, rate * ratio, target_rate)
+
+
+def warp_map(vocal_tract: float, nyquist: float) -> tuple[float, float, float]:
+    """Return `(slope, knee, end)` of the map of frequencies: `slope * f` up to `knee`, from there linear to `end`.
+
+    All but the slope are in the unit of `nyquist`, which is Hz.
+    """
+    limit = min(WARP_LIMIT_HZ, _WARP_LIMIT_SHARE * nyquist)
+    return vocal_tract, limit * min(vocal_tract, 1.0) / vocal_tract, nyquist
+
+
+def _vocoded(
+    samples: np.ndarray, rate: float, stretch: float, vocal_tract: float, ratio: float
+) -> np.ndarray:
+    size = 2 ** math.ceil(math.log2(max(rate * _WINDOW_SECONDS, 16)))
+    hop = size // _OVERLAP
+    window = _hann(size)
+    length = max(1, round(len(samples) * stretch))
+    frames = length // hop + 2
+    positions = np.rint(np.arange(frames) * (hop / stretch)).astype(np.int64)
+    now = fft.rfft(_cut(samples, positions, window))
+    # A frame one hop earlier gives the frequencies, whatever the distance of the frames in the recording.
+    before = fft.rfft(_cut(samples, positions - hop, window))
+    slope, knee, end = warp_map(vocal_tract, rate / 2)
+    # The resampling that follows multiplies all frequencies by `ratio`.
+    to_bins = size / rate / ratio
+    out = _propagated(now, before, hop, slope, knee * to_bins, end * to_bins)
+    return _joined(fft.irfft(out, size), window, hop, length)  # type: ignore[no-any-return]
+
+
+@cache
+def _hann(size: int) -> np.ndarray:
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _cut(samples: Any, positions: Any, window: Any) -> Any:
+    size = len(window)
+    frames = np.zeros((len(positions), size), np.float32)
+    for m in range(len(positions)):
+        start = positions[m] - size // 2
+        for i in range(max(0, -start), min(size, len(samples) - start)):
+            frames[m, i] = samples[start + i] * window[i]
+    return frames
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _joined(frames: Any, window: Any, hop: int, length: int) -> Any:
+    size = len(window)
+    out = np.zeros(length, np.float32)
+    weight = np.zeros(length, np.float32)
+    for m in range(len(frames)):
+        start = m * hop - size // 2
+        for i in range(max(0, -start), min(size, length - start)):
+            out[start + i] += frames[m, i] * window[i]
+            weight[start + i] += window[i] * window[i]
+    for i in range(length):
+        out[i] /= max(weight[i], np.float32(1e-3))
+    return out
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _mapped(x: float, slope: float, knee: float, end: float) -> float:
+    if slope == 1 or x >= end:
+        return x
+    if x <= knee:
+        return slope * x
+    return end - (end - slope * knee) / (end - knee) * (end - x)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _unmapped(y: float, slope: float, knee: float, end: float) -> float:
+    if slope == 1 or y >= end:
+        return y
+    if y <= slope * knee:
+        return y / slope
+    return end - (end - knee) / (end - slope * knee) * (end - y)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end: float) -> Any:
+    """Return the frames of the result.
+
+    Args:
+        now: complex64 `(frames, bins)`: spectra of the frames.
+        before: The spectra one hop earlier.
+        hop: Distance of the frames in the result, in samples.
+        slope: See `warp_map`; knee and end are in bins.
+        knee: The same.
+        end: The same.
+    """
+    n_frames, bins = now.shape
+    size = 2 * (bins - 1)
+    out = np.zeros_like(now)
+    power = np.empty(bins, np.float32)
+    peaks = np.empty(bins, np.int64)
+    turns = np.empty(bins, np.complex64)
+    region = np.empty(bins, np.int64)
+    for m in range(n_frames):
+        for k in range(bins):
+            # The origin of time is moved to the middle of the frame: neighbours in a lobe then have one phase.
+            if k % 2:
+                now[m, k] = -now[m, k]
+                before[m, k] = -before[m, k]
+            power[k] = now[m, k].real ** 2 + now[m, k].imag ** 2
+        count = 0
+        for k in range(bins):
+            highest = power[k] > 0
+            for j in range(max(0, k - 2), min(bins, k + 3)):
+                if power[j] > power[k] or (power[j] == power[k] and j < k):
+                    highest = False
+            if highest:
+                peaks[count] = k
+                count += 1
+        if count == 0:
+            continue
+        # A peak's region ends at the weakest bin before the next peak.
+        first = 0
+        for p in range(count):
+            last = bins - 1
+            if p + 1 < count:
+                last = peaks[p]
+                for k in range(peaks[p], peaks[p + 1]):
+                    if power[k] < power[last]:
+                        last = k
+            for k in range(first, last + 1):
+                region[k] = p
+            first = last + 1
+        for p in range(count):
+            k = peaks[p]
+            phase = math.atan2(now[m, k].imag, now[m, k].real)
+            expected = 2 * math.pi * k * hop / size
+            change = phase - math.atan2(before[m, k].imag, before[m, k].real) - expected
+            change -= 2 * math.pi * round(change / (2 * math.pi))
+            # In bins: where the partial really is, and where it goes.
+            target = _mapped((expected + change) * size / (2 * math.pi * hop), slope, knee, end)
+            q = min(max(round(_mapped(k, slope, knee, end)), 0), bins - 1)
+            wanted = phase
+            if m > 0 and out[m - 1, q] != 0:
+                wanted = math.atan2(out[m - 1, q].imag, out[m - 1, q].real)
+                wanted += 2 * math.pi * target * hop / size
+            turns[p] = complex(math.cos(wanted - phase), math.sin(wanted - phase))
+        for k in range(bins):
+            source = _unmapped(k, slope, knee, end)
+            i = int(source)
+            if i >= bins - 1:
+                i = bins - 1
+                value = now[m, i]
+            else:
+                share = np.float32(source - i)
+                value = now[m, i] * (np.float32(1) - share) + now[m, i + 1] * share
+            out[m, k] = value * turns[region[min(round(source), bins - 1)]]
+    for m in range(n_frames):
+        for k in range(1, bins, 2):
+            out[m, k] = -out[m, k]
+    return out

@@ -1,0 +1,1 @@
+"""Importable as `mltk.core.preprocess.audio`."""
