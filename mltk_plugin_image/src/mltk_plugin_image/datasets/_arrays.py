@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import os
-import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +14,7 @@ import numpy as np
 from mltk.errors import DatasetError, DownloadError
 from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
 from mltk.utils.files import cache_dir
-from mltk.utils.path import fullpath
+from mltk.utils.folders import write_folder_once
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
     Subset = tuple[NDArray[np.uint8], NDArray[np.uint8]]
     Arrays = tuple[Subset, Subset]
 
-_MARKER = ".mltk-dataset.json"
 _SUBSETS = ("train", "test")
 _LARGEST_IDX = 1 << 30
 
@@ -110,28 +106,15 @@ def write_class_folders(
     """
     from PIL import Image
 
-    folder = Path(fullpath(dest_dir or cache_dir() / "datasets" / dataset))
-    content = json.dumps({"dataset": dataset, "images": [len(x) for x, _ in data]})
-    marker = folder / _MARKER
-    if marker.is_file() and marker.read_text() == content:
-        return folder.as_posix()
-    if folder.exists() and any(folder.iterdir()) and not marker.is_file():
-        raise DatasetError(
-            f"The folder '{folder}' has other files in it. Give an empty or a new one as dest_dir."
-        )
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    try:
+    def write(folder: Path) -> None:
         for label in classes:
-            (temporary / label).mkdir(parents=True)
+            (folder / label).mkdir()
         for subset, (x, y) in zip(_SUBSETS, data, strict=True):
             digits = len(str(len(x)))
             for i, (image, class_id) in enumerate(zip(x, y.reshape(-1), strict=True)):
                 pixels = image.squeeze(-1) if image.shape[-1:] == (1,) else image
                 name = f"{subset}-{i:0{digits}}.png"
-                Image.fromarray(pixels).save(temporary / classes[int(class_id)] / name)
-        (temporary / _MARKER).write_text(content)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return folder.as_posix()
+                Image.fromarray(pixels).save(folder / classes[int(class_id)] / name)
+
+    content = {"dataset": dataset, "images": [len(x) for x, _ in data]}
+    return write_folder_once(dest_dir or cache_dir() / "datasets" / dataset, content, write)
