@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROJECTS := . mltk_plugin_image plugins/example
+PROJECTS := . mltk_plugin_audio mltk_plugin_image plugins/example
 PYTEST_ARGS ?=
 
 .PHONY: quickstart test lint wheels clean
@@ -35,6 +35,6 @@ $(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -e mltk_plugin_image
 	@touch $@
 
-$(VENV)/dev-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.toml plugins/example/pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e 'mltk_plugin_image[7z]' -e plugins/example
+$(VENV)/dev-installed: $(BIN)/python pyproject.toml $(PROJECTS:%=%/pyproject.toml)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_audio -e 'mltk_plugin_image[7z]' -e plugins/example
 	@touch $@ $(VENV)/run-installed
