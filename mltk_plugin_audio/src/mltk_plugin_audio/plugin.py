@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mltk.plugins import LoadedDataset, Parameter, Subset, hookimpl
+from mltk.plugins import Command, Evaluator, LoadedDataset, Parameter, Subset, hookimpl
+from mltk_plugin_audio.streaming.hooks import offered_commands, offered_evaluators
 
 if TYPE_CHECKING:
     from mltk.core.model.model import MltkModel
@@ -34,6 +35,18 @@ def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | No
     from mltk_plugin_audio._loading import audio_parameters
 
     return audio_parameters(mltk_model)
+
+
+@hookimpl
+def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
+    """Judge models of sound on long recordings."""
+    return offered_evaluators(mltk_model)
+
+
+@hookimpl
+def mltk_commands() -> list[Command]:
+    """Add the commands on sound."""
+    return offered_commands()
 
 
 def _has_audio(mltk_model: MltkModel) -> bool:

@@ -1,0 +1,49 @@
+"""What this package offers to mltk: the evaluator `streaming` and the commands on sound. Imports nothing heavy."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from mltk.plugins import Command, Evaluator
+
+if TYPE_CHECKING:
+    from mltk.core.evaluation.results import EvaluationResults
+    from mltk.core.model.model import MltkModel
+    from mltk.plugins import EvaluationContext
+
+
+def offered_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
+    """Offer the evaluator for models of sound; a bare `.tflite` has no recordings to be evaluated with."""
+    # A model that inherits the mixin has imported it; importing it for every other model would take time.
+    mixins = sys.modules.get("mltk_plugin_audio.mixins")
+    if mixins is None or not isinstance(mltk_model, mixins.AudioDatasetMixin):
+        return None
+    return [
+        Evaluator(
+            "streaming", "False accepts per hour, false rejects and latency on long recordings.", _evaluate
+        )
+    ]
+
+
+def offered_commands() -> list[Command]:
+    """Offer the commands."""
+    package = "mltk_plugin_audio.cli"
+    return [
+        Command(
+            "classify_audio",
+            "Show what a model detects in a recording, or in what a microphone hears.",
+            f"{package}.classify_audio_cmd:classify_audio_command",
+        ),
+        Command(
+            "view_audio",
+            "Show the waveform, spectrogram and augmented variants of recordings.",
+            f"{package}.view_audio_cmd:view_audio_command",
+        ),
+    ]
+
+
+def _evaluate(context: EvaluationContext) -> EvaluationResults:
+    from mltk_plugin_audio.streaming.evaluation import evaluate
+
+    return evaluate(context)

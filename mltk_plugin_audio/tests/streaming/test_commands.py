@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+LOW, HIGH = 500.0, 2500.0
+
+
+@pytest.fixture
+def recording(tones):
+    return tones.write("day.wav", tones.sound(6, (1.0, 0.6, LOW), (3.0, 0.6, HIGH)))
+
+
+def test_a_recording_is_classified(mltk_cli, write_model, recording):
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording])
+    assert result.exit_code == 0
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[2] for line in lines] == ["low", "high"]
+    assert 1.3 <= float(lines[0][0]) <= 1.8
+    assert int(lines[0][4]) > 150
+
+
+def test_detections_are_json_lines(mltk_cli, write_model, recording):
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, "--json"])
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(d["class"], d["class_id"]) for d in found] == [("low", 0), ("high", 1)]
+    assert all(d["time_ms"] % 100 == 0 and 150 < d["score"] <= 255 for d in found)
+
+
+def test_what_is_given_wins_over_the_parameters(mltk_cli, write_model, recording):
+    def count(*options):
+        result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, *options])
+        assert result.exit_code == 0
+        return len(result.stdout.splitlines())
+
+    assert count("-t", "255") == 0
+    assert count("-c", "0", "-s", "0") > 4
+    assert count("-c", "0", "-s", "0", "-l", "20") > count("-c", "0", "-s", "0")
+    assert count("-w", "100", "-c", "3") == 0
+    assert count("--clear") == 2
+
+
+def test_words_at_the_end_and_clips_shorter_than_a_window_are_heard(mltk_cli, write_model, tones):
+    short = tones.write("short.wav", tones.sound(0.45, (0.0, 0.45, HIGH)))
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", short, "-t", "60"])
+    assert [line.split()[2] for line in result.stdout.splitlines()] == ["high"]
+
+
+def test_other_rates_widths_and_channels_are_converted(mltk_cli, write_model, tones):
+    sound = tones.sound(3, (1.0, 0.6, LOW))
+    wide = np.interp(np.arange(3 * 44100) / 44100, np.arange(len(sound)) / 16000, sound)
+    path = tones.write("cd.wav", np.stack([wide, 0 * wide], axis=1), 44100, "PCM_24")
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", path])
+    assert [line.split()[2] for line in result.stdout.splitlines()] == ["low"]
+
+
+def test_labels_tell_right_from_wrong(mltk_cli, write_model, recording):
+    labels = recording.with_suffix(".csv")
+    labels.write_text("1.0,1.6,low\n4.5,5.0,high\n")
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, "--labels", labels])
+    assert "1 of 2 words detected, 1 false accepts" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"leave_out": ("fe.",)}, "no settings of an audio front end"),
+        ({"leave_out": ("classes",)}, "does not name its classes"),
+        ({"detection_threshold_list": [1, 2]}, "2 thresholds for 3 classes"),
+        ({"suppression_ms": "long"}, "'suppression_ms' must be a whole number"),
+    ],
+)
+def test_a_model_that_cannot_listen_is_one_line(mltk_cli, write_model, recording, parameters, message):
+    result = mltk_cli.invoke(["classify_audio", write_model(**parameters), "--wav", recording])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_wrong_input_is_one_line(mltk_cli, write_model, tmp_path):
+    for wav in (tmp_path / "none.wav", write_model("model.wav")):
+        result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", wav])
+        assert result.exit_code == 1
+        assert wav.name in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_microphones_library_one_line_says_what_to_do(mltk_cli, write_model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
+    result = mltk_cli.invoke(["classify_audio", write_model()])
+    assert result.exit_code == 1
+    assert "pip install 'mltk-plugin-audio[mic]'" in result.stderr
+    assert "--wav" in result.stderr
+
+
+def test_a_tflite_is_listened_with_without_tensorflow(write_model, recording):
+    code = (
+        "import sys; from mltk.cli.main import main\n"
+        "try: main()\n"
+        "finally: assert not {'tensorflow', 'keras'} & set(sys.modules), 'loaded'"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "classify_audio", str(write_model()), "--wav", str(recording)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "low" in done.stdout
+
+
+def test_recordings_are_drawn(mltk_cli, recording, tmp_path):
+    result = mltk_cli.invoke(["view_audio", recording, recording, "-o", tmp_path / "pictures"])
+    assert result.exit_code == 0
+    assert (tmp_path / "pictures" / "audio.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_holds_pictures_and_sounds(mltk_cli, recording, tmp_path):
+    result = mltk_cli.invoke(["view_audio", recording, "--html", "-o", tmp_path])
+    assert result.exit_code == 0
+    page = (tmp_path / "audio.html").read_text()
+    assert len(re.findall(r'src="data:image/png;base64,', page)) == 1
+    assert len(re.findall(r'src="data:audio/wav;base64,', page)) == 1
+    assert "http" not in page
+
+
+def test_variants_need_a_model(mltk_cli, recording):
+    result = mltk_cli.invoke(["view_audio", recording, "--augment", "2"])
+    assert result.exit_code == 2
+    assert "--model" in result.stderr
+
+
+def test_a_file_that_is_no_recording_is_one_line(mltk_cli, write_model):
+    result = mltk_cli.invoke(["view_audio", write_model()])
+    assert result.exit_code == 1
+    assert "tones.tflite" in result.stderr
