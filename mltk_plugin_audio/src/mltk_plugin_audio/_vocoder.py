@@ -50,9 +50,12 @@ def transformed(
         float32 `(n * target_rate / rate / speed,)`.
     """
     ratio = 2.0 ** (pitch / 12)
-    if ratio != speed or vocal_tract != 1:
-        samples = _vocoded(samples, rate, ratio / speed, vocal_tract, ratio)
-    return resampled(samples, rate * ratio, target_rate)
+    if ratio == speed and vocal_tract == 1:
+        return resampled(samples, rate * ratio, target_rate)
+    vocoded = _vocoded(samples, rate, ratio / speed, vocal_tract, ratio)
+    result = resampled(vocoded, rate * ratio, target_rate)
+    # Each of the two steps rounds.
+    return result[: max(1, round(len(samples) * target_rate / rate / speed))]
 
 
 def warp_map(vocal_tract: float, nyquist: float) -> tuple[float, float, float]:

@@ -565,14 +565,16 @@ class ParallelAudioDataGenerator:
         from mltk.core.preprocess.utils.listing import list_dataset_directory
 
         wanted = classes if only is None else [settings.choice("classes", c, tuple(classes)) for c in only]
+        # A folder of that name is an ordinary class; some data sets come with one.
+        special = {label: None if Path(root, label).is_dir() else label for label in (UNKNOWN, SILENCE)}
         # The sizes of the two special classes, and what is unknown, depend on all of them.
         names, ids = list_dataset_directory(
             root,
             classes,
             unknown_class_percentage=self.unknown_class_percentage,
-            unknown_class_label=UNKNOWN,
+            unknown_class_label=special[UNKNOWN],
             empty_class_percentage=self.silence_class_percentage,
-            empty_class_label=SILENCE,
+            empty_class_label=special[SILENCE],
             class_counts=counts,
             seed=seed,
             split=split,

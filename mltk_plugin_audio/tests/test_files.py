@@ -1,0 +1,149 @@
+"""Reading of recordings: what is accepted, and the line that names what is not."""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mltk.errors import DatasetError
+from mltk_plugin_audio._files import (
+    as_float,
+    fitted,
+    read_recording,
+    resampled,
+    speech_bounds,
+)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "tolerance"),
+    [
+        ("PCM_U8", 1 / 100),
+        ("PCM_16", 1 / 30000),
+        ("PCM_24", 1 / 4e6),
+        ("PCM_32", 1e-7),
+        ("FLOAT", 1e-7),
+        ("DOUBLE", 1e-7),
+    ],
+)
+def test_wav_of_every_width(tmp_path, tone, subtype, tolerance):
+    soundfile.write(tmp_path / "a.wav", tone(440), 16000, subtype=subtype)
+    samples, rate = read_recording(tmp_path / "a.wav")
+    assert rate == 16000 and samples.shape == (16000,)
+    assert np.abs(as_float(samples) - tone(440)).max() < tolerance
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("a.flac", "FLAC"), ("a.ogg", "OGG"), ("a.mp3", "MP3"), ("mp3_inside.wav", "MP3")]
+)
+def test_compressed_files_are_known_by_their_content(tmp_path, tone, name, kind):
+    soundfile.write(tmp_path / name, tone(440), 16000, format=kind)
+    samples, rate = read_recording(tmp_path / name)
+    assert rate == 16000 and abs(len(samples) - 16000) < 3000
+    spectrum = np.abs(np.fft.rfft(as_float(samples)[2000:14000]))
+    assert abs(spectrum.argmax() * 16000 / 12000 - 440) < 3
+
+
+def test_the_first_channel_of_a_stereo_file_counts(tmp_path, tone):
+    soundfile.write(tmp_path / "a.wav", np.stack([tone(440), tone(900)], 1), 44100)
+    samples, rate = read_recording(tmp_path / "a.wav")
+    assert rate == 44100 and np.abs(as_float(samples) - tone(440)).max() < 1e-4
+
+
+def wav(data: bytes, announced: int | None = None, chunks: bytes = b"") -> bytes:
+    body = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16000, 32000, 2, 16) + chunks
+    body += struct.pack("<4sI", b"data", len(data) if announced is None else announced) + data
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+
+
+def nan_wav(path):
+    soundfile.write(path, np.array([0.0, np.nan, 1.0]), 16000, subtype="FLOAT")
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda p: p.write_bytes(wav(bytes(2000), announced=32000)), r"truncated: it has 2,000 of 32,000"),
+        (lambda p: p.write_bytes(wav(bytes(2000))[:30]), "truncated|cannot be read"),
+        (lambda p: p.write_bytes(wav(bytes(0))), "no samples"),
+        (lambda p: p.write_bytes(b""), "cannot be read"),
+        (lambda p: p.write_bytes(b"hello, this is text and no sound"), "cannot be read"),
+        (lambda p: p.mkdir(), "cannot be read"),
+        (lambda p: None, "cannot be read: No such file"),
+        (nan_wav, "not numbers"),
+    ],
+    ids=["truncated", "cut header", "no samples", "empty", "text", "folder", "missing", "nan"],
+)
+def test_an_unusable_file_is_one_line_with_its_name(tmp_path, write, message):
+    path = tmp_path / "word_17.wav"
+    write(path)
+    with pytest.raises(DatasetError, match=rf"word_17\.wav.*({message})") as caught:
+        read_recording(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_truncated_flac_and_ogg_are_noticed(tmp_path):
+    noise = 0.3 * np.random.default_rng(0).standard_normal(32000)
+    soundfile.write(tmp_path / "a.flac", noise, 16000)
+    content = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DatasetError, match=r"a\.flac"):
+        read_recording(tmp_path / "a.flac")
+
+
+def test_a_wav_that_was_written_to_a_pipe_has_no_length(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(bytes(2000), announced=0xFFFFFFFF))
+    assert len(read_recording(tmp_path / "a.wav")[0]) == 1000
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.binary(max_size=200), cut=st.integers(0, 250))
+def test_damaged_wav_files_are_read_or_refused_with_one_error(tmp_path_factory, data, cut):
+    path = tmp_path_factory.mktemp("fuzz") / "a.wav"
+    path.write_bytes(wav(bytes(20), chunks=data)[:cut])
+    try:
+        samples, _ = read_recording(path)
+    except DatasetError as e:
+        assert str(path) in str(e)
+    else:
+        assert len(samples)
+
+
+@pytest.mark.parametrize(("rate", "target"), [(8000, 16000), (44100, 16000), (48000, 16000), (16000, 16000)])
+def test_resampling_keeps_pitch_level_and_duration(tone, rate, target):
+    result = resampled(tone(1000, 1.0, rate), rate, target)
+    assert abs(len(result) - target) <= 1 and result.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(result))
+    assert spectrum.argmax() * target / len(result) == pytest.approx(1000, abs=2)
+    assert np.sqrt(np.mean(result[1000:-1000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+
+
+def test_resampling_removes_what_the_lower_rate_cannot_hold(tone):
+    assert np.abs(resampled(tone(15000, 1.0, 44100), 44100, 16000)[1000:-1000]).max() < 1e-3
+
+
+def test_silence_is_trimmed_at_both_ends(tone):
+    x = np.concatenate([np.zeros(4000, np.float32), tone(440, 0.5), np.zeros(3000, np.float32)])
+    start, stop = speech_bounds(x, 16000, 30)
+    assert 3500 <= start <= 4000 and 12000 <= stop <= 12500
+    assert speech_bounds(np.zeros(100, np.float32), 16000, 30) == (0, 100)
+    assert speech_bounds(tone(440, 0.001), 16000, 30) == (0, 16)
+    quiet = np.concatenate([tone(440, 0.2, amplitude=0.02), tone(440, 0.2)])
+    assert speech_bounds(quiet, 16000, 20)[0] > 2500
+    assert speech_bounds(quiet, 16000, 40)[0] == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(n=st.integers(1, 50), length=st.integers(1, 50), offset=st.floats(0, 1))
+def test_a_recording_is_padded_or_cropped_at_any_offset(n, length, offset):
+    x = np.arange(1, n + 1, dtype=np.float32)
+    out = np.zeros(length, np.float32)
+    start, stop = fitted(x, length, offset, out)
+    assert stop - start == min(n, length)
+    assert np.array_equal(np.diff(out[start:stop]), np.ones(stop - start - 1))
+    assert not out[:start].any() and not out[stop:].any()
