@@ -93,25 +93,47 @@ def _hann(size: int) -> np.ndarray:
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _cut(samples: Any, positions: Any, window: Any) -> Any:
+    """Return windowed frames around positions, beginning with their middle, as if they went round."""
     size = len(window)
+    half = size // 2
     frames = np.zeros((len(positions), size), np.float32)
     for m in range(len(positions)):
-        start = positions[m] - size // 2
-        for i in range(max(0, -start), min(size, len(samples) - start)):
-            frames[m, i] = samples[start + i] * window[i]
+        for part in range(2):
+            # The half from the middle on comes first.
+            start = positions[m] - half * part
+            skip = max(0, -start)
+            count = min(half, len(samples) - start) - skip
+            if count <= 0:
+                continue
+            x = samples[start + skip : start + skip + count]
+            w = window[half * (1 - part) + skip : half * (1 - part) + skip + count]
+            out = frames[m, half * part + skip : half * part + skip + count]
+            for i in range(count):
+                out[i] = x[i] * w[i]
     return frames
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _joined(frames: Any, window: Any, hop: int, length: int) -> Any:
+    """Add windowed frames, which begin with their middle, at a distance of `hop`."""
     size = len(window)
+    half = size // 2
     out = np.zeros(length, np.float32)
     weight = np.zeros(length, np.float32)
     for m in range(len(frames)):
-        start = m * hop - size // 2
-        for i in range(max(0, -start), min(size, length - start)):
-            out[start + i] += frames[m, i] * window[i]
-            weight[start + i] += window[i] * window[i]
+        for part in range(2):
+            start = m * hop - half * part
+            skip = max(0, -start)
+            count = min(half, length - start) - skip
+            if count <= 0:
+                continue
+            x = frames[m, half * part + skip : half * part + skip + count]
+            w = window[half * (1 - part) + skip : half * (1 - part) + skip + count]
+            sums = out[start + skip : start + skip + count]
+            weights = weight[start + skip : start + skip + count]
+            for i in range(count):
+                sums[i] += x[i] * w[i]
+                weights[i] += w[i] * w[i]
     for i in range(length):
         out[i] /= max(weight[i], np.float32(1e-3))
     return out
@@ -136,11 +158,48 @@ def _unmapped(y: float, slope: float, knee: float, end: float) -> float:
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _peaks(power: Any, peaks: Any, region: Any) -> int:
+    """Find the bins that are stronger than the two on either side, and which of them is each bin's.
+
+    Args:
+        power: float32 `(bins,)`, not negative.
+        peaks: int64 `(bins,)`: filled with the peaks.
+        region: int64 `(bins,)`: filled with an index of `peaks`; a region ends at the weakest bin between two.
+
+    Returns:
+        The number of peaks.
+    """
+    bins = len(power)
+    count = 0
+    for k in range(bins):
+        p = power[k]
+        if p <= 0 or (k > 0 and power[k - 1] >= p) or (k + 1 < bins and power[k + 1] > p):
+            continue
+        if (k > 1 and power[k - 2] >= p) or (k + 2 < bins and power[k + 2] > p):
+            continue
+        peaks[count] = k
+        count += 1
+    first = 0
+    for p in range(count):
+        last = bins - 1
+        if p + 1 < count:
+            last = peaks[p]
+            for k in range(peaks[p], peaks[p + 1]):
+                if power[k] < power[last]:
+                    last = k
+        for k in range(first, last + 1):
+            region[k] = p
+        first = last + 1
+    return count
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end: float) -> Any:
     """Return the frames of the result.
 
     Args:
-        now: complex64 `(frames, bins)`: spectra of the frames.
+        now: complex64 `(frames, bins)`: spectra of the frames. Time is counted from their middle, so that the bins
+            of a lobe have one phase.
         before: The spectra one hop earlier.
         hop: Distance of the frames in the result, in samples.
         slope: See `warp_map`; knee and end are in bins.
@@ -148,67 +207,41 @@ def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end:
         end: The same.
     """
     n_frames, bins = now.shape
-    size = 2 * (bins - 1)
+    turn = 2 * math.pi * hop / (2 * (bins - 1))
     out = np.zeros_like(now)
     power = np.empty(bins, np.float32)
     peaks = np.empty(bins, np.int64)
-    turns = np.empty(bins, np.complex64)
     region = np.empty(bins, np.int64)
+    turns = np.empty(bins, np.complex64)
+    # Where the value of each bin comes from: between two bins, or from one.
+    lower = np.empty(bins, np.int64)
+    share = np.zeros(bins, np.float32)
+    nearest = np.empty(bins, np.int64)
+    for k in range(bins):
+        source = _unmapped(k, slope, knee, end)
+        lower[k] = min(int(source), bins - 2)
+        share[k] = min(source - lower[k], 1.0)
+        nearest[k] = min(int(source + 0.5), bins - 1)
     for m in range(n_frames):
         for k in range(bins):
-            # The origin of time is moved to the middle of the frame: neighbours in a lobe then have one phase.
-            if k % 2:
-                now[m, k] = -now[m, k]
-                before[m, k] = -before[m, k]
             power[k] = now[m, k].real ** 2 + now[m, k].imag ** 2
-        count = 0
-        for k in range(bins):
-            highest = power[k] > 0
-            for j in range(max(0, k - 2), min(bins, k + 3)):
-                if power[j] > power[k] or (power[j] == power[k] and j < k):
-                    highest = False
-            if highest:
-                peaks[count] = k
-                count += 1
+        count = _peaks(power, peaks, region)
         if count == 0:
             continue
-        # A peak's region ends at the weakest bin before the next peak.
-        first = 0
-        for p in range(count):
-            last = bins - 1
-            if p + 1 < count:
-                last = peaks[p]
-                for k in range(peaks[p], peaks[p + 1]):
-                    if power[k] < power[last]:
-                        last = k
-            for k in range(first, last + 1):
-                region[k] = p
-            first = last + 1
         for p in range(count):
             k = peaks[p]
             phase = math.atan2(now[m, k].imag, now[m, k].real)
-            expected = 2 * math.pi * k * hop / size
-            change = phase - math.atan2(before[m, k].imag, before[m, k].real) - expected
-            change -= 2 * math.pi * round(change / (2 * math.pi))
+            change = phase - math.atan2(before[m, k].imag, before[m, k].real) - turn * k
+            change -= 2 * math.pi * math.floor(change / (2 * math.pi) + 0.5)
             # In bins: where the partial really is, and where it goes.
-            target = _mapped((expected + change) * size / (2 * math.pi * hop), slope, knee, end)
-            q = min(max(round(_mapped(k, slope, knee, end)), 0), bins - 1)
+            target = _mapped(k + change / turn, slope, knee, end)
+            q = min(int(_mapped(k, slope, knee, end) + 0.5), bins - 1)
             wanted = phase
             if m > 0 and out[m - 1, q] != 0:
-                wanted = math.atan2(out[m - 1, q].imag, out[m - 1, q].real)
-                wanted += 2 * math.pi * target * hop / size
+                wanted = math.atan2(out[m - 1, q].imag, out[m - 1, q].real) + turn * target
             turns[p] = complex(math.cos(wanted - phase), math.sin(wanted - phase))
         for k in range(bins):
-            source = _unmapped(k, slope, knee, end)
-            i = int(source)
-            if i >= bins - 1:
-                i = bins - 1
-                value = now[m, i]
-            else:
-                share = np.float32(source - i)
-                value = now[m, i] * (np.float32(1) - share) + now[m, i + 1] * share
-            out[m, k] = value * turns[region[min(round(source), bins - 1)]]
-    for m in range(n_frames):
-        for k in range(1, bins, 2):
-            out[m, k] = -out[m, k]
+            i = lower[k]
+            value = now[m, i] * (np.float32(1) - share[k]) + now[m, i + 1] * share[k]
+            out[m, k] = value * turns[region[nearest[k]]]
     return out
