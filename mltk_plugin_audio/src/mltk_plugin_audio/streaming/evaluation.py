@@ -302,7 +302,7 @@ def evaluate_streaming(
     if logger is not None and options.wanted_false_accepts_per_hour * hours < 1:
         logger.warning(
             "%.2f hours of sound say little about %g false accepts per hour: with none seen, there may still be "
-            "up to %.2g per hour. Evaluate with longer recordings.",
+            "up to %.3g per hour. Evaluate with longer recordings.",
             hours,
             options.wanted_false_accepts_per_hour,
             rate_limits(0, hours)[1],

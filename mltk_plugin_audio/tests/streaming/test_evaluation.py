@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from mltk.errors import DatasetError, EvaluationError, SpecificationError
+from mltk.plugins import EvaluationContext
+from mltk_plugin_audio.streaming.evaluation import StreamingOptions, evaluate
+from mltk_plugin_audio.streaming.hooks import offered_commands, offered_evaluators
+
+LOW, HIGH = 500.0, 2500.0
+
+SPEC = """
+# @mltk_model
+from mltk.core import EvaluateClassifierMixin, MltkModel
+from mltk_plugin_audio import AudioDatasetMixin, AudioFeatureGeneratorSettings, ParallelAudioDataGenerator
+
+
+class Tones(MltkModel, AudioDatasetMixin, EvaluateClassifierMixin):
+    streaming_evaluation = OPTIONS
+
+
+my_model = Tones()
+my_model.dataset = "DATASET"
+my_model.classes = ["low", "high", "_silence_"]
+frontend = AudioFeatureGeneratorSettings(
+    sample_length_ms=500, window_size_ms=30, window_step_ms=20, filterbank_n_channels=16,
+    filterbank_upper_band_limit=4000.0,
+)
+my_model.datagen = ParallelAudioDataGenerator(frontend_settings=frontend)
+"""
+
+
+@pytest.fixture
+def context(tmp_path, tones, write_model):
+    """Make what the evaluator gets, for the model of tones: `context(options, with_model=True, **parameters)`."""
+    from mltk.core import load_mltk_model
+    from mltk.core.tflite_model.interpreter import LiteRtPredictor
+
+    def make(options=None, with_model=True, **parameters):
+        options = options or {}
+        mltk_model = None
+        if with_model:
+            for i in range(6):
+                tones.write(f"low/{i}.wav", tones.sound(0.6, (0.05, 0.5, LOW)))
+                tones.write(f"high/{i}.wav", tones.sound(0.6, (0.05, 0.5, HIGH)))
+            path = tmp_path / "tones.py"
+            path.write_text(SPEC.replace("DATASET", str(tones.folder)).replace("OPTIONS", repr(options)))
+            mltk_model = load_mltk_model(path)
+
+        def batches():
+            mltk_model.load_dataset("evaluation")
+            yield from mltk_model.x
+
+        out = tmp_path / "results"
+        out.mkdir()
+        return EvaluationContext(
+            predictor=LiteRtPredictor(write_model(**parameters), name="tones"),
+            batches=batches,
+            output_dir=out,
+            logger=logging.getLogger("mltk.test"),
+            model=mltk_model,
+            options={} if with_model else {"streaming": options},
+        )
+
+    made = []
+    yield lambda *args, **kwargs: made.append(make(*args, **kwargs)) or made[-1]
+    for each in made:
+        if each.model is not None:
+            each.model.unload_dataset()
+
+
+def test_clips_are_made_into_a_recording_and_all_are_found(context):
+    given = context({"snr_db": 60})
+    results = evaluate(given)
+    assert results["events"] == [6, 6, 0]
+    assert results["hits"] == [6, 6, 0]
+    assert results["false_accepts"] == [0, 0, 0]
+    assert results["false_reject_rate"] == 0
+    assert results["false_accepts_per_hour"] == 0
+    # Heard at the next hop at most 0.3 s after a tone of 0.5 s that fills the window.
+    assert -200 <= results["latency_ms_median"] <= results["latency_ms_p95"] <= 300
+    assert 0 < results["recommended_threshold"] < 255
+    files = {path.name for path in given.output_dir.iterdir()}
+    assert files == {
+        "eval-results.json",
+        "summary.txt",
+        "evaluation clips.txt",
+        "tones-streaming.png",
+        "tones-streaming_thresholds.png",
+    }
+    stored = json.loads((given.output_dir / "eval-results.json").read_text())
+    assert stored["model_type"] == "streaming"
+    assert len(stored["curve_false_accepts_per_hour"]) == 256
+    assert stored["by_class"]["low"]["events"] == 6
+    assert "Listened: 0.02 h with 12 words" in str(results)
+
+
+def test_recordings_with_labels_are_counted_per_hour(context, tones):
+    minutes = tones.sound(120, (10.0, 0.6, LOW), (50.0, 0.6, HIGH), (90.0, 0.6, LOW))
+    path = tones.write("home.wav", minutes)
+    path.with_suffix(".txt").write_text("10.0\t10.6\tlow\n50.0\t50.6\tlow\n")
+    results = evaluate(context({"recordings": [str(path)]}, with_model=False))
+    # The second is heard as the other class, and the third was not said: two in two minutes.
+    assert results["hours"] == pytest.approx(1 / 30)
+    assert results["false_accepts"] == [1, 1, 0]
+    assert results["false_accepts_per_hour"] == pytest.approx(60)
+    low, high = results["false_accepts_per_hour_limits_95"]
+    assert low < 60 < high
+    assert results["false_reject_rate"] == 0.5
+    assert results["by_class"]["high"]["false_reject_rate"] is None
+
+
+def test_a_recording_without_labels_only_has_false_accepts(context, tones):
+    path = tones.write("night.wav", tones.sound(30, (10.0, 0.6, LOW)))
+    given = context({"recordings": str(path)}, with_model=False)
+    results = evaluate(given)
+    assert results["false_accepts"] == [1, 0, 0]
+    assert results["recommended_threshold"] is None
+    assert not (given.output_dir / "tones-streaming.png").exists()
+    assert json.loads((given.output_dir / "eval-results.json").read_text())["false_reject_rate"] is None
+
+
+def test_short_recordings_are_warned_of(context, tones, caplog):
+    path = tones.write("night.wav", tones.sound(30))
+    with caplog.at_level("WARNING"):
+        evaluate(context({"recordings": str(path)}, with_model=False))
+    assert "say little about 0.5 false accepts per hour" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"recording": "a.wav"}, "no option 'recording'. Did you mean 'recordings'"),
+        ({"gap_ms": (3, 1)}, "gap_ms"),
+        ({"max_minutes": 0}, "max_minutes"),
+    ],
+)
+def test_wrong_options_are_named(options, message):
+    with pytest.raises(SpecificationError) as error:
+        StreamingOptions.from_mapping(options)
+    assert message in str(error.value)
+
+
+def test_a_missing_recording_is_named(context):
+    with pytest.raises(DatasetError, match=r"no recording nowhere\.wav"):
+        evaluate(context({"recordings": ["nowhere.wav"]}, with_model=False))
+
+
+def test_a_recording_shorter_than_a_hop_is_one_line(context, tones):
+    path = tones.write("blip.wav", tones.sound(0.05))
+    with pytest.raises(EvaluationError, match="shorter than 100 ms"):
+        evaluate(context({"recordings": [path]}, with_model=False))
+
+
+def test_another_number_of_classes_is_one_line(context, tones):
+    path = tones.write("day.wav", tones.sound(2))
+    with pytest.raises(EvaluationError, match="gives 3 scores, but names 2 classes"):
+        evaluate(context({"recordings": [path]}, with_model=False, classes=["low", "high"]))
+
+
+def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context):
+    (evaluator,) = offered_evaluators(context().model)
+    assert (evaluator.name, evaluator.default) == ("streaming", False)
+    assert offered_evaluators(None) is None
+    assert [command.load().name for command in offered_commands()] == ["classify_audio", "view_audio"]
+
+
+def test_variants_of_a_models_augmentation_are_drawn(mltk_cli, context, tones, tmp_path):
+    context()
+    path = tones.write("low/0.wav", tones.sound(0.6, (0.05, 0.5, LOW)))
+    result = mltk_cli.invoke(
+        ["view_audio", path, "--model", tmp_path / "tones.py", "--augment", "2", "-o", tmp_path / "a.html"]
+    )
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "a.html").read_text().count("data:image/png") == 4
+
+
+def test_long_recordings_are_held_in_pieces(context):
+    import tracemalloc
+
+    from mltk_plugin_audio.streaming import DetectionSettings, StreamingModel
+    from mltk_plugin_audio.streaming.evaluation import model_parameters
+    from mltk_plugin_audio.streaming.stream import score_blocks
+
+    given = context(with_model=False)
+    parameters, _ = model_parameters(given.predictor, None)
+    model = StreamingModel(given.predictor, parameters, DetectionSettings.from_parameters(parameters))
+    block = np.random.default_rng(0).normal(0, 0.01, 160_000).astype(np.float32)
+    model.process(block)
+    tracemalloc.start()
+    results = sum(len(times) for times, _ in score_blocks(model, (block for _ in range(60))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert results == 6000
+    # The samples of these ten minutes alone are 38 MB.
+    assert peak < 5e6
