@@ -495,6 +495,7 @@ def test_preview_writes_clips_to_hear_and_pictures_to_see(recordings, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"speedrange": (0.9, 1.1)}, "no setting 'speedrange'.*Did you mean 'speed_range'"),
         ({"speed_range": 1.2}, "speed_range must be a pair"),
         ({"speed_range": (0, 1)}, "speed_range holds factors above 0"),
         ({"speed_range": (1.2, 0.8)}, "speed_range"),
@@ -575,6 +576,19 @@ def test_a_recording_shorter_than_one_window_is_padded(tmp_path, tone):
     generator = ParallelAudioDataGenerator(speed_range=(0.5, 0.9), pitch_range=(1, 5))
     x, _ = generator.flow_from_directory(tmp_path, ["short"])[0]
     assert x.shape == (1, 98, 32, 1) and np.isfinite(x).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"noise_colors": "all"}, "noise_color_range is not set"),
+        ({"bg_noise_dir": "_background_noise_"}, "neither bg_noise_range nor bg_noise_snr_db_range"),
+        ({"bg_noise_range": (0, 1)}, "bg_noise_dir is not set"),
+    ],
+)
+def test_settings_without_effect_are_mentioned(recordings, caplog, settings, message):
+    ParallelAudioDataGenerator(**settings).flow_from_directory(recordings(noise=True), CLASSES)
+    assert message in caplog.text
 
 
 def test_settings_that_differ_from_the_defaults_are_described():

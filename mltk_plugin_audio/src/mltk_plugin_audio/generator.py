@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -201,6 +201,15 @@ class ParallelAudioDataGenerator:
     """Steps of plugins on clips: `before` the time shift or `after` the loudness; `AudioDatasetMixin` sets them."""
     spectrogram_augmentation_steps: Sequence[AugmentationStep] = ()
     """Steps of plugins on spectrograms: `before` or `after` the masks; `AudioDatasetMixin` sets them."""
+
+    def __new__(cls, **values: Any) -> Self:
+        """Refuse names that are not settings, with a hint; the values are checked afterwards."""
+        for name in values:
+            if name not in cls.__dataclass_fields__:
+                raise SpecificationError(
+                    f"{cls.__name__} has no setting '{name}'.{did_you_mean(name, cls.__dataclass_fields__)}"
+                )
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         self.frontend_settings = self.frontend_settings or AudioFeatureGeneratorSettings()
@@ -491,6 +500,8 @@ class ParallelAudioDataGenerator:
         if augment is None:
             augment = self.validation_augmentation_enabled or not validation
         augment = augment and not self.disable_random_transforms
+        if augment:
+            self._warn_of_what_has_no_effect()
         params = ParallelProcessParams(
             audio_data_generator=own,
             subset=subset,
@@ -547,6 +558,17 @@ class ParallelAudioDataGenerator:
         labels = list(classes) if classes is not None else _class_folders(directory)
         iterator = self.flow_from_directory(directory, labels, batch_size=max(n, 1), seed=seed)
         return write_preview(iterator.batches, labels, Path(out_dir), n)
+
+    def _warn_of_what_has_no_effect(self) -> None:
+        noise = (self.bg_noise_range, self.bg_noise_snr_db_range)
+        if self.noise_colors and self.noise_color_range is None:
+            logger.warning("noise_colors has no effect: noise_color_range is not set.")
+        if self.bg_noise_dir is not None and noise == (None, None):
+            logger.warning(
+                "bg_noise_dir has no effect: neither bg_noise_range nor bg_noise_snr_db_range is set."
+            )
+        if self.bg_noise_dir is None and noise != (None, None):
+            logger.warning("The range of the background noise has no effect: bg_noise_dir is not set.")
 
     def _list(
         self,

@@ -32,7 +32,7 @@ my_model.version = 1
 my_model.description = "Command words (synthetic speech), 1 s at 16 kHz, int8"
 
 # Training
-my_model.epochs = 80
+my_model.epochs = 90
 my_model.batch_size = 32
 my_model.optimizer = "adam"
 my_model.loss = "categorical_crossentropy"
@@ -76,16 +76,16 @@ my_model.datagen = ParallelAudioDataGenerator(
     silence_class_percentage=0.5,
     offset_range=(0.0, 1.0),
     trim_threshold_db=30,
-    loudness_range=(0.2, 1.5),
+    loudness_range=(0.4, 1.3),
     speed_range=(0.85, 1.15),
-    pitch_range=(-0.2, 0.2),
+    pitch_range=(-0.3, 0.3),
     vtlp_range=(0.85, 1.15),
     noise_colors=["white", "pink", "brown"],
     noise_color_range=(0.0, 0.02),
     bg_noise_dir="_background_noise_",
-    bg_noise_range=(0.0, 0.3),
-    frequency_masks=(1, 4),
-    time_masks=(1, 6),
+    bg_noise_range=(0.0, 0.15),
+    frequency_masks=(1, 3),
+    time_masks=(1, 3),
     probabilities={"speed": 0.5, "pitch": 0.5, "vtlp": 0.5, "noise_color": 0.5, "bg_noise": 0.7},
 )
 
@@ -119,7 +119,7 @@ def build_model(model: CommandWordsModel) -> tf.keras.Model:
     network.add(layers.InputLayer(model.input_shape))
     network.add(layers.Conv2D(24, (5, 8), strides=(2, 4), padding="same", use_bias=False))
     normalize()
-    for filters, strides in ((32, 2), (48, 1), (48, 1)):
+    for filters, strides in ((48, 2), (64, 1), (64, 1)):
         network.add(layers.DepthwiseConv2D(3, strides=strides, padding="same", use_bias=False))
         normalize()
         network.add(layers.Conv2D(filters, 1, use_bias=False))
@@ -127,7 +127,7 @@ def build_model(model: CommandWordsModel) -> tf.keras.Model:
     network.add(layers.AveragePooling2D((1, network.output_shape[2])))
     network.add(layers.MaxPooling2D((network.output_shape[1], 1)))
     network.add(layers.Flatten())
-    network.add(layers.Dropout(0.2))
+    network.add(layers.Dropout(0.3))
     network.add(layers.Dense(model.n_classes, activation="softmax"))
     network.compile(loss=model.loss, optimizer=model.optimizer, metrics=model.metrics)
     return network
