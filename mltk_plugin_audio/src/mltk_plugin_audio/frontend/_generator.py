@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +56,8 @@ class AudioFeatureGenerator:
 
         Args:
             sample: `(settings.sample_length,)`, int16, or floating point from -1 to 1; beyond is clipped.
-            dtype: `uint16` for what the front end computes, `float32` for the same numbers, or `int8` for them scaled to
-                -128 to 127.
+            dtype: `uint16` for what the front end computes, `float32` for the same numbers, or `int8` for them
+                scaled to -128 to 127.
 
         Returns:
             An array of the shape `settings.spectrogram_shape`.
@@ -68,7 +69,8 @@ class AudioFeatureGenerator:
         sample = np.asarray(sample)
         if sample.ndim != 1:
             raise DatasetError(f"A sample must have one dimension, not the shape {sample.shape}.")
-        return self.process_batch(sample[None], dtype)[0]
+        spectrogram: npt.NDArray[Any] = self.process_batch(sample[None], dtype)[0]
+        return spectrogram
 
     def process_batch(self, samples: ArrayLike, dtype: DTypeLike = np.float32) -> npt.NDArray[Any]:
         """Return the spectrograms of several clips, without holding the interpreter's lock.
@@ -140,7 +142,7 @@ class AudioFeatureStream:
         Raises:
             DatasetError: The chunk has more than one dimension, is of another type, or contains NaN or infinity.
             SpecificationError: Another `dtype`, or int8 with `quantize_dynamic_scale_enable`, which depends on rows
-                still to come: take uint16 rows, and `quantize_spectrogram` on the rows that make up one input of the model.
+                still to come: take uint16 rows, and `quantize_spectrogram` of those that make up one input.
         """
         settings = self._front_end.settings
         dtype = _checked_dtype(dtype)
@@ -153,7 +155,8 @@ class AudioFeatureStream:
         if signal.ndim != 1:
             raise DatasetError(f"A chunk must have one dimension, not the shape {signal.shape}.")
         features = self._front_end.features(signal[None], self._memory)
-        return _converted(features, dtype, settings)[0]
+        rows: npt.NDArray[Any] = _converted(features, dtype, settings)[0]
+        return rows
 
     def activity_was_detected(self) -> bool:
         """Return whether the onset of a sound was found since this was last asked."""
@@ -169,14 +172,18 @@ def quantize_spectrogram(
 
     Args:
         spectrogram: `(rows, channels)`, uint16.
-        settings: Of which `quantize_dynamic_scale_enable`, `quantize_dynamic_scale_range_db` and `log_scale_shift` count.
+        settings: `quantize_dynamic_scale_enable`, `quantize_dynamic_scale_range_db` and `log_scale_shift` count.
 
     Returns:
         An int8 array of the same shape.
+
+    Raises:
+        DatasetError: The spectrogram is not uint16.
     """
     if spectrogram.dtype != np.uint16:
         raise DatasetError(f"A spectrogram to be quantized must be uint16, not {spectrogram.dtype}.")
-    return _quantized(spectrogram[None], settings)[0]
+    quantized: npt.NDArray[np.int8] = _quantized(spectrogram[None], settings)[0]
+    return quantized
 
 
 class _Memory:
@@ -224,16 +231,21 @@ def _kernels() -> ModuleType:
     started = time.perf_counter()
     from mltk_plugin_audio.frontend import _kernels as kernels
 
+    folder = kernels.amplitudes.stats.cache_path  # type: ignore[attr-defined]
+    if folder is None or not any(Path(folder).glob("_kernels.amplitudes-*.nbi")):
+        _logger.info("Compiling the audio front end; this is done once and takes about ten seconds.")
+    # Each kernel is compiled, or read from numba's cache, when it is first called.
     settings = AudioFeatureGeneratorSettings()
     shape = (1, 1, settings.filterbank_n_channels)
-    signals, values = np.zeros((1, settings.window_size), np.int16), np.zeros(shape, np.uint32)
+    signals, amplitudes = np.zeros((1, settings.window_size), np.int16), np.zeros(shape, np.uint32)
     spectrogram = np.zeros(shape, np.uint16)
-    kernels.notch(signals, 0, np.zeros((1, 2), np.int16), signals)
-    kernels.amplitudes(signals, spectrum_tables(settings), values)
-    kernels.features(
-        values, level_tables(settings), np.zeros(shape[::2], np.uint32), np.zeros((1, 4), np.int64), spectrogram
-    )
+    memory = _Memory(1, settings.filterbank_n_channels)
+    kernels.notch(signals, 0, memory.notch, signals)
+    kernels.amplitudes(signals, spectrum_tables(settings), amplitudes)
+    kernels.features(amplitudes, level_tables(settings), memory.estimates, memory.activity, spectrogram)
     kernels.quantize(spectrogram[0], 0, np.zeros(shape[1:], np.int8))
+    if kernels.amplitudes.stats.cache_misses:  # type: ignore[attr-defined]
+        _logger.info("Compiled the audio front end in %.1f s, for %s.", time.perf_counter() - started, folder)
     return kernels
 
 

@@ -4,8 +4,8 @@ All of it is on integers, and every shift, rounding and overflow is that of the 
 with the 16-bit transform of KISS FFT, a notch filter before it and an activity detector within. What has no memory
 from one row to the next (`amplitudes`) works on `COUNT` windows at once.
 
-Arrays must be contiguous, aligned and writable: numba compiles anew for any other kind. Its cache notices changes of this
-file only: after a change of `_lanes.py` or `_tables.py`, touch this one.
+Arrays must be contiguous, aligned and writable: numba compiles anew for any other kind. Its cache notices changes
+of this file only: after a change of `_lanes.py` or `_tables.py`, touch this one.
 """
 
 from __future__ import annotations
@@ -103,11 +103,11 @@ def amplitudes(signals: Int16s, tables: Spectrum, out: UInt32s) -> None:
 @_compiled
 def _take_window(samples: Int16s, window: Int16s, lane: int, time: Int16s) -> np.uint32:
     """Apply the window, scale to use 16 bits, write the result into a lane of `time`, and return the shift."""
-    peak = 0
+    peak = np.int32(0)
     for i in range(window.size):
         value = (np.int32(samples[i]) * np.int32(window[i])) >> WINDOW_BITS
         # Minus 32768 has no positive counterpart in 16 bits, so it does not count.
-        peak = max(peak, abs(value) if value != -32768 else 0)
+        peak = max(peak, np.int32(abs(value)) if value != -32768 else np.int32(0))
     shift = 15 - _bit_length(np.uint32(peak))
     for i in range(window.size):
         value = (np.int32(samples[i]) * np.int32(window[i])) >> WINDOW_BITS
@@ -135,7 +135,7 @@ def _scaled(a: Any, factor: int) -> Any:
 
 
 @_compiled
-def _turned(r: Any, i: Any, cosine: int, sine: int) -> Any:
+def _turned(r: Any, i: Any, cosine: Any, sine: Any) -> Any:
     """Multiply by a point of the unit circle."""
     r, i = resize(r, 32), resize(i, 32)
     turned_r = resize((r * cosine - i * sine + _ROUND) >> 15, 16)
@@ -174,9 +174,9 @@ def _butterflies_of_4(twiddles: Int16s, size: int, real: Int16s, imaginary: Int1
     stride = pairs // (4 * size)
     row = size * COUNT
     for k in range(size):
-        c1, s1 = np.int32(twiddles[k * stride, 0]), np.int32(twiddles[k * stride, 1])
-        c2, s2 = np.int32(twiddles[2 * k * stride, 0]), np.int32(twiddles[2 * k * stride, 1])
-        c3, s3 = np.int32(twiddles[3 * k * stride, 0]), np.int32(twiddles[3 * k * stride, 1])
+        c1, s1 = twiddles[k * stride, 0], twiddles[k * stride, 1]
+        c2, s2 = twiddles[2 * k * stride, 0], twiddles[2 * k * stride, 1]
+        c3, s3 = twiddles[3 * k * stride, 0], twiddles[3 * k * stride, 1]
         for at in range(k * COUNT, pairs * COUNT, 4 * row):
             r0, i0 = _quarter(real, imaginary, at)
             r1, i1 = _quarter(real, imaginary, at + row)
@@ -246,6 +246,9 @@ def _measure(
         # In the middle both are one frequency, and the second formula counts.
         if start <= mirror < stop:
             store(energy, mirror * COUNT, _energy((even_r - turned_r) >> 1, (turned_i - even_i) >> 1))
+    if stop > pairs:
+        highest = resize(_scaled(load(real, 0), _HALF) - _scaled(load(imaginary, 0), _HALF), 32)
+        store(energy, pairs * COUNT, highest * highest)
 
 
 @_compiled
@@ -334,7 +337,7 @@ def _detect_activity(values: UInt32s, tables: Levels, state: Int64s) -> None:
 
 
 @_compiled
-def _average(value: int, last: int, share: int) -> int:
+def _average(value: Any, last: Any, share: int) -> Any:
     return ((((256 - share) * value + share * last) >> 7) + 1) >> 1
 
 
@@ -404,6 +407,7 @@ def _logarithm(value: np.uint32, shift: int, lut: Int32s) -> np.uint32:
     part = part << (16 - whole) if whole < 16 else part >> (whole - 16)
     segment = part >> 9
     low, high = np.int64(lut[segment]), np.int64(lut[segment + 1])
+    # A segment has 9 digits, but the firmware shifts by 16: it interpolates next to nothing.
     part += low + (((high - low) * (part - (segment << 9))) >> 16)
     log2 = np.uint64((whole << 16) + part)
     half, point = np.uint32(1 << 15), np.uint32(16)
@@ -413,7 +417,7 @@ def _logarithm(value: np.uint32, shift: int, lut: Int32s) -> np.uint32:
 
 @_compiled
 def quantize(spectrograms: UInt16s, dynamic_range: int, out: npt.NDArray[np.int8]) -> None:
-    """Scale features `(clips, values)` to int8, over a fixed range, or `dynamic_range` down from each clip's loudest value."""
+    """Scale features `(clips, values)` to int8: a fixed range, or `dynamic_range` down from each clip's loudest."""
     for clip in range(out.shape[0]):
         if dynamic_range > 0:
             loudest = np.int32(0)
@@ -424,5 +428,5 @@ def quantize(spectrograms: UInt16s, dynamic_range: int, out: npt.NDArray[np.int8
         else:
             low, factor, offset, divisor = np.int32(0), np.int32(256), np.int32(333), np.int32(666)
         for i in range(out.shape[1]):
-            value = ((np.int32(spectrograms[clip, i]) - low) * factor + offset) // divisor - 128
-            out[clip, i] = min(max(value, -128), 127)
+            scaled = ((np.int32(spectrograms[clip, i]) - low) * factor + offset) // divisor
+            out[clip, i] = np.int8(min(max(scaled, np.int32(0)), np.int32(255)) - 128)

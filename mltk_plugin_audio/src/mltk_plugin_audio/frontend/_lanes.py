@@ -19,7 +19,7 @@ COUNT = 16
 """Integers in a vector."""
 
 
-class Lanes(types.Type):
+class Lanes(types.Type):  # type: ignore[misc]
     """The numba type of a vector of `COUNT` integers of 16, 32 or 64 bits. Arithmetic wraps around."""
 
     def __init__(self, bits: int) -> None:
@@ -42,7 +42,7 @@ def _pointer(context: Any, builder: Any, array: types.Array, value: Any, index: 
     return builder.bitcast(builder.gep(data, [index]), _vector(array.dtype.bitwidth).as_pointer())
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def load(typing: Any, array: types.Array, index: types.Integer) -> Any:
     """Return `array[index : index + COUNT]` of a contiguous one-dimensional array of integers."""
 
@@ -53,7 +53,7 @@ def load(typing: Any, array: types.Array, index: types.Integer) -> Any:
     return Lanes(array.dtype.bitwidth)(array, types.intp), generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def store(typing: Any, array: types.Array, index: types.Integer, lanes: Lanes) -> Any:
     """Set `array[index : index + COUNT]`."""
 
@@ -64,7 +64,7 @@ def store(typing: Any, array: types.Array, index: types.Integer, lanes: Lanes) -
     return types.void(array, types.intp, lanes), generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def resize(typing: Any, lanes: Lanes, bits: types.IntegerLiteral) -> Any:
     """Return the integers with more bits, or with only their low ones."""
     if not isinstance(bits, types.IntegerLiteral):
@@ -78,7 +78,7 @@ def resize(typing: Any, lanes: Lanes, bits: types.IntegerLiteral) -> Any:
     return kind(lanes, bits), generate
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def spread(typing: Any, like: Lanes, value: types.Integer) -> Any:
     """Return a vector of the kind of `like` with `value` everywhere."""
 
@@ -93,7 +93,7 @@ def spread(typing: Any, like: Lanes, value: types.Integer) -> Any:
 
 
 def _operator(function: Callable[[Any, Any], Any], instruction: str) -> None:
-    @intrinsic
+    @intrinsic  # type: ignore[untyped-decorator]
     def apply(typing: Any, a: Lanes, b: Lanes) -> Any:
         def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
             return getattr(builder, instruction)(*values)
@@ -107,7 +107,7 @@ def _operator(function: Callable[[Any, Any], Any], instruction: str) -> None:
     def with_number(a: Any, b: Any) -> Any:
         return apply(a, spread(a, b))
 
-    @overload(function)
+    @overload(function)  # type: ignore[untyped-decorator]
     def typed(a: Any, b: Any) -> Any:
         if not isinstance(a, Lanes):
             return None

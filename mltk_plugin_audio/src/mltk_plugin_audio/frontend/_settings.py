@@ -1,10 +1,9 @@
-"""`AudioFeatureGeneratorSettings`: the numbers that describe the audio front end, as a dictionary of model parameters."""
+"""`AudioFeatureGeneratorSettings`: what describes the audio front end, as a dictionary of model parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
 from typing import Any, Generic, Self, TypeVar, cast, overload
 
 import numpy as np
@@ -17,7 +16,7 @@ FFT_LENGTH = PREFIX + "fft_length"
 WINDOW_LIMITS = (16, 8192)
 """Shortest and longest window in samples that the firmware's Fourier transform takes."""
 
-_T = TypeVar("_T", int, float, bool)
+_T = TypeVar("_T", bound=float)
 
 _TEN_MILLION = 10_000_000
 
@@ -56,23 +55,24 @@ class _Setting(Generic[_T]):
         Raises:
             SpecificationError: It is of another kind, or out of the setting's range.
         """
-        kind = type(self.default)
+        kind: Any = type(self.default)
+        is_number = isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
         if kind is bool:
-            if isinstance(value, bool | np.bool_) or (isinstance(value, Real) and value in (0, 1)):
-                return kind(value)
-            raise SpecificationError(f"{self.name} must be True or False, not {value!r}.")
-        if not isinstance(value, Real) or not math.isfinite(value):
+            if not isinstance(value, np.bool_) and not (is_number and value in (0, 1)):
+                raise SpecificationError(f"{self.name} must be True or False, not {value!r}.")
+            return cast("_T", bool(value))
+        if not is_number:
             raise SpecificationError(f"{self.name} must be a number, not {value!r}.")
-        number = kind(value)
+        number: Any = kind(value)
         if self.low <= number <= self.high and number < self.below:
-            return number
+            return cast("_T", number)
         limits = f"at least {self.low:g}"
         if self.below < math.inf:
             limits += f" and less than {self.below:g}"
         elif self.high < math.inf:
             limits += f" and at most {self.high:g}"
         hint = ""
-        if self.name.endswith("_ms") and 0 < value < 1:
+        if self.name.endswith("_ms") and isinstance(value, float) and 0 < value < 1:
             hint = f" It is in milliseconds: did you mean {1000 * value:g}?"
         raise SpecificationError(f"{self.name} must be {limits}, not {value!r}.{hint}")
 
@@ -81,14 +81,14 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
     """Settings of the audio front end, which is the same on the computer and in the firmware.
 
     Each is a property, and an entry of the dictionary under the same name with the prefix `fe.`, so that
-    `my_model.model_parameters.update(settings)` embeds them all in the `.tflite`. Integers lose their fraction. A
-    value is checked when it is set; how the values fit together is checked by `validate()`, which
+    `my_model.model_parameters.update(settings)` embeds them all in the `.tflite`. A value is checked when it is
+    set (what should be whole loses its fraction); whether all fit together, `validate()` checks, which
     `AudioFeatureGenerator` calls.
 
     Args:
         other: Names and values to start from, in place of defaults.
-        **values: The same. Names are those of the properties, with or without `fe.`; `fft_length` is ignored, because it
-            follows from the others.
+        **values: The same. Names are those of the properties, with or without `fe.`; `fft_length` is ignored,
+            because it follows from the others.
 
     Raises:
         SpecificationError: A name is unknown, or a value is of the wrong kind or out of range.
@@ -96,15 +96,15 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
 
     sample_rate_hz = _Setting(16000, "Samples per second.", low=1, high=_TEN_MILLION)
     sample_length_ms = _Setting(1000, "Length of a clip in milliseconds.", low=1, high=_TEN_MILLION)
-    window_size_ms = _Setting(25, "Length of the window of one row in milliseconds.", low=1, high=_TEN_MILLION)
-    window_step_ms = _Setting(
-        10, "Time from one row to the next in milliseconds.", low=1, high=_TEN_MILLION
+    window_size_ms = _Setting(
+        25, "Length of the window of one row in milliseconds.", low=1, high=_TEN_MILLION
     )
+    window_step_ms = _Setting(10, "Time from one row to the next in milliseconds.", low=1, high=_TEN_MILLION)
     filterbank_n_channels = _Setting(
         32, "Channels of the mel filter bank: the width of the spectrogram.", low=1, high=_TEN_MILLION
     )
     filterbank_upper_band_limit = _Setting(
-        7500.0, "Upper end of the highest channel in Hz, less than half of the sample rate."
+        7500.0, "Upper end of the highest channel in Hz, at most half of the sample rate."
     )
     filterbank_lower_band_limit = _Setting(125.0, "Lower end of the lowest channel in Hz.")
     noise_reduction_enable = _Setting(False, "Subtract an estimate of the steady noise of each channel.")
@@ -117,9 +117,7 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
     noise_reduction_odd_smoothing = _Setting(
         0.06, "Share of a new row in the noise estimate of channels 1, 3, …", high=1
     )
-    noise_reduction_min_signal_remaining = _Setting(
-        0.05, "Fraction of a value that always remains.", high=1
-    )
+    noise_reduction_min_signal_remaining = _Setting(0.05, "Fraction of a value that always remains.", high=1)
     pcan_enable = _Setting(
         False, "Level each channel by its noise estimate (per-channel amplitude normalisation)."
     )
@@ -249,15 +247,12 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
             f"filterbank_upper_band_limit={high:g} is above {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
         )
         bank = filter_bank(self)
+        frequencies = bank.stop - bank.start
         check(
-            bank.stop <= self.fft_length // 2,
-            f"filterbank_upper_band_limit={high:g} must be below {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
-        )
-        check(
-            self.filterbank_n_channels <= bank.stop - bank.start,
-            f"filterbank_n_channels={self.filterbank_n_channels} is more than the {bank.stop - bank.start} frequencies "
-            f"between {low:g} and {high:g} Hz that a window of {window} samples tells apart: "
-            "take fewer channels or a longer window",
+            self.filterbank_n_channels <= frequencies,
+            f"filterbank_n_channels={self.filterbank_n_channels} is more than the {frequencies} frequencies between "
+            f"{low:g} and {high:g} Hz that a window of {window} samples tells apart: take fewer channels or a "
+            "longer window",
         )
 
         if self.pcan_enable:
@@ -312,7 +307,7 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
             )
         super().__setattr__(name, value)
 
-    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc, override]
         self.update(other)
         return self
 

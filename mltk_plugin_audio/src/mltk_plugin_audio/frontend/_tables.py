@@ -1,8 +1,8 @@
 """What the front end's kernels look up, computed once for each set of settings.
 
 The firmware computes these tables in C with 32-bit floating point. They decide bits of the result, so every rounding to
-32 bits of that computation is repeated here, and transcendental functions come from `math`: NumPy's differ in the
-last digit from one processor to another.
+32 bits of that computation is repeated here, and transcendental functions come from `math`: NumPy's differ in
+the last digit from one processor to another.
 """
 
 from __future__ import annotations
@@ -25,6 +25,21 @@ WEIGHT_BITS = 12
 NOISE_BITS = 14
 SNR_BITS = 12
 """Binary digits behind the point of PCAN's ratio of signal to noise."""
+
+_COSINE = (
+    1.0,
+    float.fromhex("-0x1.ffffffd0c621cp-2"),
+    float.fromhex("0x1.55553e1068f19p-5"),
+    float.fromhex("-0x1.6c087e89a359dp-10"),
+    float.fromhex("0x1.99343027bf8c3p-16"),
+)
+_SINE = (
+    1.0,
+    float.fromhex("-0x1.555545995a603p-3"),
+    float.fromhex("0x1.1107605230bc4p-7"),
+    float.fromhex("-0x1.994eb3774cf24p-13"),
+)
+"""Coefficients of x⁰, x², … for the cosine, and of x¹, x³, … for the sine, up to π/4."""
 
 
 class FilterBank(NamedTuple):
@@ -154,13 +169,13 @@ def correction_bits(fft_length: int) -> int:
 
 
 def filter_bank(settings: AudioFeatureGeneratorSettings) -> FilterBank:
-    """Return the triangular mel filters.
-
-    The stop of a bank that reaches over the end of the spectrum is `fft_length / 2 + 1` or more.
-    """
+    """Return the triangular mel filters. The upper limit is at most half of the sample rate."""
     half = settings.fft_length // 2
     hz_per_bin = np.float32(0.5 * settings.sample_rate_hz / half)
-    lower, upper = np.float32(settings.filterbank_lower_band_limit), np.float32(settings.filterbank_upper_band_limit)
+    lower, upper = (
+        np.float32(settings.filterbank_lower_band_limit),
+        np.float32(settings.filterbank_upper_band_limit),
+    )
     low, high = _mel(lower), _mel(upper)
     gaps = settings.filterbank_n_channels + 1
     spacing = (high - low) / np.float32(gaps)
@@ -168,10 +183,10 @@ def filter_bank(settings: AudioFeatureGeneratorSettings) -> FilterBank:
     edges = np.concatenate(([low], centres))
 
     start = int(1.5 + float(lower / hz_per_bin))
-    mels = np.array([_mel(np.float32(k) * hz_per_bin) for k in range(half + 2)], np.float32)
+    mels = np.array([_mel(np.float32(k) * hz_per_bin) for k in range(half + 1)], np.float32)
     ends = np.maximum(np.searchsorted(mels, centres, side="right"), start).astype(np.int32)
 
-    weights = np.zeros((2, half + 2), np.int16)
+    weights = np.zeros((2, half + 1), np.int16)
     for gap, (begin, end) in enumerate(zip((start, *ends[:-1]), ends, strict=True)):
         share = (centres[gap] - mels[begin:end]) / (centres[gap] - edges[gap])
         one = 1 << WEIGHT_BITS
@@ -192,9 +207,27 @@ def _fixed(value: float, bits: int) -> int:
 def _window(size: int) -> Int16s:
     """Return a Hann window whose zeros lie half a sample outside."""
     step = np.float32(2 * math.pi / size)
-    cosine = np.array([math.cos(np.float32(float(step) * (i + 0.5))) for i in range(size)], np.float32)
+    cosine = np.array([_cosine(np.float32(float(step) * (i + 0.5))) for i in range(size)], np.float32)
     values = (0.5 - 0.5 * cosine.astype(np.float64)).astype(np.float32)
     return np.floor((values * np.float32(1 << WINDOW_BITS)).astype(np.float64) + 0.5).astype(np.int16)
+
+
+def _cosine(angle: np.float32) -> np.float32:
+    """Return the 32-bit cosine of an angle from 0 to 2π, as the C library computes it.
+
+    Its polynomials miss the nearest number in one of a hundred cases, which now and then changes the window.
+    """
+    quarter = round(float(angle) * 2 / math.pi)
+    x = float(angle) - quarter * math.pi / 2
+    value = x * _polynomial(_SINE, x * x) if quarter % 2 else _polynomial(_COSINE, x * x)
+    return np.float32(-value if quarter % 4 in (1, 2) else value)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: float) -> float:
+    value = 0.0
+    for coefficient in reversed(coefficients):
+        value = value * x + coefficient
+    return value
 
 
 def _butterfly_order(length: int) -> Int32s:
