@@ -91,8 +91,8 @@ class StreamingEvaluationResults(EvaluationResults):
             f"Listened: {self['hours']:.2f} h with {sum(self['events'])} words, "
             f"every {self['settings']['latency_ms']} ms",
             f"At {self._threshold_text()}:",
-            f"- false accepts: {sum(self['false_accepts'])}, {self['false_accepts_per_hour']:.3g} per hour "
-            f"(95 % limits {low:.3g} to {high:.3g}), {sum(self['repeats'])} of them repeats",
+            f"- false accepts: {sum(self['false_accepts'])}, {_rate(self['false_accepts_per_hour'])} per hour "
+            f"(95 % limits {_rate(low)} to {_rate(high)}), {sum(self['repeats'])} of them repeats",
             f"- false rejects: {_percent(self['false_reject_rate'])}",
             f"- latency: median {_ms(self['latency_ms_median'])}, 95th percentile {_ms(self['latency_ms_p95'])}",
         ]
@@ -101,7 +101,7 @@ class StreamingEvaluationResults(EvaluationResults):
         width = max(map(len, self["detectable_classes"]))
         for name, figures in self["by_class"].items():
             lines.append(
-                f"- {name:<{width}}  {figures['false_accepts_per_hour']:8.3g} per hour  "
+                f"- {name:<{width}}  {_rate(figures['false_accepts_per_hour']):>7} per hour  "
                 f"{_percent(figures['false_reject_rate']):>7} of {figures['events']} missed  "
                 f"{_ms(figures['latency_ms_median'])}"
             )
@@ -146,6 +146,7 @@ class StreamingEvaluationResults(EvaluationResults):
         axes.set(xlabel="False accepts per hour", ylabel="False rejects (%)", ylim=(-2, 102))
         # One false accept in all the time is the smallest rate above zero that can be seen.
         axes.set_xscale("symlog", linthresh=1 / self["hours"])
+        axes.xaxis.set_major_formatter("{x:,g}")
         axes.set_xlim(
             0, max(1.3 * float(accepts.max()), 2 / self["hours"], 2 * self["wanted_false_accepts_per_hour"])
         )
@@ -186,6 +187,7 @@ class StreamingEvaluationResults(EvaluationResults):
         axes.set_title(f"{self.name}: what each threshold would give")
         axes.set(xlabel="detection_threshold", ylabel="False accepts per hour", xlim=(0, MAX_SCORE))
         axes.set_yscale("symlog", linthresh=1 / self["hours"])
+        axes.yaxis.set_major_formatter("{x:,g}")
         axes.grid(True)
         accepts = axes.plot(
             thresholds, self["curve_false_accepts_per_hour"], color="#c03030", drawstyle="steps-mid"
@@ -302,10 +304,10 @@ def evaluate_streaming(
     if logger is not None and options.wanted_false_accepts_per_hour * hours < 1:
         logger.warning(
             "%.2f hours of sound say little about %g false accepts per hour: with none seen, there may still be "
-            "up to %.3g per hour. Evaluate with longer recordings.",
+            "up to %s per hour. Evaluate with longer recordings.",
             hours,
             options.wanted_false_accepts_per_hour,
-            rate_limits(0, hours)[1],
+            _rate(rate_limits(0, hours)[1]),
         )
     count = int(outcome.false_accepts.sum())
     every_latency = [value for own in outcome.latencies_ms for value in own]
@@ -373,8 +375,7 @@ def _composed(
     context: EvaluationContext, classes: Sequence[str], rate: int, options: StreamingOptions
 ) -> Recording:
     # The data set is loaded when the first batch is asked for; what the batches are made of is what is wanted.
-    started = context.batches()
-    next(started, None)
+    next(context.batches(), None)
     iterator = getattr(getattr(context.model, "datagen_context", None), "evaluation_datagen", None)
     if not isinstance(iterator, AudioIterator):
         raise EvaluationError(
@@ -392,9 +393,7 @@ def _composed(
         snr_db=options.snr_db,
         background=background,
     )
-    recording = compose(evaluation_clips(batches, rate), classes, rate, how)
-    started.close()  # type: ignore[attr-defined]
-    return recording
+    return compose(evaluation_clips(batches, rate), classes, rate, how)
 
 
 def evaluation_clips(batches: AudioBatches, rate: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -450,6 +449,10 @@ def _missed(hits: int, events: int) -> float | None:
 
 def _quantile(values: Sequence[float], share: float) -> float | None:
     return float(np.quantile(values, share)) if values else None
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _percent(share: float | None) -> str:
