@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -96,6 +97,41 @@ def test_without_a_microphones_library_one_line_says_what_to_do(mltk_cli, write_
     assert result.exit_code == 1
     assert "pip install 'mltk-plugin-audio[mic]'" in result.stderr
     assert "--wav" in result.stderr
+
+
+class Microphone:
+    """Stands in for the library `sounddevice`: gives a recording, and then Ctrl-C."""
+
+    PortAudioError = OSError
+
+    def __init__(self, samples):
+        self.pcm = (32767 * samples).astype(np.int16)
+        self.asked = {}
+
+    def RawInputStream(self, **asked):
+        self.asked = asked
+        return contextlib.nullcontext(self)
+
+    def read(self, n):
+        if not len(self.pcm):
+            raise KeyboardInterrupt
+        block, self.pcm = self.pcm[:n], self.pcm[n:]
+        return block.tobytes(), False
+
+
+def test_a_microphone_is_listened_to_until_it_is_interrupted(mltk_cli, write_model, tones, monkeypatch):
+    microphone = Microphone(tones.sound(6, (1.0, 0.6, LOW), (3.0, 0.6, HIGH)))
+    monkeypatch.setitem(sys.modules, "sounddevice", microphone)
+    result = mltk_cli.invoke(["classify_audio", write_model(), "-m", "2"])
+    assert result.exit_code == 0
+    assert [line.split()[2] for line in result.stdout.splitlines()] == ["low", "high"]
+    assert microphone.asked == {
+        "samplerate": 16000,
+        "blocksize": 1600,
+        "channels": 1,
+        "dtype": "int16",
+        "device": 2,
+    }
 
 
 def test_a_tflite_is_listened_with_without_tensorflow(write_model, recording):
