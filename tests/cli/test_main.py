@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import click
 import pytest
@@ -100,22 +99,6 @@ def test_completing_a_command_imports_nothing_heavy(words, expected):
     )
     assert f"plain,{expected}" in done.stdout
     assert done.stderr.split() == ["0", "[]"]
-
-
-def test_starting_is_quick(tmp_path):
-    """At most ten times the time of `python -c pass`, and 60 ms; the best of a few, for a busy machine."""
-
-    def seconds(*args):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, *args], capture_output=True, check=True, cwd=tmp_path)
-        return time.perf_counter() - start
-
-    empty = min(seconds("-c", "pass") for _ in range(5))
-    for args in (["--help"], ["plugins", "list"]):
-        times = []
-        while min(times, default=1e9) > 10 * empty + 0.060:
-            assert len(times) < 20, f"{min(times):.3f} s against {empty:.3f} s"
-            times.append(seconds("-m", "mltk", *args))
 
 
 def test_the_version(mltk_cli):
@@ -279,6 +262,8 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        # Where the tests run in the background, children would ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)

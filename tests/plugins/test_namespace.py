@@ -203,6 +203,9 @@ def test_without_the_plugin_the_error_says_what_to_install(site, statement):
     code = f"""
 import importlib_metadata
 importlib_metadata.entry_points = lambda **k: ()
+def no_version(name):
+    raise importlib_metadata.PackageNotFoundError(name)
+importlib_metadata.version = no_version
 try:
     {statement}
 except ModuleNotFoundError as e:

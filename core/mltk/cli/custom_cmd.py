@@ -42,13 +42,10 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
 def _command(mltk_model: Any) -> Any:
     """Return the specification's commands as an object with click's `main`."""
     application = mltk_model.cli
-    has_commands = getattr(application, "registered_commands", None) or getattr(application, "commands", None)
-    if not has_commands:
+    if not application.registered_commands:
         raise SpecificationError(
             f"The specification of '{mltk_model.name}' defines no command. Add one with @my_model.cli.command('name')."
         )
-    if isinstance(application, click.Group):
-        return application
     import typer
 
     # A callback keeps Typer from turning an application of one command into that command itself.

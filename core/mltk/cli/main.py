@@ -186,6 +186,13 @@ def _find(name: str, known: Mapping[str, object] | list[str]) -> str | None:
     return next((k for k in known if k.replace("-", "_") == name.replace("-", "_")), None)
 
 
+def _place_in_specification(error: BaseException) -> str | None:
+    """Return the line of the user's specification that an exception came through, if any."""
+    # Nothing was loaded when the module was not.
+    loading = sys.modules.get("mltk.core.model.loading")
+    return loading.place_in_specification(error) if loading else None
+
+
 @contextmanager
 def _errors_in_one_line(debug: bool) -> Iterator[None]:
     """Turn what the user can put right, and Ctrl-C, into one line on stderr and an exit code."""
@@ -200,6 +207,14 @@ def _errors_in_one_line(debug: bool) -> Iterator[None]:
         if debug or e.errno not in _REFUSALS:
             raise
         print_error(f"{e.filename or 'A file'} cannot be used: {os.strerror(e.errno)}.")
+        raise click.exceptions.Exit(1) from e
+    except click.exceptions.ClickException:
+        raise
+    except Exception as e:
+        place = _place_in_specification(e)
+        if debug or place is None:
+            raise
+        print_error(f"{place}: {type(e).__name__}: {e} (--debug shows the traceback)")
         raise click.exceptions.Exit(1) from e
     except KeyboardInterrupt as e:
         if debug:

@@ -65,8 +65,9 @@ def train_command(
     """
     require_model(model)
     logger = get_logger(verbose=verbose)
+    from mltk.core.evaluate_model import applicable_evaluators
     from mltk.core.model.loading import load_mltk_model
-    from mltk.core.train_model import train_model
+    from mltk.core.train_model import last_state, train_model
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
     test = mltk_model.test_mode_enabled
@@ -84,19 +85,21 @@ def train_command(
             verbose=True,
         )
     except KeyboardInterrupt:
-        if mltk_model.get_checkpoint_path():
+        if last_state(mltk_model):
             logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
         raise
     rows = [("Model", mltk_model.name), ("Training", str(results))]
     failures = []
-    if evaluate:
+    if evaluate and applicable_evaluators(mltk_model):
         for tflite in (False, True) if mltk_model.tflite_converter else (False,):
             label = "int8" if tflite else "Float"
             try:
                 rows.append((label, _evaluate(mltk_model, tflite, show, post)))
-            except MltkError as e:
+            except Exception as e:
                 # The training itself is done and kept; say so, and fail at the end.
-                failures.append(f"{label} evaluation: {e}")
+                logger.debug("Traceback:", exc_info=e)
+                what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
+                failures.append(f"{label} evaluation: {what}")
     rows += _files(mltk_model)
     click.echo()
     print_rows(rows)
@@ -109,10 +112,11 @@ def train_command(
 def _evaluate(mltk_model: object, tflite: bool, show: bool, post: bool) -> str:
     from mltk.core.evaluate_model import evaluate_model
 
-    results = evaluate_model(mltk_model, tflite=tflite, show=show, post_process=post)  # type: ignore[arg-type]
+    # Trusted: this process wrote the Keras file a moment ago.
+    results = evaluate_model(mltk_model, tflite=tflite, show=show, post_process=post, trust=True)  # type: ignore[arg-type]
     accuracy = results.get("overall_accuracy")
     if accuracy is None:
-        return str(results.get("name", "evaluated"))
+        return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"
     return (
         f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"
         if hasattr(results, "n_samples")
@@ -125,7 +129,7 @@ def _files(mltk_model: object) -> list[tuple[str, str]]:
 
     rows = []
     tflite = Path(mltk_model.tflite_log_dir_path)  # type: ignore[attr-defined]
-    if tflite.is_file():
+    if mltk_model.tflite_converter and tflite.is_file():  # type: ignore[attr-defined]
         rows.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
     archive = Path(mltk_model.archive_path)  # type: ignore[attr-defined]
     if archive.is_file():

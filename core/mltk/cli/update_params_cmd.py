@@ -66,10 +66,10 @@ def _read(path: str) -> dict[str, Any]:
 
     import yaml
 
-    text = Path(path).read_text(encoding="utf-8")
     try:
+        text = Path(path).read_text(encoding="utf-8")
         content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as e:
+    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as e:
         raise FileFormatError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
     if not isinstance(content, dict):
         raise FileFormatError(f"{path} must hold a mapping of names to values, not {type(content).__name__}.")

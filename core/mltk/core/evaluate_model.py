@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -86,7 +87,9 @@ def evaluate_model(
         raise SpecificationError(
             f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files."
         )
-    logger = get_mltk_logger()
+    if max_samples_per_class == 0:
+        raise SpecificationError("The number of samples per class must be at least 1, or -1 for all.")
+    logger = mltk_model.create_logger("eval", parent=get_mltk_logger())
     results: EvaluationResults | None = None
     with operation(mltk_model):
         mltk_model.trigger_event(
@@ -101,15 +104,18 @@ def evaluate_model(
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
             built = load_tflite_or_keras_model(
-                mltk_model, model_type="tflite" if tflite else "h5", weights=weights
+                mltk_model, model_type="tflite" if tflite else "h5", weights=weights, trust=trust
             )
             predictor = make_predictor(built, name=mltk_model.name)
             with _EvaluationData(mltk_model, data, options) as batches:
                 results = _run(chosen, predictor, batches, mltk_model, show, options)
+            logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
                 _archive_results(mltk_model, predictor.kind, chosen)
         finally:
             mltk_model.trigger_event(MltkModelEvent.EVALUATE_SHUTDOWN, results=results, logger=logger)
+            for handler in list(logger.handlers):
+                handler.close()
     mltk_model.raise_failures(results)
     return results
 
@@ -176,6 +182,16 @@ def make_predictor(built_model: Any, name: str) -> Predictor:
 
         return LiteRtPredictor(built_model, name=name)
     return KerasPredictor(built_model, name)
+
+
+def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
+    """Return the names of the evaluators that would run by themselves."""
+    from mltk.plugins import collect_offers
+
+    with operation(mltk_model):
+        return [
+            e.name for e in collect_offers("mltk_evaluators", mltk_model=mltk_model).values() if e.default
+        ]
 
 
 def _choose(mltk_model: MltkModel | None, names: Sequence[str] | None) -> list[Evaluator]:
@@ -354,8 +370,14 @@ def _evaluate_file(
         None,
         show,
         {**options, "classes": classes},
-        base=Path(output) if output else cache_dir() / "models" / path.stem / "eval" / "tflite",
+        base=Path(output) if output else _folder_of_file(path),
     )
+
+
+def _folder_of_file(path: Path) -> Path:
+    """Return a folder for the results of a bare file that no model, and no other file, has."""
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    return cache_dir() / "evaluations" / f"{path.stem}-{digest}"
 
 
 def _archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]) -> None:

@@ -84,13 +84,41 @@ def quantize_model(
             f"The model '{mltk_model.name}' cannot be quantized: its class must inherit TrainMixin."
         )
     if build:
-        from mltk.core.train_model import train_model
+        with mltk_model.trial_run():
+            from mltk.core.train_model import train_model
 
-        keras_model = train_model(
-            mltk_model, test=True, quantize=False, create_archive=False, verbose=False
-        ).keras_model
-    in_place = output is None and not build
+            keras_model = train_model(
+                mltk_model, test=True, quantize=False, create_archive=False, verbose=False
+            ).keras_model
+            return _quantize(
+                mltk_model, keras_model, output, weights, True, False, tflite_converter_override, post_process
+            )
+    in_place = output is None
     update_archive = in_place if update_archive is None else update_archive and in_place
+    return _quantize(
+        mltk_model,
+        keras_model,
+        output,
+        weights,
+        False,
+        update_archive,
+        tflite_converter_override,
+        post_process,
+        trust,
+    )
+
+
+def _quantize(
+    mltk_model: Any,
+    keras_model: keras.Model | None,
+    output: str | None,
+    weights: str | None,
+    build: bool,
+    update_archive: bool,
+    tflite_converter_override: Mapping[str, Any] | None,
+    post_process: bool,
+    trust: bool = False,
+) -> str | TfliteModel:
     settings = converter_settings(mltk_model, tflite_converter_override)
     if update_archive:
         mltk_model.check_archive_file_is_writable(throw_exception=True)
@@ -110,7 +138,9 @@ def quantize_model(
             if keras_model is None:
                 from mltk.core.model.loading import load_tflite_or_keras_model
 
-                keras_model = load_tflite_or_keras_model(mltk_model, model_type="h5", weights=weights)
+                keras_model = load_tflite_or_keras_model(
+                    mltk_model, model_type="h5", weights=weights, trust=trust
+                )
             tflite_model, others = _convert_all(
                 mltk_model, keras_model, settings, with_float32=output is None, update_archive=update_archive
             )
@@ -139,7 +169,8 @@ def converter_settings(mltk_model: Any, override: Mapping[str, Any] | None = Non
     import tensorflow as tf
 
     given = {**(mltk_model.tflite_converter or {}), **(override or {})}
-    settings = {**CONVERTER_DEFAULTS, **given}
+    # An assigned dict replaces the defaults: what it leaves out is off.
+    settings = {**dict.fromkeys(_OWN_KEYS), **given}
     converter_attributes = _converter_attributes()
     for key in given:
         if key not in _OWN_KEYS and key not in converter_attributes:
@@ -152,6 +183,30 @@ def converter_settings(mltk_model: Any, override: Mapping[str, Any] | None = Non
     settings["supported_ops"] = _enums(settings["supported_ops"], tf.lite.OpsSet, "supported_ops")
     for key in ("inference_input_type", "inference_output_type"):
         settings[key] = _dtype(settings[key], key)
+    wanted = settings["representative_dataset"]
+    if wanted is not None and wanted != "generate" and not callable(wanted):
+        raise SpecificationError(
+            f"my_model.tflite_converter['representative_dataset'] is {wanted!r}; "
+            f"it may be 'generate', a function without arguments that yields lists of one sample, or None."
+        )
+    limit = settings["representative_dataset_max_samples"]
+    if limit is None:
+        settings["representative_dataset_max_samples"] = CONVERTER_DEFAULTS[
+            "representative_dataset_max_samples"
+        ]
+    elif isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise SpecificationError(
+            f"my_model.tflite_converter['representative_dataset_max_samples'] must be at least 1, not {limit!r}."
+        )
+    if (
+        wanted is None
+        and tf.lite.OpsSet.TFLITE_BUILTINS_INT8 in settings["supported_ops"]
+        and settings["optimizations"]
+    ):
+        raise SpecificationError(
+            "my_model.tflite_converter asks for int8 operations (TFLITE_BUILTINS_INT8) but has no "
+            "representative_dataset to calibrate them with. Set it to 'generate'."
+        )
     return settings
 
 
@@ -323,16 +378,11 @@ def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> lis
             samples.append(item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item)
             if len(samples) >= limit:
                 break
-    elif wanted == "generate":
+    else:
         for batch in _representative_batches(mltk_model):
             samples += [np.asarray(sample, np.float32)[None] for sample in batch[: limit - len(samples)]]
             if len(samples) >= limit:
                 break
-    else:
-        raise SpecificationError(
-            f"my_model.tflite_converter['representative_dataset'] is {wanted!r}; "
-            f"it may be 'generate', a function without arguments that yields lists of one sample, or None."
-        )
     if not samples:
         raise DatasetError("The representative data set for the quantization has no sample.")
     return samples
@@ -396,7 +446,8 @@ def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representa
 
     converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
     converter.optimizations = list(settings["optimizations"])
-    converter.target_spec.supported_ops = list(settings["supported_ops"])
+    if settings["supported_ops"]:
+        converter.target_spec.supported_ops = list(settings["supported_ops"])
     converter.inference_input_type = settings["inference_input_type"]
     converter.inference_output_type = settings["inference_output_type"]
     if representative is not None:

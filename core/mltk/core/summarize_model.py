@@ -18,7 +18,7 @@ from mltk.core.model.loading import (
 )
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
-from mltk.errors import ArchiveFileNotFoundError, ModelNotFoundError
+from mltk.errors import ArchiveFileNotFoundError, ModelNotFoundError, SpecificationError
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +50,12 @@ def summarize_model(
     if built_model is not None:
         return _describe(built_model, model if isinstance(model, MltkModel) else None)
     text = str(model)
+    if (
+        build
+        and not isinstance(model, MltkModel)
+        and text.endswith((".tflite", ".h5", ".keras", ARCHIVE_EXTENSION))
+    ):
+        raise SpecificationError(f"{text} cannot be built: give the name or the .py file of a specification.")
     if not isinstance(model, MltkModel):
         if text.endswith(".tflite"):
             return summarize_tflite_model(load_tflite_model(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import json
 import platform
@@ -10,15 +11,16 @@ import shutil
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.archive import ARCHIVE_EXTENSION
 from mltk.core.keras.environment import import_tensorflow, seed_everything
 from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model
+from mltk.core.model.mixins.archive import files_of
 from mltk.core.model.mixins.dataset import DatasetMixin, compute_class_weights
-from mltk.core.model.mixins.train import TrainMixin
+from mltk.core.model.mixins.train import CHECKPOINT_DEFAULTS, TrainMixin, is_minimized
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
 from mltk.core.preprocess.loader import BatchIterator, original_errors
@@ -94,7 +96,10 @@ def train_model(
             raise MltkError(
                 "A training cannot be resumed (--resume) when its log folder is emptied first (--clean)."
             )
-        shutil.rmtree(mltk_model.log_dir)
+        for folder in ("train", "eval", "dataset"):
+            shutil.rmtree(Path(mltk_model.log_dir) / folder, ignore_errors=True)
+    if clean is not None and not resume_epoch:
+        _remove_loose_files(mltk_model)
     logger = get_mltk_logger()
     results: TrainingResults | None = None
     with operation(mltk_model):
@@ -108,6 +113,7 @@ def train_model(
                 epochs=epochs,
                 resume_epoch=resume_epoch,
                 verbose=logger.isEnabledFor(20) if verbose is None else verbose,
+                keep_old=clean is None,
                 create_archive=create_archive,
                 show=show,
             )
@@ -150,6 +156,7 @@ def _train(
     epochs: int | None,
     resume_epoch: int,
     verbose: bool,
+    keep_old: bool,
     create_archive: bool,
     show: bool,
 ) -> TrainingResults:
@@ -183,7 +190,7 @@ def _train(
     if dataset_summary:
         logger.info(dataset_summary)
 
-    history = _fit(mltk_model, keras_model, epochs, resume_epoch, verbose, logger)
+    history = _fit(mltk_model, keras_model, epochs, resume_epoch, verbose, keep_old, logger)
     mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
     fingerprint = mltk_model._dataset_fingerprint
     mltk_model.unload_dataset()
@@ -213,7 +220,7 @@ def _check_fit_settings(mltk_model: Any) -> None:
     """Refuse wrong callbacks and arguments of `fit` before the data are loaded, which may take long."""
     import keras
 
-    _callbacks(mltk_model, has_validation=True, logger=None)
+    _callbacks(mltk_model, has_validation=True, has_accuracy=True, logger=None)
     known = list(inspect.signature(keras.Model.fit).parameters)[1:]
     for name in mltk_model.train_kwargs:
         if name not in known:
@@ -289,13 +296,15 @@ def _check_outputs(mltk_model: Any, keras_model: keras.Model) -> None:
 
     classes = mltk_model.attributes.stored.get("dataset.classes")
     is_classifier = isinstance(mltk_model, EvaluateClassifierMixin)
-    if not classes or not is_classifier or not keras_model.built or len(keras_model.outputs) != 1:
+    # A subclassed model has no symbolic outputs to look at.
+    outputs = getattr(keras_model, "outputs", None)
+    if not classes or not is_classifier or not outputs or len(outputs) != 1:
         return
     if hasattr(mltk_model, "scoring_function"):  # An autoencoder's outputs are no classes.
         return
-    units = keras_model.outputs[0].shape[-1]
+    units = outputs[0].shape[-1]
     allowed = {len(classes), 1} if len(classes) == 2 else {len(classes)}
-    if len(keras_model.outputs[0].shape) == 2 and units not in allowed:
+    if len(outputs[0].shape) == 2 and units not in allowed:
         raise SpecificationError(
             f"The model '{mltk_model.name}' has {units} outputs but {len(classes)} classes ({', '.join(classes)}). "
             f"Use my_model.n_classes for the units of the last layer."
@@ -308,35 +317,38 @@ def _fit(
     epochs: int,
     resume_epoch: int,
     verbose: bool,
+    keep_old: bool,
     logger: logging.Logger,
-) -> dict[str, Any]:
+) -> SimpleNamespace:
     from mltk.core.keras import callbacks as own
 
     x, y, sample_weight, validation_data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
     checkpoints = Path(mltk_model.checkpoints_dir)
-    callbacks = _callbacks(
-        mltk_model, validation_data is not None or bool(mltk_model.validation_split), logger
-    )
+    has_validation = validation_data is not None or bool(mltk_model.validation_split)
+    callbacks = _callbacks(mltk_model, has_validation, _reports_accuracy(keras_model), logger)
     mltk_model.trigger_event(
         MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
     )
-    state = own.EpochState(checkpoints, list(callbacks), save=mltk_model.checkpoints_enabled)
+    weights_files = [p for d in (checkpoints, Path(mltk_model.weights_dir)) for p in d.iterdir()]
+    state = own.EpochState(
+        checkpoints,
+        list(callbacks),
+        save=mltk_model.checkpoints_enabled,
+        stale={} if resume_epoch or keep_old else own.identities(weights_files),
+    )
 
     initial_epoch = 0
     stopped = False
     if resume_epoch:
-        initial_epoch = _last_whole_epoch(checkpoints) if resume_epoch == -1 else resume_epoch
+        initial_epoch = own.last_whole_epoch(checkpoints) if resume_epoch == -1 else resume_epoch
         if initial_epoch:
             stopped = state.restore(keras_model, initial_epoch)
             logger.info(f"Going on after epoch {initial_epoch}")
         else:
             logger.warning("There is nothing to resume; starting from the first epoch.")
     if not initial_epoch:
-        # What an older run left would be taken for states of this one.
-        for folder in (checkpoints, Path(mltk_model.weights_dir)):
-            shutil.rmtree(folder)
-            folder.mkdir()
+        own.begin_run(checkpoints)
 
     steps = mltk_model.steps_per_epoch
     iterators = [d for d in (x, validation_data) if isinstance(d, BatchIterator)]
@@ -359,10 +371,16 @@ def _fit(
         "sample_weight": sample_weight,
         "epochs": epochs,
         "initial_epoch": epochs if stopped else min(initial_epoch, epochs),
-        "callbacks": [seeds, *callbacks, state, *([progress] if progress else [])],
+        "callbacks": [
+            seeds,
+            own.Monitors(_monitors(mltk_model)),
+            *callbacks,
+            state,
+            *([progress] if progress else []),
+        ],
         "verbose": 0,
     }
-    fit_kwargs.update(mltk_model.train_kwargs)
+    fit_kwargs.update({k: v for k, v in mltk_model.train_kwargs.items() if k != "callbacks"})
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
     try:
         with original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
@@ -372,7 +390,8 @@ def _fit(
             progress.close()
         for iterator in iterators:
             iterator.close()
-    return {"epoch": state.epochs, "history": state.history, "params": {**history.params, "epochs": epochs}}
+    params = {**history.params, "epochs": fit_kwargs["epochs"]}
+    return SimpleNamespace(epoch=state.epochs, history=state.history, params=params)
 
 
 @contextlib.contextmanager
@@ -380,9 +399,16 @@ def _shapes_explained(mltk_model: Any, keras_model: keras.Model) -> Iterator[Non
     """Turn what Keras says of data that do not fit the network into one line."""
     try:
         yield
+    except KeyError as e:
+        if "callback filepath" not in str(e):
+            raise
+        raise SpecificationError(
+            f"my_model.checkpoint has a save_freq within the epoch, where there is no value of "
+            f"{mltk_model.checkpoint.get('monitor')} yet. Use save_freq='epoch'."
+        ) from e
     except ValueError as e:
         text = " ".join(str(e).split())
-        if "shape" not in text.lower():
+        if "shape" not in text.lower() and "None values" not in text:
             raise
         raise SpecificationError(
             f"The data do not fit the model '{mltk_model.name}', whose input is {keras_model.input_shape} and "
@@ -433,13 +459,13 @@ def _for_keras(data: Any, steps: int | None) -> Any:
 
 
 def _callbacks(
-    mltk_model: Any, has_validation: bool, logger: logging.Logger | None
+    mltk_model: Any, has_validation: bool, has_accuracy: bool, logger: logging.Logger | None
 ) -> list[keras.callbacks.Callback]:
     import keras
 
     from mltk.core.keras.callbacks import ModelCheckpoint
 
-    callbacks = list(mltk_model.train_callbacks)
+    callbacks = [*mltk_model.train_callbacks, *mltk_model.train_kwargs.get("callbacks", ())]
     for callback in callbacks:
         if not isinstance(callback, keras.callbacks.Callback):
             raise SpecificationError(
@@ -465,6 +491,8 @@ def _callbacks(
         except (TypeError, ValueError) as e:
             raise SpecificationError(f"my_model.{name} is not right: {e}") from e
 
+    if mltk_model.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise SpecificationError("my_model.tensorboard needs a package: pip install tensorboard")
     add(
         "tensorboard",
         keras.callbacks.TensorBoard,
@@ -472,34 +500,67 @@ def _callbacks(
         {"log_dir": str(Path(mltk_model.log_dir) / "train" / "tensorboard")},
     )
     checkpoint = dict(mltk_model.checkpoint or {})
-    if checkpoint and not has_validation and str(checkpoint.get("monitor", "")).startswith("val_"):
+    missing = checkpoint == CHECKPOINT_DEFAULTS and not has_accuracy
+    if checkpoint and (missing or (not has_validation and str(checkpoint.get("monitor")).startswith("val_"))):
         if logger:
-            logger.info(f"No best weights are kept: there is no validation data for {checkpoint['monitor']}.")
+            logger.info(f"No best weights are kept: the training does not report {checkpoint['monitor']}.")
         checkpoint = {}
     add(
         "checkpoint",
         ModelCheckpoint,
-        checkpoint,
+        _with_mode(checkpoint),
         {"filepath": str(Path(mltk_model.weights_dir) / mltk_model.weights_file_format)},
         base=keras.callbacks.ModelCheckpoint,
     )
+    schedule = (mltk_model.lr_schedule or {}).get("schedule")
+    if schedule is not None and not _takes(schedule, 2) and not _takes(schedule, 1):
+        raise SpecificationError(
+            "my_model.lr_schedule must be a function f(epoch, lr) that returns the learning rate."
+        )
     add("lr_schedule", keras.callbacks.LearningRateScheduler, mltk_model.lr_schedule, {})
-    add("early_stopping", keras.callbacks.EarlyStopping, mltk_model.early_stopping, {})
+    add("early_stopping", keras.callbacks.EarlyStopping, _with_mode(mltk_model.early_stopping), {})
     if mltk_model.lr_schedule and mltk_model.reduce_lr_on_plateau:
         if logger:
             logger.warning("lr_schedule is set, so reduce_lr_on_plateau is not used.")
     else:
-        add("reduce_lr_on_plateau", keras.callbacks.ReduceLROnPlateau, mltk_model.reduce_lr_on_plateau, {})
+        plateau = _with_mode(mltk_model.reduce_lr_on_plateau)
+        add("reduce_lr_on_plateau", keras.callbacks.ReduceLROnPlateau, plateau, {})
     return callbacks
 
 
-def _last_whole_epoch(checkpoints: Path) -> int:
-    whole = [
-        int(path.name.split(".")[0].removeprefix("weights-"))
-        for path in checkpoints.glob("weights-*.weights.h5")
-        if path.with_name(path.name.replace(".weights.h5", ".json")).is_file()
+def _monitors(mltk_model: Any) -> dict[str, str]:
+    """Return what the callback properties watch, by property."""
+    names = ("checkpoint", "early_stopping", "reduce_lr_on_plateau")
+    settings = {name: getattr(mltk_model, name) or {} for name in names}
+    if settings["checkpoint"] == CHECKPOINT_DEFAULTS:
+        del settings["checkpoint"]
+    return {name: str(s["monitor"]) for name, s in settings.items() if "monitor" in s}
+
+
+def _with_mode(settings: dict[str, Any] | None) -> dict[str, Any]:
+    """Say whether less or more is better where the settings do not: Keras refuses names that it does not know."""
+    if not settings or settings.get("mode", "auto") != "auto" or "monitor" not in settings:
+        return settings or {}
+    return {**settings, "mode": "min" if is_minimized(str(settings["monitor"])) else "max"}
+
+
+def _takes(function: Any, n: int) -> bool:
+    try:
+        inspect.signature(function).bind(*range(n))
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _reports_accuracy(keras_model: keras.Model) -> bool:
+    """Tell whether a compiled model reports `accuracy`."""
+    metrics = (keras_model.get_compile_config() or {}).get("metrics") or []
+    names = [
+        m if isinstance(m, str) else m.get("config", {}).get("name")
+        for m in metrics
+        if isinstance(m, (str, dict))
     ]
-    return max(whole, default=0)
+    return "accuracy" in names
 
 
 def _save_model(mltk_model: Any, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
@@ -525,30 +586,38 @@ def _save_model(mltk_model: Any, keras_model: keras.Model, logger: logging.Logge
     return box["value"]
 
 
+def last_state(mltk_model: Any) -> int:
+    """Return the last epoch (counted from 1) after which the running or last training can be resumed; 0 for none."""
+    from mltk.core.keras.callbacks import last_whole_epoch
+
+    return last_whole_epoch(Path(mltk_model.checkpoints_dir))
+
+
 def _write_archive(mltk_model: Any) -> None:
     """Write a new archive with what the training made; the old one stays until the new one is whole."""
     log_dir = Path(mltk_model.log_dir)
-    members: dict[str, bytes | Path] = {}
-    for pattern, recursive in (("", False), ("train", False), ("dataset", True)):
-        folder = log_dir / pattern
-        if folder.is_dir():
-            files = folder.rglob("*") if recursive else folder.iterdir()
-            members.update(
-                {
-                    p.relative_to(log_dir).as_posix(): p
-                    for p in files
-                    if p.is_file() and not _is_temporary(p, log_dir)
-                }
-            )
-    members = {
-        name: path for name, path in members.items() if not name.endswith((".tflite", ".tflite.summary.txt"))
-    }
-    members.update(mltk_model.specification_member())
-    mltk_model.archive.update(members, remove=[""])
+    members = {path.name: path for path in own_files(mltk_model) if ".tflite" not in path.suffixes}
+    for folder, recursive in (("train", False), ("dataset", True)):
+        if (log_dir / folder).is_dir():
+            members.update({f"{folder}/{name}": path for name, path in files_of(log_dir / folder, recursive)})
+    mltk_model.archive.update({**members, **mltk_model.specification_member()}, remove=[""])
 
 
-def _is_temporary(path: Path, log_dir: Path) -> bool:
-    return path.name.startswith(".") or path.name.endswith(ARCHIVE_EXTENSION)
+def own_files(mltk_model: Any) -> list[Path]:
+    """Return the files that mltk, or a specification following its naming, wrote into the root of the log folder."""
+    log_dir = Path(mltk_model.log_dir)
+    others = {Path(mltk_model.model_specification_path), Path(mltk_model.archive_path)}
+    names = [*log_dir.glob(f"{mltk_model.name}.*"), log_dir / "quantization_report.csv"]
+    return [
+        path for path in names if path.is_file() and path.resolve() not in others and path.suffix != ".zip"
+    ]
+
+
+def _remove_loose_files(mltk_model: Any) -> None:
+    """Remove what an older run left in the root of the log folder and in `train/`; sub-folders stay."""
+    train = Path(mltk_model.log_dir) / "train"
+    for path in [*own_files(mltk_model), *(p for _, p in (files_of(train, False) if train.is_dir() else ()))]:
+        path.unlink()
 
 
 def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def _update_archive(
             if output is not None:
                 return str(atomic_write(_output_path(output, member), content))
             members[member] = content
+            if ending == ".tflite":
+                members[f"{name}.tflite.summary.txt"] = tflite_model.summary().encode()
     archive.check_writable()
     archive.update(members)
     return path
@@ -133,10 +135,29 @@ def _update_from_specification(
             tflite_model.save(path)
         else:
             mltk_model.check_archive_file_is_writable(throw_exception=True)
-            path = atomic_write(mltk_model.tflite_log_dir_path, bytes(tflite_model.flatbuffer_data))
-            mltk_model.archive.update({name: path, **mltk_model.specification_member()})
+            path = _replace_files(mltk_model, tflite_model)
     mltk_model.raise_failures(str(path))
     return str(path)
+
+
+def _replace_files(mltk_model: MltkModel, tflite_model: TfliteModel) -> Path:
+    """Write the `.tflite`, its summary, and the float32 file with the same parameters; into the archive too."""
+    from mltk.core.quantize_model import embed_parameters
+    from mltk.core.tflite_model import TfliteModel
+
+    log_dir = Path(mltk_model.log_dir)
+    path = Path(mltk_model.tflite_log_dir_path)
+    members = {path.name: bytes(tflite_model.flatbuffer_data)}
+    members[f"{mltk_model.name}.tflite.summary.txt"] = tflite_model.summary().encode()
+    float32 = Path(mltk_model.unquantized_tflite_log_dir_path).name
+    if float32 in mltk_model.archive.names():
+        unquantized = TfliteModel(mltk_model.archive.read(float32))
+        embed_parameters(mltk_model, unquantized, exclude=("runtime_memory_size",))
+        members[float32] = bytes(unquantized.flatbuffer_data)
+    for name, content in members.items():
+        atomic_write(log_dir / name, content)
+    mltk_model.archive.update({**members, **mltk_model.specification_member()})
+    return path
 
 
 def _output_path(output: str | Path, name: str) -> Path:

@@ -31,7 +31,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         MltkError: The disk is full.
     """
-    final = Path(path)
+    # A link stays a link: what it points to is replaced.
+    final = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     suffix = "".join(final.suffixes[-2:])
     # Not created here: whoever writes it does so with the permissions of an ordinary new file.
     temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
@@ -40,6 +41,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
+        if final.exists():
+            temporary.chmod(final.stat().st_mode & 0o777)
         temporary.replace(final)
     except Exception as e:
         if is_disk_full(e):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import keras  # noqa: TID253 - the classes below derive from Keras'
 import numpy as np
 
 from mltk.core.keras.saving import load_weights, save_weights
-from mltk.errors import FileFormatError
+from mltk.errors import FileFormatError, SpecificationError, did_you_mean
 from mltk.utils.files import atomic_path, atomic_write
 
 # What the callbacks of Keras keep from epoch to epoch and do not save themselves.
@@ -58,14 +59,20 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         folder: Where to write.
         callbacks: The callbacks whose state is kept.
-        history: The history of the epochs before, when a run is resumed.
+        save: Write anything at all.
+        stale: Files of older runs, from `identities`; removed when this run's first epoch is whole.
     """
 
     def __init__(
-        self, folder: Path, callbacks: Sequence[keras.callbacks.Callback], save: bool = True
+        self,
+        folder: Path,
+        callbacks: Sequence[keras.callbacks.Callback],
+        save: bool = True,
+        stale: Mapping[Path, tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         self.folder = folder
+        self.stale = dict(stale or {})
         self.callbacks = callbacks
         self.save = save
         self.epochs: list[int] = []
@@ -121,9 +128,18 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         self.epochs.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        if not self.save:
-            return
+        if self.save:
+            self._write(epoch)
+        # Files that this run has written anew under an old name are other files.
+        for path in [
+            path for path, identity in identities(self.stale).items() if self.stale[path] == identity
+        ]:
+            path.unlink()
+        self.stale.clear()
+
+    def _write(self, epoch: int) -> None:
         state = {
+            "run": current_run(self.folder),
             "epochs": self.epochs,
             "history": self.history,
             "stopped": bool(self.model.stop_training),
@@ -136,8 +152,45 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
             ],
         }
         name = f"weights-{epoch + 1:03d}"
+        weights = self.folder / f"{name}.weights.h5"
+        # In this order, so that no state of this run stands beside weights of an older one.
+        weights.unlink(missing_ok=True)
         atomic_write(self.folder / f"{name}.json", json.dumps(state))
-        save_weights(self.model, self.folder / f"{name}.weights.h5")
+        save_weights(self.model, weights)
+
+
+def identities(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Return what tells the files that exist apart from others that may take their names: inode and time."""
+    return {p: (s.st_ino, s.st_mtime_ns) for p in paths if p.is_file() for s in [p.stat()]}
+
+
+def begin_run(folder: Path) -> None:
+    """Mark what older runs left in a folder of epoch states as not to be resumed."""
+    atomic_write(folder / "run.txt", secrets.token_hex(8))
+
+
+def current_run(folder: Path) -> str:
+    """Return the mark of the run that a folder of epoch states belongs to."""
+    path = folder / "run.txt"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def last_whole_epoch(folder: Path) -> int:
+    """Return the last epoch (counted from 1) of the current run whose state is whole; 0 for none."""
+    run = current_run(folder)
+    whole = [0]
+    for weights in folder.glob("weights-*.weights.h5"):
+        state = weights.with_name(weights.name.replace(".weights.h5", ".json"))
+        if state.is_file() and _run_of(state) == run:
+            whole.append(int(weights.name.split(".")[0].removeprefix("weights-")))
+    return max(whole)
+
+
+def _run_of(state: Path) -> str | None:
+    # The mark stands at the beginning; the history after it grows with the epochs.
+    with state.open(encoding="utf-8") as file:
+        match = re.match(r'\{"run": "([0-9a-f]*)"', file.read(64))
+    return match[1] if match else None
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
@@ -175,17 +228,29 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
             dataset.epoch = epoch
 
 
-class StopOnRequest(keras.callbacks.Callback):  # type: ignore[misc]
-    """Ends the training with KeyboardInterrupt at the next batch after `requested` was set."""
+class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
+    """Refuses, after the first epoch, to go on with callbacks that watch what the training does not report.
 
-    def __init__(self) -> None:
+    Args:
+        monitors: What each property of the model watches.
+    """
+
+    def __init__(self, monitors: Mapping[str, str]) -> None:
         super().__init__()
-        self.requested = False
+        self._monitors = dict(monitors)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Raise if asked to."""
-        if self.requested:
-            raise KeyboardInterrupt
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check the names once."""
+        reported = [*(logs or {}), "learning_rate"]
+        for name, monitor in self._monitors.items():
+            if monitor not in reported and not (
+                monitor.startswith("val_") and not any(n.startswith("val_") for n in reported)
+            ):
+                raise SpecificationError(
+                    f"my_model.{name} watches '{monitor}', which the training does not report."
+                    f"{did_you_mean(monitor, reported)} It reports: {', '.join(reported)}."
+                )
+        self._monitors.clear()
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]

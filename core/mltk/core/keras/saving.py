@@ -80,8 +80,8 @@ def load_keras_model(
         reason = " ".join(str(e).split())
         if "safe_mode" in reason or "unsafe" in reason.lower():
             raise FileFormatError(
-                f"{path} holds Python code (a Lambda layer), which is not run. "
-                f"Allow it with trust=True if you trust the file."
+                f"'{Path(path).name}' holds Python code (a Lambda layer), which is not run. "
+                f"If you trust the file, allow it with --trust (in Python: trust=True)."
             ) from e
         raise FileFormatError(f"{path} cannot be read as a Keras model: {reason[:300]}") from e
 

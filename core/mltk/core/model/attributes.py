@@ -38,6 +38,7 @@ class Attribute:
             `my_model.checkpoint['monitor'] = …` edits the model's own copy.
         type: Type or types accepted besides `None`; `None` accepts anything.
         lazy: A callable that is assigned is called, without arguments, on each read.
+        optional: `None` is a value of its own (it switches something off); otherwise assigning `None` unsets.
         convert: Checks or changes a value on assignment; raises `SpecificationError` for a bad one.
         read_only: Assignment is refused.
         doc: One or two sentences for the user.
@@ -50,6 +51,7 @@ class Attribute:
         default: Any = UNSET,
         type: type | tuple[type, ...] | None = None,
         lazy: bool = False,
+        optional: bool = False,
         convert: Callable[[Any], Any] | None = None,
         read_only: bool = False,
         doc: str = "",
@@ -58,6 +60,7 @@ class Attribute:
         self.default = default
         self.type = type
         self.lazy = lazy
+        self.optional = optional or default is None
         self.convert = convert
         self.read_only = read_only
         self.__doc__ = doc
@@ -79,9 +82,8 @@ class Attribute:
                 )
             value = values[self.key] = copy.deepcopy(self.default)
         if self.lazy and callable(value):
-            value = value()
             try:
-                self._check(value)
+                value = self.prepare(value())
             except AttributeValueError as e:
                 # Not an AttributeError here: Python would take it for a missing property.
                 raise SpecificationError(str(e)) from None
@@ -90,7 +92,10 @@ class Attribute:
     def __set__(self, instance: Any, value: Any) -> None:
         if self.read_only:
             raise AttributeError(f"'{self.name}' of a model is set by mltk itself and cannot be assigned.")
-        instance.attributes.stored[self.key] = self.prepare(value)
+        if value is None and not self.optional:
+            instance.attributes.stored.pop(self.key, None)
+        else:
+            instance.attributes.stored[self.key] = self.prepare(value)
 
     def prepare(self, value: Any) -> Any:
         """Return `value` as it is to be stored; raise `AttributeValueError` when it is not acceptable."""

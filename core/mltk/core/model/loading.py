@@ -57,6 +57,8 @@ __all__ = [
 
 _TAG = re.compile(rb"(?:^|[\s#])@mltk_model(?:\s|\Z)", re.MULTILINE)
 _MAX_LIST_DEPTH = 5
+# What was run as a specification in this process.
+_specification_files: set[str] = set()
 _LOADABLE = (".py", ARCHIVE_EXTENSION)
 
 
@@ -92,6 +94,8 @@ def model_search_path() -> list[tuple[Path, bool]]:
     """
     configured = user_settings().get("model_paths") or []
     configured = [configured] if isinstance(configured, str) else configured
+    if not isinstance(configured, list) or not all(isinstance(p, str) for p in configured):
+        raise FileFormatError("'model_paths' in the settings file must be a folder or a list of folders.")
     paths = [(Path(p).expanduser(), True) for p in configured]
     paths.append((Path.cwd(), False))
     variable = os.environ.get("MLTK_MODEL_PATHS", "")
@@ -297,6 +301,7 @@ def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[Ml
     module = sys.modules.get(module_name)
     if module is None or reload or not _comes_from(module, path):
         module = _run_script(path, module_name, root, shown or str(path))
+    _specification_files.add(str(path))
     models = {
         id(value): (name, value)
         for name, value in vars(module).items()
@@ -335,6 +340,10 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
             sys.modules.pop(module_name, None)
         else:
             sys.modules[module_name] = before
+        if isinstance(e, SystemExit):
+            raise SpecificationError(
+                f"{shown} ends the program (exit code {e.code}) instead of making a model."
+            ) from e
         if isinstance(e, SyntaxError):
             raise SpecificationError(f"{e.filename or shown}, line {e.lineno}: {e.msg}.") from e
         if isinstance(e, Exception):
@@ -373,6 +382,13 @@ def _comes_from(module: ModuleType, path: Path) -> bool:
 
 def _same_file(name: str, path: Path) -> bool:
     return bool(name) and Path(name).resolve() == path
+
+
+def place_in_specification(error: BaseException) -> str | None:
+    """Return `file, line N` of the last line of a specification that an exception came through, if any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{f.filename}, line {f.lineno}" for f in frames if f.filename in _specification_files]
+    return places[-1] if places else None
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:
@@ -457,7 +473,7 @@ def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[Mod
     path = archive_path_of(script, test)
     if not path.is_file():
         raise ArchiveFileNotFoundError(
-            f"There is no model archive {path}. Train the model first: mltk train {name}"
+            f"There is no model archive {path}. Train the model first: mltk train {name}{' --test' if test else ''}"
         )
     return ModelArchive(path), name, test
 
@@ -467,6 +483,7 @@ def load_tflite_or_keras_model(
     model_type: str | None = None,
     weights: str | None = None,
     logger: logging.Logger | None = None,
+    trust: bool = False,
 ) -> Any:
     """Load a trained model.
 
@@ -476,6 +493,7 @@ def load_tflite_or_keras_model(
             ending.
         weights: Weights to load into the Keras model afterwards; a path, a name in `weights_dir`, or `'best'`.
         logger: For messages.
+        trust: Allow code in the Keras file (Lambda layers) to run.
 
     Returns:
         A `keras.Model` or a `TfliteModel`.
@@ -496,11 +514,11 @@ def load_tflite_or_keras_model(
 
     if isinstance(model, MltkModel):
         path = model.keras_archive_path
-        keras_model = load_keras_model(path, mltk_model=model)
+        keras_model = load_keras_model(path, mltk_model=model, trust=trust)
         if weights:
             load_weights(keras_model, model.get_weights_path(weights))
         return keras_model
-    keras_model = load_keras_model(str(model))
+    keras_model = load_keras_model(str(model), trust=trust)
     if weights:
         load_weights(keras_model, weights)
     return keras_model

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def _as_classes(value: Any) -> list[str] | tuple[str, ...]:
     return value  # type: ignore[no-any-return]
 
 
+def _as_shape(value: Any) -> Any:
+    for n in value:
+        if n is not None and (not isinstance(n, int) or n < 1):
+            raise SpecificationError(
+                f"my_model.input_shape must have positive numbers (or None) only: {value!r}."
+            )
+    return value
+
+
 def _as_seed(value: int) -> int:
     if not 0 <= value < 2**32:
         raise SpecificationError(f"my_model.seed must be from 0 to 4294967295, not {value}.")
@@ -73,6 +83,18 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         model_script_path: The specification; by default the file in which the instance is made.
     """
 
+    name = Attribute("name", read_only=True, doc="The stem of the specification's file name.")
+    model_specification_path = Attribute(
+        "model_specification_path",
+        read_only=True,
+        doc="Path of the specification script; empty when there is none.",
+    )
+    test_mode_enabled = Attribute(
+        "test_mode_enabled",
+        read_only=True,
+        doc="Whether operations make a small trial run; see `enable_test_mode`.",
+    )
+    _log_dir = Attribute("log_dir", type=(str, Path), default=None)
     version = Attribute(
         "version", type=int, default=1, doc="Version of the model, embedded in the `.tflite`."
     )
@@ -92,6 +114,7 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         "dataset.input_shape",
         type=(list, tuple),
         lazy=True,
+        convert=_as_shape,
         doc="Shape of one sample, without the batch axis.",
     )
     seed = Attribute(
@@ -112,9 +135,9 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         attributes = ModelAttributes(self)
         object.__setattr__(self, "_attributes", attributes)
         path = Path(model_script_path) if model_script_path else _calling_file(self)
-        self._specification_path = str(path.resolve()) if path else ""
-        self._name = check_model_name(path.stem if path else "my_model")
-        self._test_mode = False
+        attributes.stored["model_specification_path"] = str(path.resolve()) if path else ""
+        attributes.stored["name"] = check_model_name(path.stem if path else "my_model")
+        attributes.stored["test_mode_enabled"] = False
         self._event_handlers: dict[str, list[tuple[Callable[..., Any], bool, dict[str, Any]]]] = {}
         self._failures: list[str] = []
         self._custom_commands: Any = None
@@ -123,7 +146,7 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and not hasattr(type(self), name):
             raise AttributeError(
-                f"'{name}' is not a property of the model '{self._name}'.{_property_hint(type(self), name)}"
+                f"'{name}' is not a property of the model '{self.name}'.{_property_hint(type(self), name)}"
             )
         object.__setattr__(self, name, value)
 
@@ -131,7 +154,7 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         if name.startswith("_"):
             raise AttributeError(name)
         raise AttributeError(
-            f"'{name}' is not a property of the model '{self._name}'.{_property_hint(type(self), name)}"
+            f"'{name}' is not a property of the model '{self.name}'.{_property_hint(type(self), name)}"
         )
 
     def __str__(self) -> str:
@@ -151,28 +174,23 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         return name in self.attributes
 
     @property
-    def name(self) -> str:
-        """The stem of the specification's file name."""
-        return self._name
-
-    @property
-    def model_specification_path(self) -> str:
-        """Path of the specification script; empty when there is none."""
-        return self._specification_path
-
-    @property
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.classes)
 
-    @property
-    def test_mode_enabled(self) -> bool:
-        """Whether operations make a small trial run; see `enable_test_mode`."""
-        return self._test_mode
-
     def enable_test_mode(self) -> None:
         """Make this a trial run: three epochs, few samples, and files of their own with `test` in their names."""
-        self._test_mode = True
+        self.attributes.stored["test_mode_enabled"] = True
+
+    @contextlib.contextmanager
+    def trial_run(self) -> Iterator[None]:
+        """Be in test mode within the block."""
+        before = self.test_mode_enabled
+        self.enable_test_mode()
+        try:
+            yield
+        finally:
+            self.attributes.stored["test_mode_enabled"] = before
 
     @property
     def log_dir(self) -> str:
@@ -180,14 +198,14 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
 
         `<cache>/models/<name>`, or what was assigned; `-test` is appended in test mode.
         """
-        base = self.attributes.stored.get("log_dir") or str(cache_dir() / "models" / self.name)
-        path = Path(base + "-test" if self._test_mode else base)
+        base = str(self._log_dir or cache_dir() / "models" / self.name)
+        path = Path(base + "-test" if self.test_mode_enabled else base).expanduser()
         path.mkdir(parents=True, exist_ok=True)
         return str(path)
 
     @log_dir.setter
     def log_dir(self, value: str | Path) -> None:
-        self.attributes.stored["log_dir"] = str(value)
+        self._log_dir = value
 
     def create_log_dir(self, suffix: str = "", delete_existing: bool = False) -> str:
         """Make and return a folder below `log_dir`.
@@ -209,7 +227,7 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         return file_logger(f"{self.name}.{name}", Path(self.create_log_dir(name)) / "log.txt", parent)
 
     def _log_file(self, ending: str) -> str:
-        test = ".test" if self._test_mode else ""
+        test = ".test" if self.test_mode_enabled else ""
         return str(Path(self.log_dir) / f"{self.name}{ending.format(test=test)}")
 
     @property
@@ -234,19 +252,11 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
 
     @property
     def cli(self) -> Any:
-        """A `typer.Typer` application (a `click.Group` where Typer is not installed) for the model's own commands.
-
-        They run with `mltk custom <model> <command>`.
-        """
+        """A `typer.Typer` application for the model's own commands: `mltk custom <model> <command>`."""
         if self._custom_commands is None:
-            try:
-                import typer
-            except ModuleNotFoundError:
-                import click
+            import typer
 
-                self._custom_commands = click.Group(self.name)
-            else:
-                self._custom_commands = typer.Typer(name=self.name, add_completion=False)
+            self._custom_commands = typer.Typer(name=self.name, add_completion=False)
         return self._custom_commands
 
     def add_event_handler(

@@ -130,8 +130,10 @@ class ArchiveMixin:
         """
         folder = Path(dest_dir) if dest_dir else self._temporary_folder()
         if not self.archive.path.exists():
+            test = " --test" if self.test_mode_enabled else ""
             raise ArchiveFileNotFoundError(
-                f"There is no model archive {self.archive_path}. Train the model first: mltk train {self.name}"
+                f"There is no model archive {self.archive_path}. "
+                f"Train the model first: mltk train {self.name}{test}"
             )
         return str(self.archive.extract([name], folder)[0])
 
@@ -172,7 +174,7 @@ class ArchiveMixin:
         prefix = folder.relative_to(log_dir).as_posix()
         prefix = "" if prefix == "." else prefix + "/"
         self.archive.update(
-            {prefix + name: path for name, path in _files_of(folder, recursive)},
+            {prefix + name: path for name, path in files_of(folder, recursive)},
             remove=[""] if create_new else [prefix] if prefix else [],
         )
 
@@ -192,7 +194,8 @@ class ArchiveMixin:
         return folder
 
 
-def _files_of(folder: Path, recursive: bool) -> Iterable[tuple[str, Path]]:
+def files_of(folder: Path, recursive: bool) -> Iterable[tuple[str, Path]]:
+    """Yield the files of a folder with their relative names, sorted; names with a dot in front are left out."""
     for path in sorted(folder.rglob("*") if recursive else folder.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             yield path.relative_to(folder).as_posix(), path

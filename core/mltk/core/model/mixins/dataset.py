@@ -239,10 +239,15 @@ def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | 
                 f"my_model.class_weights is '{wanted}'; the only text it may be is 'balanced'."
             )
         return _balanced(mltk_model, y)
+    n = len(mltk_model.classes) if "dataset.classes" in _stored(mltk_model) else None
     if isinstance(wanted, (list, tuple)):
-        return {i: float(w) for i, w in enumerate(wanted)}
+        if n not in (None, len(wanted)):
+            raise SpecificationError(f"my_model.class_weights has {len(wanted)} weights for {n} classes.")
+        return {i: _weight(i, w) for i, w in enumerate(wanted)}
     if all(isinstance(key, int) for key in wanted):
-        return {key: float(w) for key, w in wanted.items()}
+        if n is not None and not set(wanted) <= set(range(n)):
+            raise SpecificationError(f"my_model.class_weights has an index that is not 0 to {n - 1}.")
+        return {key: _weight(key, w) for key, w in wanted.items()}
     classes: Sequence[str] = mltk_model.classes
     for label in wanted:
         if label not in classes:
@@ -252,7 +257,15 @@ def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | 
     missing = [c for c in classes if c not in wanted]
     if missing:
         raise SpecificationError(f"my_model.class_weights has no weight for the class '{missing[0]}'.")
-    return {i: float(wanted[c]) for i, c in enumerate(classes)}
+    return {i: _weight(c, wanted[c]) for i, c in enumerate(classes)}
+
+
+def _weight(key: object, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+        raise SpecificationError(
+            f"my_model.class_weights has {value!r} for {key!r}; a weight is a number from 0."
+        )
+    return float(value)
 
 
 def _balanced(mltk_model: Any, y: Any) -> dict[int, float]:

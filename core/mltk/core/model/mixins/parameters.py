@@ -59,9 +59,13 @@ class TfliteModelParametersMixin:
 
         for callback in self._populate_callbacks:
             callback()
+        offered: dict[str, Any] = self.__dict__.setdefault("_offered_parameters", {})
         for key, parameter in collect_offers("mltk_model_parameters", mltk_model=self).items():
-            if key not in self.model_parameters:
+            # What was offered before may have changed since; what the specification sets stays.
+            mine = key in offered and self.model_parameters.get(key) == offered[key]
+            if mine or key not in self.model_parameters:
                 self.model_parameters.put(key, parameter.value, dtype=parameter.dtype)
+                offered[key] = self.model_parameters[key]
 
 
 @dataclass(frozen=True)

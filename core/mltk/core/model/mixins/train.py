@@ -36,6 +36,13 @@ CONVERTER_DEFAULTS: dict[str, Any] = {
 _EPOCH_FILE = re.compile(r"weights-(\d+)(?:-(-?[\d.]+))?(?:\.weights)?\.h5\Z")
 
 
+def is_minimized(monitor: str) -> bool:
+    """Tell whether less is better of a metric: of all but those whose names say otherwise."""
+    return not any(
+        word in monitor.lower() for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k")
+    )
+
+
 def _no_build_function(mltk_model: Any) -> Any:
     raise NotImplementedError
 
@@ -116,19 +123,29 @@ class TrainMixin:
         doc="Keep the state of each epoch; `--resume` needs it.",
     )
     checkpoint = Attribute(
-        "train.checkpoint", type=dict, default=CHECKPOINT_DEFAULTS, doc="keras ModelCheckpoint."
+        "train.checkpoint",
+        type=dict,
+        default=CHECKPOINT_DEFAULTS,
+        optional=True,
+        doc="keras ModelCheckpoint.",
     )
-    early_stopping = Attribute("train.early_stopping", type=dict, default={}, doc="keras EarlyStopping.")
+    early_stopping = Attribute(
+        "train.early_stopping", type=dict, default={}, optional=True, doc="keras EarlyStopping."
+    )
     reduce_lr_on_plateau = Attribute(
         "train.reduce_lr_on_plateau",
         type=dict,
         default={},
+        optional=True,
         doc="keras ReduceLROnPlateau; not used with `lr_schedule`.",
     )
-    tensorboard = Attribute("train.tensorboard", type=dict, default={}, doc="keras TensorBoard.")
+    tensorboard = Attribute(
+        "train.tensorboard", type=dict, default={}, optional=True, doc="keras TensorBoard."
+    )
     lr_schedule = Attribute(
         "train.lr_schedule",
         default={},
+        optional=True,
         convert=_as_schedule,
         doc="keras LearningRateScheduler: its arguments, or the schedule function `f(epoch, lr) -> lr`.",
     )
@@ -137,6 +154,7 @@ class TrainMixin:
         "train.tflite_converter",
         type=dict,
         default=CONVERTER_DEFAULTS,
+        optional=True,
         doc="Settings of the TensorFlow Lite converter; an assigned dict replaces all.",
     )
     on_training_complete = Attribute("train.on_training_complete", default=None, doc="`f(results)`.")
@@ -204,11 +222,7 @@ class TrainMixin:
         mode = settings.get("mode", "auto")
         if mode in ("min", "max"):
             return bool(mode == "min")
-        monitor = str(settings.get("monitor", "val_accuracy"))
-        # Keras' rule for 'auto' knows these as "larger is better"; everything else is a loss or an error.
-        return not any(
-            word in monitor for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k")
-        )
+        return is_minimized(str(settings.get("monitor", "val_accuracy")))
 
 
 def _epoch_files(folder: Path) -> list[tuple[Path, re.Match[str]]]:
