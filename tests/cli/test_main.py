@@ -263,7 +263,7 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         # Where the tests run in the background, children would ignore it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
