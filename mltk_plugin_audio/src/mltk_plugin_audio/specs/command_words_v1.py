@@ -32,7 +32,7 @@ my_model.version = 1
 my_model.description = "Command words (synthetic speech), 1 s at 16 kHz, int8"
 
 # Training
-my_model.epochs = 90
+my_model.epochs = 120
 my_model.batch_size = 32
 my_model.optimizer = "adam"
 my_model.loss = "categorical_crossentropy"
