@@ -280,7 +280,7 @@ class _Transfer:
         with requests.Session() as session:
             # No proxy for this machine itself.
             session.trust_env = urlsplit(self.url).scheme == "https"
-            session.hooks["response"] = self._check_redirect
+            session.hooks["response"] = [self._check_redirect]
             try:
                 with session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT) as response:
                     self._check_status(response)
