@@ -175,7 +175,7 @@ my_model.build_model_function = large
         ),
         pytest.param(
             4 << 10,
-            ".weights.h5",
+            "run.txt",
             id="log",
         ),
     ],
