@@ -74,7 +74,9 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     except DatasetError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"'{name}' cannot be read as a .npz file of plain arrays: it is damaged or of another kind.") from error
+        raise DatasetError(
+            f"'{name}' cannot be read as a .npz file of plain arrays: it is damaged or of another kind."
+        ) from error
     if x.ndim < 2:
         raise DatasetError(
             f"The samples in '{name}' have the shape {x.shape}; the first axis must be the sample."
