@@ -295,12 +295,12 @@ def _check_outputs(mltk_model: Any, keras_model: keras.Model) -> None:
     from mltk.core.model.mixins.evaluate import EvaluateClassifierMixin
 
     classes = mltk_model.attributes.stored.get("dataset.classes")
-    is_classifier = isinstance(mltk_model, EvaluateClassifierMixin)
+    is_classifier = (
+        isinstance(mltk_model, EvaluateClassifierMixin) and mltk_model.default_evaluator == "classifier"
+    )
     # A subclassed model has no symbolic outputs to look at.
     outputs = getattr(keras_model, "outputs", None)
     if not classes or not is_classifier or not outputs or len(outputs) != 1:
-        return
-    if hasattr(mltk_model, "scoring_function"):  # An autoencoder's outputs are no classes.
         return
     units = outputs[0].shape[-1]
     allowed = {len(classes), 1} if len(classes) == 2 else {len(classes)}

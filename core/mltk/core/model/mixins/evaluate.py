@@ -21,6 +21,9 @@ class EvaluateMixin:
 class EvaluateClassifierMixin(EvaluateMixin):
     """Judges the model as a classifier: accuracies, ROC, precision and recall, confusion matrix."""
 
+    default_evaluator = "classifier"
+    """The evaluator that runs by itself; mixins for models whose outputs are no classes name another."""
+
     eval_shuffle = Attribute("eval.shuffle", type=bool, default=False, doc="Shuffle the evaluation data.")
     eval_augment = Attribute("eval.augment", type=bool, default=False, doc="Augment the evaluation data.")
     eval_max_samples_per_class = Attribute(
