@@ -25,6 +25,7 @@ from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
 from mltk.core.preprocess.loader import BatchIterator, original_errors
 from mltk.core.quantize_model import converter_settings, quantize_model
+from mltk.core.summarize_model import summarize_keras_model
 from mltk.core.training_results import TrainingResults
 from mltk.errors import DatasetError, MltkError, SpecificationError, did_you_mean
 from mltk.utils.files import atomic_write
@@ -182,7 +183,7 @@ def _train(
         load_weights(keras_model, start_weights)
         logger.info(f"Starting from the weights {start_weights}")
 
-    summary = model_summary(keras_model, mltk_model)
+    summary = summarize_keras_model(keras_model, mltk_model)
     log_dir = Path(mltk_model.log_dir)
     atomic_write(log_dir / f"{mltk_model.name}.h5.summary.txt", summary)
     logger.info(summary)
@@ -351,13 +352,14 @@ def _fit(
         own.begin_run(checkpoints)
 
     steps = mltk_model.steps_per_epoch
+    batched = _yields_batches(x)
     iterators = [d for d in (x, validation_data) if isinstance(d, BatchIterator)]
     seeds = own.EpochSeed(mltk_model.seed, datasets=[x] if isinstance(x, BatchIterator) else [])
     progress = own.Progress(initial_epoch) if verbose else None
     fit_kwargs: dict[str, Any] = {
         "x": x.to_keras(steps) if isinstance(x, BatchIterator) else x,
         "y": y,
-        "batch_size": None if isinstance(x, BatchIterator) or _yields_batches(x) else mltk_model.batch_size,
+        "batch_size": None if batched else mltk_model.batch_size,
         "steps_per_epoch": None if isinstance(x, BatchIterator) else steps,
         "validation_split": 0.0 if validation_data is not None else mltk_model.validation_split,
         "validation_data": _for_keras(validation_data, mltk_model.validation_steps),
@@ -366,7 +368,7 @@ def _fit(
         else mltk_model.validation_steps,
         "validation_batch_size": mltk_model.validation_batch_size,
         "validation_freq": mltk_model.validation_freq,
-        "shuffle": False if isinstance(x, BatchIterator) or _yields_batches(x) else mltk_model.shuffle,
+        "shuffle": False if batched else mltk_model.shuffle,
         "class_weight": class_weight,
         "sample_weight": sample_weight,
         "epochs": epochs,
@@ -644,13 +646,6 @@ def provenance(mltk_model: Any, fingerprint: str | None) -> dict[str, Any]:
         },
         "dataset_fingerprint": fingerprint,
     }
-
-
-def model_summary(keras_model: keras.Model, mltk_model: MltkModel | None = None) -> str:
-    """Return Keras' table of layers, the MACs and OPs, and the specification's own summary."""
-    from mltk.core.summarize_model import summarize_keras_model
-
-    return summarize_keras_model(keras_model, mltk_model)
 
 
 def _call_on_training_complete(mltk_model: Any, results: TrainingResults) -> None:
