@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROJECTS := . mltk_plugin_audio mltk_plugin_image plugins/example
+PROJECTS := . mltk_plugin_audio mltk_plugin_image $(patsubst %/,%,$(wildcard plugins/*/))
 PYTEST_ARGS ?=
 
 .PHONY: quickstart test lint wheels clean
@@ -36,5 +36,5 @@ $(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.
 	@touch $@
 
 $(VENV)/dev-installed: $(BIN)/python pyproject.toml $(PROJECTS:%=%/pyproject.toml)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_audio -e 'mltk_plugin_image[7z]' -e plugins/example
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_audio -e 'mltk_plugin_image[7z]' $(addprefix -e ,$(filter plugins/%,$(PROJECTS)))
 	@touch $@ $(VENV)/run-installed

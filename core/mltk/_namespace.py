@@ -46,9 +46,18 @@ KNOWN_PROVIDERS: Mapping[str, str] = {
     "mltk.core.preprocess.utils.audio": "mltk-plugin-audio",
     "mltk.core.preprocess.utils.image": "mltk-plugin-image",
     "mltk.core.preprocess.utils.tf_dataset": "mltk-plugin-tfdata",
+    "mltk.datasets.accelerometer": "mltk-plugin-tfdata",
     "mltk.datasets.audio": "mltk-plugin-audio",
     "mltk.datasets.image": "mltk-plugin-image",
     "mltk.models.image": "mltk-plugin-image",
+    "mltk.models.shared.DepthwiseSeparableConv2D_ARM": "mltk-plugin-models",
+    "mltk.models.shared.FullyConnectedAutoEncoder": "mltk-plugin-autoencoder",
+    "mltk.models.shared.MobileNetV1": "mltk-plugin-models",
+    "mltk.models.shared.MobileNetV2": "mltk-plugin-models",
+    "mltk.models.shared.ResNet10V1": "mltk-plugin-models",
+    "mltk.models.shared.bc_resnet": "mltk-plugin-models",
+    "mltk.models.shared.kws_streaming": "mltk-plugin-models",
+    "mltk.models.shared.tenet": "mltk-plugin-models",
 }
 """Names that the project's own plugins provide, so that an error can say what to install."""
 

@@ -1,1 +1,5 @@
-"""Networks that several specifications use."""
+"""Networks that several specifications use; plugins provide them."""
+
+from mltk._namespace import lazy_names
+
+__getattr__, __dir__ = lazy_names(__name__, {})

@@ -1,0 +1,1 @@
+"""Anomaly detection with autoencoders: evaluation, networks, losses and scores for mltk."""

@@ -1,0 +1,1 @@
+"""Networks for small devices to build specifications on, for mltk."""

@@ -1,0 +1,1 @@
+"""Train mltk models on another machine over SSH."""

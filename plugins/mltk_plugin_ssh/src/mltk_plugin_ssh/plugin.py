@@ -1,0 +1,5 @@
+"""The plugin `ssh`."""
+
+from __future__ import annotations
+
+mltk_api_version = 1

@@ -1,0 +1,1 @@
+"""What a model needs on the target, measured with TensorFlow Lite Micro, for mltk."""

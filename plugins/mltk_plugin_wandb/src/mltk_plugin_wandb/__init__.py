@@ -1,0 +1,1 @@
+"""Weights & Biases for mltk: metrics, weights and results of every run."""
