@@ -524,7 +524,7 @@ def test_preview_writes_clips_to_hear_and_pictures_to_see(recordings, tmp_path):
         ({"max_batches_pending": 0}, "max_batches_pending"),
         ({"batch_size": 0}, "batch_size"),
     ],
-    ids=str,
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else None,
 )
 def test_wrong_settings_are_refused_when_they_are_set(settings, message):
     with pytest.raises(SpecificationError, match=message):
