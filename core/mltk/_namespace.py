@@ -36,6 +36,14 @@ KNOWN_PROVIDERS: Mapping[str, str] = {
     "mltk.core.SshMixin": "mltk-plugin-ssh",
     "mltk.core.WeightsAndBiasesMixin": "mltk-plugin-wandb",
     "mltk.core.evaluate_autoencoder": "mltk-plugin-autoencoder",
+    "mltk.core.keras.layers.Conv2DTranspose_tied": "mltk-plugin-autoencoder",
+    "mltk.core.keras.layers.DenseTranspose_tied": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.Correlation": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.StructuralSimilarity": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.corr": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.mae": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.mse": "mltk-plugin-autoencoder",
+    "mltk.core.keras.losses.ssim": "mltk-plugin-autoencoder",
     "mltk.core.model.AudioDatasetMixin": "mltk-plugin-audio",
     "mltk.core.model.EvaluateAutoEncoderMixin": "mltk-plugin-autoencoder",
     "mltk.core.model.ImageDatasetMixin": "mltk-plugin-image",
@@ -60,6 +68,13 @@ KNOWN_PROVIDERS: Mapping[str, str] = {
     "mltk.models.shared.tenet": "mltk-plugin-models",
 }
 """Names that the project's own plugins provide, so that an error can say what to install."""
+
+specification_packages: dict[str, list[str]] = {}
+"""Packages whose modules are files beside the specifications that were run: name to folders.
+
+Specifications written for the reference import such modules by the path they had there:
+`mltk.models.<folder>.<module>`.
+"""
 
 
 class PluginNotInstalledError(MltkError, ModuleNotFoundError):
@@ -241,6 +256,12 @@ class _NamespaceFinder:
             loader: Any = _FacadeLoader(real_name)
             spec = ModuleSpec(fullname, loader, is_package=True)
             spec.submodule_search_locations = []
+            return spec
+        folders = specification_packages.get(fullname)
+        if folders is not None:
+            spec = ModuleSpec(fullname, None, is_package=True)
+            # The list itself, not a copy: a later specification may add its folder.
+            spec.submodule_search_locations = folders
             return spec
         _refuse_known(fullname)
         return None

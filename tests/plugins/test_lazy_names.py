@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-LAZY = ["mltk.core", "mltk.core.model", "mltk.core.preprocess.utils", "mltk.cli"]
+LAZY = [
+    "mltk.core",
+    "mltk.core.keras",
+    "mltk.core.keras.losses",
+    "mltk.core.model",
+    "mltk.core.preprocess.utils",
+    "mltk.cli",
+]
 SAME_NAME = [
     ("mltk.core", "train_model"),
     ("mltk.core", "quantize_model"),
