@@ -149,6 +149,68 @@ def test_failing_evaluator_does_not_keep_the_others_from_the_archive(trained, ml
         evaluate_model("tiny_v1", evaluators=["counting"])
 
 
+class OptionsPlugin:
+    """An evaluator with options that needs no data, and returns what it got."""
+
+    @hookimpl
+    def mltk_evaluators(self, mltk_model):
+        return [
+            Evaluator(
+                "echo", "returns its options", self.evaluate, options=("limits", "rate"), needs_data=False
+            )
+        ]
+
+    def evaluate(self, context):
+        given = {name: value for name, value in context.options.items() if name in ("limits", "rate")}
+        return EvaluationResults(name=context.predictor.name, model_type="echo", given=given)
+
+
+def test_options_reach_the_evaluators_that_have_them(trained, mltk_plugin_manager, cli):
+    mltk_plugin_manager.register(OptionsPlugin(), name="echo")
+    options = {"limits": (1, 2), "rate": 0.5}
+    results = evaluate_model("tiny_v1", evaluators=["echo", "classifier"], options=options)
+    assert results["given"] == options
+    assert results.others["classifier"].overall_accuracy > 0.8
+    given = ["--option", "limits=3", "--option", "rate=0.5", "--option", "limits=b=c"]
+    assert cli.invoke(["evaluate", "tiny_v1", "--evaluator", "echo", *given]).exit_code == 0
+    assert archived(trained, "eval/h5/echo/eval-results.json")["given"] == {"limits": [3, "b=c"], "rate": 0.5}
+
+
+def test_evaluator_that_needs_no_data_judges_a_bare_tflite(trained, mltk_plugin_manager, tmp_path):
+    mltk_plugin_manager.register(OptionsPlugin(), name="echo")
+    tflite = trained.cache / "models/tiny_v1/tiny_v1.tflite"
+    results = evaluate_model(tflite, evaluators=["echo"], output=tmp_path, options={"rate": 1})
+    assert results["given"] == {"rate": 1}
+    assert (tmp_path / "echo" / "eval-results.json").is_file()
+    with pytest.raises(SpecificationError, match="--data"):
+        evaluate_model(tflite, evaluators=["echo", "classifier"])
+
+
+@pytest.mark.parametrize(
+    ("evaluators", "option", "message"),
+    [
+        (["echo"], "rat", "no option 'rat' of the evaluator 'echo'. Did you mean 'rate'? Known: limits, rate."),
+        (None, "rate", "no option 'rate' of the evaluator 'classifier'. It belongs to --evaluator echo."),
+        (["classifier"], "dump", "no option 'dump' of the evaluator 'classifier'. Known: none."),
+    ],
+)
+def test_unknown_option_is_named_before_anything_is_done(
+    trained, mltk_plugin_manager, evaluators, option, message
+):
+    mltk_plugin_manager.register(OptionsPlugin(), name="echo")
+    before = archived(trained, "eval/h5/eval-results.json")
+    with pytest.raises(SpecificationError) as error:
+        evaluate_model("tiny_v1", evaluators=evaluators, options={option: 1})
+    assert message in str(error.value)
+    assert archived(trained, "eval/h5/eval-results.json") == before
+
+
+def test_option_without_a_value_is_one_line(trained, cli):
+    result = cli.invoke(["evaluate", "tiny_v1", "--option", "rate"])
+    assert result.exit_code == 1
+    assert result.stderr == "mltk: error: 'rate' is not of the form key=value.\n"
+
+
 def test_unknown_evaluator_has_near_matches(trained):
     with pytest.raises(SpecificationError, match="Did you mean 'classifier'"):
         evaluate_model("tiny_v1", evaluators=["clasifier"])

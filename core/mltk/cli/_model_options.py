@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mltk.errors import MltkError, ModelNotFoundError, TrustError
+from mltk.errors import MltkError, ModelNotFoundError, SpecificationError, TrustError
 
 
 def _complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -69,6 +69,23 @@ def require_model(model: str) -> None:
     name, test = loading.split_test_suffix(model)
     if loading.find_model_specification_file(name, test=test) is None:
         raise loading.model_not_found(name)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of `KEY=VALUE`: the value as a whole number, else as a number, else as text.
+
+    Raises:
+        SpecificationError: It is not of this form.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise SpecificationError(f"'{text}' is not of the form key=value.")
+    for kind in (int, float):
+        try:
+            return key, kind(value)
+        except ValueError:
+            continue
+    return key, value
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

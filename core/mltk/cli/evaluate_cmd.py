@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mltk.cli import get_logger
 from mltk.cli._model_options import (
     model_argument,
+    parse_assignment,
     post_option,
     require_model,
     test_option,
@@ -25,6 +28,13 @@ from mltk.cli._model_options import (
 @click.option("-c", "--count", type=int, default=-1, metavar="N", help="At most N samples per class.")
 @click.option(
     "--evaluator", "evaluators", multiple=True, metavar="NAME", help="Run this evaluator; may be repeated."
+)
+@click.option(
+    "--option",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of an evaluator; may be repeated, also with one KEY, which then has a list of values.",
 )
 @click.option(
     "--data",
@@ -49,6 +59,7 @@ def evaluate_command(
     classes: str | None,
     count: int,
     evaluators: tuple[str, ...],
+    assignments: tuple[str, ...],
     data: str | None,
     output: str | None,
     dump: bool,
@@ -59,9 +70,13 @@ def evaluate_command(
     trust: bool,
     verbose: bool,
 ) -> None:
-    """Evaluate the trained MODEL: a name, a specification, an archive, or a .tflite file with --data."""
+    """Evaluate the trained MODEL: a name, a specification, an archive, or a .tflite file.
+
+    A .tflite file needs --data, unless the evaluator brings data of its own.
+    """
     require_model(model)
     get_logger(verbose=verbose)
+    options = _options(assignments)
     from mltk.core.evaluate_model import evaluate_model
 
     results = with_consent(
@@ -79,6 +94,7 @@ def evaluate_command(
             evaluators=evaluators,
             data=data,
             output=output,
+            options=options,
             trust=trusted,
         ),
         trust,
@@ -87,3 +103,12 @@ def evaluate_command(
     for other in results.others.values():
         click.echo()
         click.echo(str(other))
+
+
+def _options(assignments: tuple[str, ...]) -> dict[str, Any]:
+    """Return the values by key; a key that was given several times has a list."""
+    values: dict[str, list[Any]] = {}
+    for text in assignments:
+        key, value = parse_assignment(text)
+        values.setdefault(key, []).append(value)
+    return {key: given[0] if len(given) == 1 else given for key, given in values.items()}

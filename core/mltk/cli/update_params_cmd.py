@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from mltk.cli import get_logger
-from mltk.cli._model_options import model_argument, require_model, verbose_option
-from mltk.errors import FileFormatError, SpecificationError
+from mltk.cli._model_options import model_argument, parse_assignment, require_model, verbose_option
+from mltk.errors import FileFormatError
 
 
 @click.command("update_params")
@@ -43,21 +43,9 @@ def update_params_command(
     from mltk.core.summarize_model import summarize_model
     from mltk.core.update_model_parameters import update_model_parameters
 
-    given = {**(_read(params) if params else {}), **dict(_parse(v) for v in values)}
+    given = {**(_read(params) if params else {}), **dict(map(parse_assignment, values))}
     path = update_model_parameters(model, params=given or None, description=description, output=output)
     click.echo(summarize_model(str(path), tflite=True))
-
-
-def _parse(text: str) -> tuple[str, Any]:
-    key, separator, value = text.partition("=")
-    if not separator or not key:
-        raise SpecificationError(f"'{text}' is not of the form key=value.")
-    for kind in (int, float):
-        try:
-            return key, kind(value)
-        except ValueError:
-            continue
-    return key, value
 
 
 def _read(path: str) -> dict[str, Any]:

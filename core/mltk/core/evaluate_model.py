@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,14 @@ def evaluate_model(
     evaluators: Sequence[str] | None = None,
     data: str | Path | None = None,
     output: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> EvaluationResults:
     """Evaluate a trained model with its evaluation data.
 
     Args:
-        model: Model, name, path of a specification or archive; or a `.tflite` file together with `data`.
+        model: Model, name, path of a specification or archive; or a `.tflite` file, together with `data` unless the
+            evaluators bring their own.
         tflite: Evaluate the quantized model instead of the Keras model.
         weights: Weights to load into the Keras model first.
         max_samples_per_class: Limit; -1 takes all, or what the specification says.
@@ -63,6 +65,7 @@ def evaluate_model(
         evaluators: Names of the evaluators to run; by default those that apply by themselves.
         data: A `.npz` file with arrays `x` and `y`, in place of the specification's evaluation data.
         output: Folder for the results of a bare `.tflite`; by default one below mltk's cache.
+        options: Options of the evaluators, by name.
         trust: Allow an archive's own specification to run.
 
     Returns:
@@ -70,17 +73,18 @@ def evaluate_model(
 
     Raises:
         EvaluationError: No evaluator applies, or the data do not allow the evaluation.
-        SpecificationError: There is no such evaluator, or the specification does not describe an evaluation.
+        SpecificationError: There is no such evaluator, none has an option of that name, or the specification does
+            not describe an evaluation.
         HandlerError: An event handler failed; all else was done.
     """
-    options: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "max_samples_per_class": max_samples_per_class,
         "classes": list(classes) if classes else None,
         "dump": dump,
         "callbacks": callbacks,
     }
     if isinstance(model, (str, Path)) and str(model).endswith(".tflite"):
-        return _evaluate_file(Path(model), data, output, evaluators, options, show)
+        return _evaluate_file(Path(model), data, output, evaluators, settings, options or {}, show)
 
     mltk_model: Any = load_mltk_model(model, test=test, trust=trust)
     if output is not None:
@@ -100,15 +104,15 @@ def evaluate_model(
             logger=logger,
         )
         try:
-            chosen = _choose(mltk_model, evaluators)
+            chosen = _choose(mltk_model, evaluators, options or {})
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
             built = load_tflite_or_keras_model(
                 mltk_model, model_type="tflite" if tflite else "h5", weights=weights, trust=trust
             )
             predictor = make_predictor(built, name=mltk_model.name)
-            with _EvaluationData(mltk_model, data, options) as batches:
-                results = _run(chosen, predictor, batches, mltk_model, show, options)
+            with _EvaluationData(mltk_model, data, settings) as batches:
+                results = _run(chosen, predictor, batches, mltk_model, show, settings, options or {})
             logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
                 _archive_results(mltk_model, predictor.kind, chosen)
@@ -194,18 +198,40 @@ def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
         ]
 
 
-def _choose(mltk_model: MltkModel | None, names: Sequence[str] | None) -> list[Evaluator]:
+def _choose(
+    mltk_model: MltkModel | None, names: Sequence[str] | None, options: Iterable[str]
+) -> list[Evaluator]:
     from mltk.plugins import collect_offers
 
     offers: dict[str, Evaluator] = collect_offers("mltk_evaluators", mltk_model=mltk_model)
-    if names:
-        for name in names:
-            if name not in offers:
-                raise SpecificationError(
-                    f"No evaluator named '{name}' applies to this model.{did_you_mean(name, offers)} "
-                    f"Those that do: {', '.join(offers) or 'none'}."
+    chosen = _named(offers, names) if names else _defaults(offers, mltk_model)
+    known = [name for evaluator in chosen for name in evaluator.options]
+    for name in options:
+        if name not in known:
+            which = " or ".join(f"'{evaluator.name}'" for evaluator in chosen)
+            owners = [f"--evaluator {e.name}" for e in offers.values() if name in e.options]
+            raise SpecificationError(
+                f"There is no option '{name}' of the evaluator {which}.{did_you_mean(name, known)} "
+                + (
+                    f"It belongs to {' or '.join(owners)}."
+                    if owners
+                    else f"Known: {', '.join(known) or 'none'}."
                 )
-        return [offers[name] for name in names]
+            )
+    return chosen
+
+
+def _named(offers: Mapping[str, Evaluator], names: Iterable[str]) -> list[Evaluator]:
+    for name in names:
+        if name not in offers:
+            raise SpecificationError(
+                f"No evaluator named '{name}' applies to this model.{did_you_mean(name, offers)} "
+                f"Those that do: {', '.join(offers) or 'none'}."
+            )
+    return [offers[name] for name in names]
+
+
+def _defaults(offers: Mapping[str, Evaluator], mltk_model: MltkModel | None) -> list[Evaluator]:
     # The built-in evaluator first: its results are what the operation returns.
     chosen = sorted((e for e in offers.values() if e.default), key=lambda e: e.folder is None)
     if not chosen:
@@ -224,12 +250,13 @@ def _run(
     batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]],
     mltk_model: Any,
     show: bool,
+    settings: Mapping[str, Any],
     options: Mapping[str, Any],
     base: Path | None = None,
 ) -> EvaluationResults:
     """Run the evaluators one after the other; one that fails after the first does not stop the others."""
     base = base or Path(mltk_model.log_dir) / "eval" / predictor.kind
-    classes = options.get("classes") or (
+    classes = settings.get("classes") or (
         mltk_model.classes if mltk_model and "dataset.classes" in mltk_model.attributes.stored else ()
     )
     finished: dict[str, EvaluationResults] = {}
@@ -251,7 +278,7 @@ def _run(
             model=mltk_model,
             classes=tuple(classes),
             show=show,
-            options=options,
+            options={**settings, **{k: v for k, v in options.items() if k in evaluator.options}},
         )
         try:
             finished[evaluator.name] = _evaluate(evaluator, context)
@@ -287,10 +314,10 @@ def _result_folder(base: Path, evaluator: Evaluator) -> Path:
 class _EvaluationData:
     """Loads the evaluation data when an evaluator first asks for it, and unloads it at the end."""
 
-    def __init__(self, mltk_model: Any, data: str | Path | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, mltk_model: Any, data: str | Path | None, settings: Mapping[str, Any]) -> None:
         self._model = mltk_model
         self._file = data
-        self._options = options
+        self._settings = settings
         self._loaded = False
 
     def __enter__(self) -> _EvaluationData:
@@ -318,8 +345,8 @@ class _EvaluationData:
             model.load_dataset(
                 "evaluation",
                 test=model.test_mode_enabled,
-                max_samples_per_class=self._options["max_samples_per_class"],
-                classes=self._options["classes"],
+                max_samples_per_class=self._settings["max_samples_per_class"],
+                classes=self._settings["classes"],
             )
         if model.x is None:
             raise EvaluationError(
@@ -340,38 +367,56 @@ def _evaluate_file(
     data: str | Path | None,
     output: str | Path | None,
     evaluators: Sequence[str] | None,
+    settings: Mapping[str, Any],
     options: Mapping[str, Any],
     show: bool,
 ) -> EvaluationResults:
-    """Evaluate a bare `.tflite` with arrays from a file; neither TensorFlow nor a specification is loaded."""
-    from mltk.core.evaluation.data import iterate_batches, load_arrays
+    """Evaluate a bare `.tflite`, with arrays from a file; neither TensorFlow nor a specification is loaded."""
+    from mltk.core.evaluation.data import iterate_batches
     from mltk.core.tflite_model_parameters import TfliteModelParameters
 
-    if data is None:
-        raise SpecificationError(
-            f"{path} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
-        )
+    chosen = _choose(None, evaluators, options)
+    no_data = SpecificationError(
+        f"{path} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
+    )
+    if data is None and any(evaluator.needs_data for evaluator in chosen):
+        raise no_data
     tflite_model = load_tflite_model(str(path))
+    arrays = None if data is None else _fitting_arrays(data, path, tflite_model.inputs[0].shape)
+
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        if arrays is None:
+            raise no_data
+        return iterate_batches(*arrays)
+
+    classes = (
+        settings["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
+    )
+    return _run(
+        chosen,
+        make_predictor(tflite_model, name=path.stem),
+        batches,
+        None,
+        show,
+        {**settings, "classes": classes},
+        options,
+        base=Path(output) if output else _folder_of_file(path),
+    )
+
+
+def _fitting_arrays(
+    data: str | Path, path: Path, input_shape: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    from mltk.core.evaluation.data import load_arrays
+
     x, y = load_arrays(data)
-    wanted = tuple(n if n > 0 else None for n in tflite_model.inputs[0].shape[1:])
+    wanted = tuple(n if n > 0 else None for n in input_shape[1:])
     if len(wanted) != x.ndim - 1 or any(w not in (None, n) for w, n in zip(wanted, x.shape[1:], strict=True)):
         raise EvaluationError(
             f"The samples in {data} have the shape {x.shape[1:]}, but {path} takes "
             f"{tuple(w if w else '?' for w in wanted)}."
         )
-    classes = (
-        options["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
-    )
-    predictor = make_predictor(tflite_model, name=path.stem)
-    return _run(
-        _choose(None, evaluators),
-        predictor,
-        lambda: iterate_batches(x, y),
-        None,
-        show,
-        {**options, "classes": classes},
-        base=Path(output) if output else _folder_of_file(path),
-    )
+    return x, y
 
 
 def _folder_of_file(path: Path) -> Path:

@@ -112,8 +112,8 @@ def mltk_augmentations(
     Args:
         mltk_model: The specification.
         subset: What is being loaded; most plugins augment `training` only.
-        domain: `image` or `audio`, or what another data plugin calls its own; it fixes the layout of the
-            batch.
+        domain: `image`, `audio`, `spectrogram` (the audio plugin asks once for clips and once for what its front
+            end makes of them), or what another data plugin calls its own; it fixes the layout of the batch.
 
     Returns:
         The steps; `None` for none.
@@ -248,7 +248,8 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator] | None:
     """Offer ways to judge this model.
 
     Called by `evaluate`. Those with `default=True` run when the user chose none with `--evaluator`. What an
-    evaluator writes and returns lands in `eval/<kind>/<evaluator>/` and in the archive.
+    evaluator writes and returns lands in `eval/<kind>/<evaluator>/` and in the archive. What an evaluator names
+    in `options` may be given with `--option NAME=VALUE`, and is in `context.options`.
 
     Args:
         mltk_model: The specification; `None` when a bare `.tflite` is evaluated.
@@ -264,7 +265,7 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator] | None:
         def mltk_evaluators(mltk_model):
             from mltk_plugin_latency.evaluator import evaluate
 
-            return [Evaluator("latency", "Time per prediction on this computer.", evaluate)]
+            return [Evaluator("latency", "Time per prediction on this computer.", evaluate, options=("runs",))]
         ```
     """
 

@@ -138,7 +138,8 @@ class EvaluationContext:
     show: bool = False
     """Show plots in a window."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further options of the operation, e.g. `max_samples_per_class`, `dump`."""
+    """Options of the operation (`max_samples_per_class`, `classes`, `dump`, `callbacks`), and those of
+    `Evaluator.options` that the user gave."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,10 @@ class Evaluator:
     folder: str | None = None
     """Where its results go, below `eval/<kind>/`: a folder of the evaluator's name by default. `""` is kept for
     evaluators whose file names the format of the archive fixes."""
+    options: tuple[str, ...] = ()
+    """Names of what may be given with `mltk evaluate --option NAME=VALUE`; any other name is refused."""
+    needs_data: bool = True
+    """Whether a bare `.tflite` can only be evaluated with arrays (`--data`): without them, `batches` raises."""
 
 
 @dataclass(frozen=True)
