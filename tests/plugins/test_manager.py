@@ -12,6 +12,7 @@ from mltk.errors import MltkError, SpecificationError
 from mltk.plugins import (
     AugmentationStep,
     Command,
+    Compiler,
     Evaluator,
     LoadedDataset,
     Parameter,
@@ -33,6 +34,7 @@ SIGNATURES = {
     "mltk_model_parameters": ("mltk_model",),
     "mltk_evaluators": ("mltk_model",),
     "mltk_profilers": (),
+    "mltk_compilers": (),
     "mltk_event": ("mltk_model", "event", "details"),
 }
 KINDS = {
@@ -103,6 +105,7 @@ ANSWERS = {
     "mltk_model_parameters": {"a.b": Parameter(1)},
     "mltk_evaluators": [evaluator("calibration")],
     "mltk_profilers": [Profiler("board", "Measured.", lambda model: None)],
+    "mltk_compilers": [Compiler("npu", "For the NPU.", lambda model: b"TFL3")],
     "mltk_event": None,
 }
 

@@ -176,10 +176,11 @@ def _problems(manager: PluginManager) -> Iterable[str]:
         yield f"MLTK_BLOCK_PLUGINS names '{blocked}', which is not installed.{did_you_mean(blocked, names)}"
     yield from _namespace_problems()
     plugin_commands(manager)
-    try:
-        manager.collect_offers("mltk_profilers")
-    except MltkError as e:
-        yield str(e)
+    for hook in ("mltk_profilers", "mltk_compilers"):
+        try:
+            manager.collect_offers(hook)
+        except MltkError as e:
+            yield str(e)
     yield from manager.reports
 
 

@@ -13,6 +13,7 @@ from mltk._namespace import lazy_names
 if TYPE_CHECKING:
     import keras
 
+    from mltk.core.compile_model import compile_model as compile_model
     from mltk.core.evaluate_model import evaluate_classifier as evaluate_classifier
     from mltk.core.evaluate_model import evaluate_model as evaluate_model
     from mltk.core.evaluation.classifier import ClassifierEvaluationResults as ClassifierEvaluationResults
@@ -117,6 +118,7 @@ _NAMES = {
     "TfliteTransposeConvLayerOptions": _TFLITE,
     "TrainMixin": _MODEL,
     "TrainingResults": "mltk.core.training_results",
+    "compile_model": "mltk.core.compile_model",
     "evaluate_classifier": "mltk.core.evaluate_model",
     "evaluate_model": "mltk.core.evaluate_model",
     "get_mltk_logger": "mltk.core.logging",

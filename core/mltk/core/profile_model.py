@@ -7,14 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.archive import ARCHIVE_EXTENSION
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import (
-    find_model_specification_file,
-    is_model_path,
+    is_archive,
     load_mltk_model,
     load_tflite_model,
-    split_test_suffix,
 )
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
@@ -94,7 +91,11 @@ def profile_model(
         if build:
             raise SpecificationError("A .tflite cannot be built: give a specification, or leave out build.")
         return _profile(_choose(accelerator), load_tflite_model(model))
-    if not build and _is_archive(model, test):
+    if not isinstance(model, MltkModel) and str(model).endswith((".h5", ".keras")):
+        raise SpecificationError(
+            f"{model} is a Keras model, and only a .tflite is profiled; 'mltk quantize' makes one."
+        )
+    if not build and is_archive(model, test):
         return _profile(_choose(accelerator), load_tflite_model(model, test=test))
     mltk_model = load_mltk_model(model, test=test, trust=trust)
     with operation(mltk_model):
@@ -126,21 +127,6 @@ def _check_arguments(unknown: Mapping[str, object], **hardware: object) -> None:
             f"profile_model() reaches no hardware: leave out {', '.join(given)}. Profiling on hardware or in a "
             f"simulator needs a plugin that offers it; choose its profiler with accelerator='NAME'."
         )
-
-
-def _is_archive(model: MltkModel | str | Path, test: bool) -> bool:
-    """Tell whether the model is only there as an archive, whose code is not to be run."""
-    if isinstance(model, MltkModel):
-        return False
-    path = str(model)
-    if path.endswith((".h5", ".keras")):
-        raise SpecificationError(
-            f"{path} is a Keras model, and only a .tflite is profiled; 'mltk quantize' makes one."
-        )
-    if not is_model_path(path):
-        name, suffix = split_test_suffix(path)
-        path = find_model_specification_file(name, test=test or suffix) or ""
-    return path.endswith(ARCHIVE_EXTENSION)
 
 
 def _choose(name: str | None) -> Profiler:

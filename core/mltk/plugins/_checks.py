@@ -13,7 +13,15 @@ import pluggy
 
 from mltk.errors import MltkError, did_you_mean
 from mltk.plugins import hookspecs
-from mltk.plugins.types import AugmentationStep, Command, Evaluator, LoadedDataset, Parameter, Profiler
+from mltk.plugins.types import (
+    AugmentationStep,
+    Command,
+    Compiler,
+    Evaluator,
+    LoadedDataset,
+    Parameter,
+    Profiler,
+)
 
 EACH = frozenset({"mltk_commands", "mltk_event"})
 """The hooks whose plugins are called each by itself."""
@@ -23,6 +31,7 @@ _LISTS: Mapping[str, type] = {
     "mltk_augmentations": AugmentationStep,
     "mltk_evaluators": Evaluator,
     "mltk_profilers": Profiler,
+    "mltk_compilers": Compiler,
 }
 _MAPPINGS: Mapping[str, type] = {"mltk_custom_objects": object, "mltk_model_parameters": Parameter}
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mltk.plugins.types import (
         AugmentationStep,
         Command,
+        Compiler,
         Evaluator,
         LoadedDataset,
         Parameter,
@@ -291,6 +292,31 @@ def mltk_profilers() -> Iterable[Profiler] | None:
         @hookimpl
         def mltk_profilers():
             return [Profiler("board", "Measured on the board at the serial port.", profile)]
+        ```
+    """
+
+
+@hookspec
+def mltk_compilers() -> Iterable[Compiler] | None:
+    """Offer ways to prepare a `.tflite` for an accelerator.
+
+    Called by `compile`; `--accelerator NAME` chooses one. mltk itself offers none.
+
+    Returns:
+        The compilers; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import Compiler, hookimpl
+
+        def compile_for_npu(tflite_model, optimize="speed"):
+            from mltk_plugin_npu.toolchain import run
+
+            return run(tflite_model.flatbuffer_data, optimize)
+
+        @hookimpl
+        def mltk_compilers():
+            return [Compiler("npu", "The neural processor of the board.", compile_for_npu)]
         ```
     """
 

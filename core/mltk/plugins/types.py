@@ -138,8 +138,8 @@ class EvaluationContext:
     show: bool = False
     """Show plots in a window."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of the operation (`max_samples_per_class`, `classes`, `dump`, `callbacks`), and those of
-    `Evaluator.options` that the user gave."""
+    """Options of the operation (`max_samples_per_class`, `classes`, `dump`, `callbacks`, `data`, `update_archive`), and
+    those of `Evaluator.options` that the user gave."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,18 @@ class Profiler:
     """Chosen with `mltk profile --accelerator NAME`."""
     summary: str
     profile: Callable[[TfliteModel], ProfilingModelResults]
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A way to prepare a `.tflite` model for an accelerator."""
+
+    name: str
+    """Chosen with `mltk compile --accelerator NAME`, and part of the name of the file that is written."""
+    summary: str
+    compile: Callable[..., bytes]
+    """`compile(tflite_model, **options)` returns the compiled flatbuffer. Its further parameters are the options
+    that the user may give: `--optimize size` on the command line is `optimize="size"`, numbers are int or float."""
 
 
 Parameters = Mapping[str, Parameter]

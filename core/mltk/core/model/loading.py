@@ -242,6 +242,22 @@ def is_model_path(text: str) -> bool:
     return text.endswith((".py", ".zip", ".tflite", ".h5", ".keras")) or os.sep in text
 
 
+def is_archive(model: str | Path | MltkModel, test: bool = False) -> bool:
+    """Tell whether a model is only there as an archive, whose code is not run to look at it.
+
+    Args:
+        model: Model, name, or path.
+        test: Whether the trial run's archive is meant.
+    """
+    if isinstance(model, MltkModel):
+        return False
+    path = str(model)
+    if not is_model_path(path):
+        name, suffix = split_test_suffix(path)
+        path = find_model_specification_file(name, test=test or suffix) or ""
+    return path.endswith(ARCHIVE_EXTENSION)
+
+
 def load_mltk_model_with_path(
     model_path: str | Path,
     test: bool = False,

@@ -1,0 +1,99 @@
+"""`mltk compile`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import (
+    model_argument,
+    parse_assignment,
+    print_rows,
+    require_model,
+    verbose_option,
+)
+
+# What `compile_model` calls its own arguments, which no compiler can have.
+_OWN_NAMES = ("model", "accelerator", "output", "update_archive", "logger", "test")
+
+
+def _list_compilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from mltk.core.compile_model import offered_compilers
+
+    offers = offered_compilers().values()
+    print_rows([(c.name, c.summary) for c in offers])
+    if not offers:
+        click.echo("No installed plugin offers a compiler.")
+    ctx.exit()
+
+
+@click.command("compile", context_settings={"ignore_unknown_options": True})
+@model_argument
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
+@click.option("-a", "--accelerator", metavar="NAME", required=True, help="Compile for this accelerator.")
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_compilers,
+    help="Show the accelerators there are compilers for, and exit.",
+)
+@click.option(
+    "-o", "--output", metavar="PATH", help="A .tflite file or a folder; the archive then stays as it is."
+)
+@click.option(
+    "--update-archive/--no-update-archive",
+    default=None,
+    help="By default the archive is updated unless -o is given.",
+)
+@verbose_option
+def compile_command(
+    model: str,
+    options: tuple[str, ...],
+    accelerator: str,
+    output: str | None,
+    update_archive: bool | None,
+    verbose: bool,
+) -> None:
+    """Compile the quantized MODEL for an accelerator: a name, a specification, an archive or a .tflite file.
+
+    Options that are not listed here are the compiler's own. Nothing is executed from an archive.
+    """
+    given = _compiler_options(options)
+    require_model(model)
+    logger = get_logger(verbose=verbose)
+    from mltk.core.compile_model import compile_model
+    from mltk.core.model.loading import split_test_suffix
+
+    path = compile_model(
+        model,
+        accelerator,
+        output=output,
+        update_archive=update_archive,
+        logger=logger,
+        test=split_test_suffix(model)[1],
+        **given,
+    )
+    click.echo(f"Written: {path}")
+
+
+def _compiler_options(words: tuple[str, ...]) -> dict[str, Any]:
+    """Return `--key value`, `--key=value` and a lone `--key` (true) as a dict."""
+    given: dict[str, Any] = {}
+    waiting = list(words)
+    while waiting:
+        word = waiting.pop(0)
+        name, separator, value = word.removeprefix("--").partition("=")
+        key = name.replace("-", "_")
+        if not word.startswith("--") or not key.isidentifier() or key in _OWN_NAMES:
+            raise click.UsageError(f"Got unexpected extra argument ({word})")
+        if separator or (waiting and not waiting[0].startswith("--")):
+            given[key] = parse_assignment(f"{key}={value if separator else waiting.pop(0)}")[1]
+        else:
+            given[key] = True
+    return given
