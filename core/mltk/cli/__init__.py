@@ -15,9 +15,16 @@ if TYPE_CHECKING:
     from mltk.cli._console import print_info as print_info
     from mltk.cli._console import print_table as print_table
     from mltk.cli._console import print_warning as print_warning
+    from mltk.cli._model_options import model_argument as model_argument
+    from mltk.cli._model_options import require_model as require_model
+    from mltk.cli._model_options import test_option as test_option
+    from mltk.cli._model_options import trust_option as trust_option
+    from mltk.cli._model_options import verbose_option as verbose_option
+    from mltk.cli._model_options import with_consent as with_consent
     from mltk.cli.main import root_cli as root_cli
 
 _CONSOLE = "mltk.cli._console"
+_MODEL = "mltk.cli._model_options"
 
 _NAMES = {
     "abort": _CONSOLE,
@@ -28,6 +35,12 @@ _NAMES = {
     "print_info": _CONSOLE,
     "print_table": _CONSOLE,
     "print_warning": _CONSOLE,
+    "model_argument": _MODEL,
+    "require_model": _MODEL,
+    "test_option": _MODEL,
+    "trust_option": _MODEL,
+    "verbose_option": _MODEL,
+    "with_consent": _MODEL,
     "root_cli": "mltk.cli.main",
 }
 
