@@ -35,7 +35,7 @@ def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     name = os.fspath(path)
     try:
         with Path(name).open("rb") as file:
-            _check_complete(file, name)
+            check_complete(file, name)
             file.seek(0)
             with soundfile.SoundFile(file) as sound:
                 dtype = "int16" if sound.subtype in _SMALL_INTEGERS else "float32"
@@ -96,7 +96,7 @@ def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tupl
     return int(starts[loud[0]]), int(stops[loud[-1]])
 
 
-def _check_complete(file: BinaryIO, name: str) -> None:
+def check_complete(file: BinaryIO, name: str) -> None:
     """Refuse a WAV file that is shorter than it says: libsndfile reads what there is of it without a word."""
     header = file.read(12)
     if len(header) < 12 or header[:4] not in (b"RIFF", b"RIFX") or header[8:] != b"WAVE":

@@ -37,6 +37,13 @@ def _as_class_mode(value: Any) -> Any:
     return value
 
 
+def _as_streaming_options(value: Any) -> Any:
+    from mltk_plugin_audio.streaming import StreamingOptions
+
+    StreamingOptions.from_mapping(value)
+    return value
+
+
 class _Datagen(Attribute):
     """The generator, from which the input shape follows."""
 
@@ -125,6 +132,13 @@ class AudioDatasetMixin(DataGeneratorDatasetMixin):
         type=bool,
         default=False,
         doc="Draw an order of each class's files once, and keep it in the log folder and in the archive.",
+    )
+    streaming_evaluation = Attribute(
+        "audio.streaming_evaluation",
+        type=dict,
+        default={},
+        convert=_as_streaming_options,
+        doc="Options of the evaluator `streaming`, by name: see `mltk_plugin_audio.streaming.StreamingOptions`.",
     )
 
     @property

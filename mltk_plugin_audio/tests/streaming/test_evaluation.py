@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 
@@ -8,8 +9,9 @@ import pytest
 
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.plugins import EvaluationContext
-from mltk_plugin_audio.streaming.evaluation import StreamingOptions, evaluate
-from mltk_plugin_audio.streaming.hooks import offered_commands, offered_evaluators
+from mltk_plugin_audio.streaming import StreamingOptions
+from mltk_plugin_audio.streaming.evaluation import evaluate
+from mltk_plugin_audio.streaming.hooks import OPTION_NAMES, offered_commands, offered_evaluators
 
 LOW, HIGH = 500.0, 2500.0
 
@@ -20,10 +22,11 @@ from mltk_plugin_audio import AudioDatasetMixin, AudioFeatureGeneratorSettings, 
 
 
 class Tones(MltkModel, AudioDatasetMixin, EvaluateClassifierMixin):
-    streaming_evaluation = OPTIONS
+    pass
 
 
 my_model = Tones()
+my_model.streaming_evaluation = OPTIONS
 my_model.dataset = "DATASET"
 my_model.classes = ["low", "high", "_silence_"]
 frontend = AudioFeatureGeneratorSettings(
@@ -63,7 +66,7 @@ def context(tmp_path, tones, write_model):
             output_dir=out,
             logger=logging.getLogger("mltk.test"),
             model=mltk_model,
-            options={} if with_model else {"streaming": options},
+            options={"max_samples_per_class": -1} | ({} if with_model else options),
         )
 
     made = []
@@ -137,12 +140,71 @@ def test_short_recordings_are_warned_of(context, tones, caplog):
         ({"recording": "a.wav"}, "no option 'recording'. Did you mean 'recordings'"),
         ({"gap_ms": (3, 1)}, "gap_ms"),
         ({"max_minutes": 0}, "max_minutes"),
+        ({"max_minutes": "long"}, "max_minutes must be a number, not 'long'"),
+        ({"recordings": 3}, "recordings must be a path"),
+        ({"background": 3}, "background must be a path"),
+        ({"tolerance_ms": -1}, "tolerance_ms"),
+        ({"threshold": 200}, "no option 'threshold'. Did you mean 'detection_threshold'"),
+        ({"detection_threshold": 256}, "'detection_threshold' must be a whole number from 0 to 255"),
     ],
 )
 def test_wrong_options_are_named(options, message):
     with pytest.raises(SpecificationError) as error:
         StreamingOptions.from_mapping(options)
     assert message in str(error.value)
+
+
+def test_the_command_line_knows_the_options():
+    assert tuple(f.name for f in dataclasses.fields(StreamingOptions)) == OPTION_NAMES
+
+
+def test_wrong_options_in_a_specification_are_refused_where_they_stand(context):
+    with pytest.raises(SpecificationError, match="no option 'recording'") as error:
+        context({"recording": "a.wav"})
+    assert "\n" not in str(error.value)
+
+
+def test_options_win_over_the_specification_and_over_the_parameters(context, tones):
+    minutes = tones.sound(60, (10.0, 0.6, LOW))
+    path = tones.write("long/home.wav", minutes)
+    given = context({"recordings": "nowhere.wav", "detection_threshold": 0})
+    given = dataclasses.replace(given, options={"recordings": path, "detection_threshold": 254})
+    results = evaluate(given)
+    assert results["recordings"] == ["home.wav"]
+    assert results["settings"]["detection_threshold"] == 254
+    assert results["settings"]["suppression_ms"] == 1000
+
+
+def test_a_bare_tflite_listens_to_a_folder(mltk_cli, write_model, tones, tmp_path):
+    path = tones.write("b.wav", tones.sound(20, (5.0, 0.6, LOW)))
+    path.with_suffix(".txt").write_text("5.0\t5.6\tlow\n")
+    tones.write("a.flac", tones.sound(20, (5.0, 0.6, HIGH)))
+    command = ["evaluate", write_model(), "--evaluator", "streaming", "-o", tmp_path / "out"]
+    result = mltk_cli.invoke([*command, "--option", f"recordings={tones.folder}"])
+    assert result.exit_code == 0, result.stderr
+    assert "with 1 words" in result.stdout
+    assert "- false accepts: 1, 90 per hour" in result.stdout
+    stored = json.loads((tmp_path / "out" / "streaming" / "eval-results.json").read_text())
+    assert stored["recordings"] == ["a.flac", "b.wav"]
+    assert stored["hits"] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no evaluation clips of 'tones'"),
+        (["--option", "recordings=EMPTY"], "has no recordings"),
+        (["--option", "recording=x"], "Did you mean 'recordings'"),
+        (["--option", "gap_ms=5"], "gap_ms must be a pair"),
+    ],
+)
+def test_a_bare_tflite_without_usable_options_is_one_line(mltk_cli, write_model, tmp_path, options, message):
+    (tmp_path / "empty").mkdir()
+    options = [option.replace("EMPTY", str(tmp_path / "empty")) for option in options]
+    result = mltk_cli.invoke(["evaluate", write_model(), "--evaluator", "streaming", *options])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_a_missing_recording_is_named(context):
@@ -162,10 +224,19 @@ def test_another_number_of_classes_is_one_line(context, tones):
         evaluate(context({"recordings": [path]}, with_model=False, classes=["low", "high"]))
 
 
-def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context):
+def load_other_model(folder):
+    from mltk.core import load_mltk_model
+
+    path = folder / "other.py"
+    path.write_text("# @mltk_model\nfrom mltk.core import MltkModel\n\nmy_model = MltkModel()\n")
+    return load_mltk_model(path)
+
+
+def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context, tmp_path):
     (evaluator,) = offered_evaluators(context().model)
     assert (evaluator.name, evaluator.default) == ("streaming", False)
-    assert offered_evaluators(None) is None
+    assert [e.default for e in offered_evaluators(None)] == [False]
+    assert offered_evaluators(load_other_model(tmp_path)) is None
     assert [command.load().name for command in offered_commands()] == ["classify_audio", "view_audio"]
 
 

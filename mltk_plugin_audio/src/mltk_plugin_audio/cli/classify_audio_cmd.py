@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mltk.cli import get_logger
-from mltk.cli._model_options import model_argument, require_model, test_option, verbose_option
+from mltk.cli import get_logger, model_argument, require_model, test_option, verbose_option
 from mltk.errors import MltkError, SpecificationError
 
 if TYPE_CHECKING:

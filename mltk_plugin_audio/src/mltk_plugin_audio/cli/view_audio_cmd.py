@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mltk.cli._model_options import require_model, trust_option, with_consent
+from mltk.cli import require_model, trust_option, with_consent
 from mltk.errors import SpecificationError
 
 if TYPE_CHECKING:

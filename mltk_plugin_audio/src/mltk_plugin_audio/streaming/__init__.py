@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mltk_plugin_audio.streaming.detection import Detection, DetectionSettings, Detector
-    from mltk_plugin_audio.streaming.evaluation import (
-        StreamingEvaluationResults,
-        StreamingOptions,
-        evaluate_streaming,
-    )
+    from mltk_plugin_audio.streaming.evaluation import StreamingEvaluationResults, evaluate_streaming
+    from mltk_plugin_audio.streaming.options import StreamingOptions
     from mltk_plugin_audio.streaming.recordings import (
         Composition,
         Event,
@@ -31,7 +28,7 @@ _MODULES = {
     "Recording": "recordings",
     "StreamingEvaluationResults": "evaluation",
     "StreamingModel": "stream",
-    "StreamingOptions": "evaluation",
+    "StreamingOptions": "options",
     "compose": "recordings",
     "evaluate_streaming": "evaluation",
     "listen": "stream",

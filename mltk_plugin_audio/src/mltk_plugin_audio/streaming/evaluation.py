@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from mltk.core.evaluation.results import EvaluationResults
-from mltk.errors import EvaluationError, SpecificationError, did_you_mean
+from mltk.errors import EvaluationError
 from mltk_plugin_audio._batches import AudioBatches
 from mltk_plugin_audio._files import resampled
 from mltk_plugin_audio._recordings import find_folder
 from mltk_plugin_audio.generator import AudioIterator
 from mltk_plugin_audio.streaming.detection import MAX_SCORE, DetectionSettings, detectable
+from mltk_plugin_audio.streaming.hooks import OPTION_NAMES
 from mltk_plugin_audio.streaming.metrics import Curve, Trace, rate_limits, sum_outcomes, threshold_curve
+from mltk_plugin_audio.streaming.options import StreamingOptions
 from mltk_plugin_audio.streaming.recordings import (
     Composition,
     Recording,
@@ -32,48 +33,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mltk.plugins.types import EvaluationContext, Predictor
-
-
-@dataclass(frozen=True)
-class StreamingOptions:
-    """What may be put into `streaming_evaluation` of a model."""
-
-    recordings: tuple[str | os.PathLike[str], ...] = ()
-    """Files, each with its labels beside it (see `read_labels`); without any, one is made of the evaluation clips."""
-    wanted_false_accepts_per_hour: float = 0.5
-    """A threshold is recommended for this rate."""
-    tolerance_ms: float | None = None
-    """How long after its end a word may be detected; by default as long as it takes part in what is averaged."""
-    max_minutes: float = Composition.max_minutes
-    gap_ms: tuple[float, float] = Composition.gap_ms
-    snr_db: float = Composition.snr_db
-    background: str | os.PathLike[str] | None = None
-    """See `Composition`; by default the background noise of the model's data generator."""
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> StreamingOptions:
-        """Take the options from a mapping of names to values.
-
-        Raises:
-            SpecificationError: A name is unknown, or a value is not usable.
-        """
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise SpecificationError(
-                    f"The streaming evaluation has no option '{name}'.{did_you_mean(name, known)} "
-                    f"Those that there are: {', '.join(known)}."
-                )
-        recordings = values.get("recordings") or ()
-        recordings = (recordings,) if isinstance(recordings, str | os.PathLike) else tuple(recordings)
-        options = cls(**{**values, "recordings": recordings})
-        wanted, gap = options.wanted_false_accepts_per_hour, options.gap_ms
-        if wanted < 0 or options.max_minutes <= 0 or len(gap) != 2 or not 0 <= gap[0] <= gap[1]:
-            raise SpecificationError(
-                "The streaming evaluation needs wanted_false_accepts_per_hour >= 0, max_minutes > 0 "
-                f"and gap_ms = (shortest, longest), not {wanted}, {options.max_minutes} and {gap}."
-            )
-        return options
 
 
 class StreamingEvaluationResults(EvaluationResults):
@@ -219,9 +178,9 @@ class StreamingEvaluationResults(EvaluationResults):
 def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:
     """Evaluate a model of sound on long recordings; what `mltk evaluate --evaluator streaming` calls.
 
-    Options are those of `StreamingOptions`: `context.options["streaming"]`, or `streaming_evaluation` of the model's
-    class. A recording made of the evaluation clips has the seed of the model. Its labels are written beside the
-    results, as `evaluation clips.txt`.
+    Options are those of `StreamingOptions`, from `context.options` and, where they are not there, from
+    `streaming_evaluation` of the model. A recording made of the evaluation clips has the seed of the model. Its
+    labels are written beside the results, as `evaluation clips.txt`.
 
     Raises:
         EvaluationError: The model is not known by its classes.
@@ -229,13 +188,13 @@ def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:
         DatasetError: A recording or its labels cannot be read.
     """
     model: Any = context.model
-    given = {**getattr(model, "streaming_evaluation", {}), **(context.options.get("streaming") or {})}
-    options = StreamingOptions.from_mapping(given)
+    given = {name: value for name, value in context.options.items() if name in OPTION_NAMES}
+    options = StreamingOptions.from_mapping({**getattr(model, "streaming_evaluation", {}), **given})
     parameters, features = model_parameters(context.predictor, model)
     classes = tuple(parameters.get("classes") or context.classes)
     if not classes:
         raise EvaluationError(f"'{context.predictor.name}' does not name its classes (parameter classes).")
-    settings = DetectionSettings.from_parameters(parameters)
+    settings = DetectionSettings.from_parameters(parameters, **options.detection())
 
     def start() -> StreamingModel:
         return StreamingModel(
@@ -244,7 +203,7 @@ def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:
 
     rate = start().frontend.sample_rate_hz
     if options.recordings:
-        recordings = [open_recording(path, rate, classes) for path in options.recordings]
+        recordings = [open_recording(path, rate, classes) for path in options.files()]
     else:
         recordings = [_composed(context, classes, rate, options)]
         labels = context.output_dir / f"{recordings[0].name}.txt"
@@ -374,13 +333,14 @@ def model_parameters(predictor: Predictor, mltk_model: Any) -> tuple[dict[str, A
 def _composed(
     context: EvaluationContext, classes: Sequence[str], rate: int, options: StreamingOptions
 ) -> Recording:
-    # The data set is loaded when the first batch is asked for; what the batches are made of is what is wanted.
-    next(context.batches(), None)
+    if context.model is not None:
+        # The data set is loaded when the first batch is asked for; what the batches are made of is what is wanted.
+        next(context.batches(), None)
     iterator = getattr(getattr(context.model, "datagen_context", None), "evaluation_datagen", None)
     if not isinstance(iterator, AudioIterator):
         raise EvaluationError(
-            f"There are no evaluation clips of '{context.predictor.name}' to make a long recording of: let the model "
-            "load a folder of recordings, or set streaming_evaluation = {'recordings': [...]}."
+            f"There are no evaluation clips of '{context.predictor.name}' to make a long recording of: give recordings "
+            "(--option recordings=FILE or FOLDER)."
         )
     batches = iterator.batches
     background = options.background

@@ -13,15 +13,37 @@ if TYPE_CHECKING:
     from mltk.plugins import EvaluationContext
 
 
+OPTION_NAMES = (
+    "recordings",
+    "wanted_false_accepts_per_hour",
+    "tolerance_ms",
+    "max_minutes",
+    "gap_ms",
+    "snr_db",
+    "background",
+    "average_window_duration_ms",
+    "minimum_count",
+    "detection_threshold",
+    "suppression_ms",
+    "latency_ms",
+    "volume_gain",
+)
+"""The fields of `StreamingOptions`, whose module imports numpy."""
+
+
 def offered_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
-    """Offer the evaluator for models of sound; a bare `.tflite` has no recordings to be evaluated with."""
+    """Offer the evaluator for models of sound, and for a bare `.tflite`, which may be one."""
     # A model that inherits the mixin has imported it; importing it for every other model would take time.
     mixins = sys.modules.get("mltk_plugin_audio.mixins")
-    if mixins is None or not isinstance(mltk_model, mixins.AudioDatasetMixin):
+    if mltk_model is not None and (mixins is None or not isinstance(mltk_model, mixins.AudioDatasetMixin)):
         return None
     return [
         Evaluator(
-            "streaming", "False accepts per hour, false rejects and latency on long recordings.", _evaluate
+            "streaming",
+            "False accepts per hour, false rejects and latency on long recordings.",
+            _evaluate,
+            options=OPTION_NAMES,
+            needs_data=False,
         )
     ]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mltk.core.preprocess.seeding import batch_rng, standard_normal
 from mltk.errors import DatasetError, did_you_mean
-from mltk_plugin_audio._files import _check_complete, as_float, speech_bounds
+from mltk_plugin_audio._files import as_float, check_complete, speech_bounds
 from mltk_plugin_audio._recordings import find_folder, load_noises
 
 LABEL_ENDINGS = (".txt", ".csv", ".tsv")
@@ -89,7 +89,7 @@ def read_blocks(path: str | os.PathLike[str], rate: int) -> Iterator[np.ndarray]
     name = os.fspath(path)
     try:
         with Path(name).open("rb") as file:
-            _check_complete(file, name)
+            check_complete(file, name)
             file.seek(0)
             with soundfile.SoundFile(file) as sound:
                 resampler = None
