@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import mltk
+from mltk._namespace import specification_packages
 from mltk.core.archive import ARCHIVE_EXTENSION, ModelArchive
 from mltk.core.keras.environment import import_tensorflow, prepare_environment
 from mltk.core.model.event import MltkModelEvent
@@ -336,7 +338,10 @@ def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[Ml
 
 
 def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleType:
-    # A specification may import modules that lie beside it.
+    # A specification may import modules that lie beside it, also as `mltk.models.<folder>.<module>`.
+    beside = specification_packages.setdefault(f"mltk.models.{path.parent.name}", [])
+    if str(path.parent) not in beside:
+        beside.insert(0, str(path.parent))
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     if "." in module_name:
@@ -381,6 +386,9 @@ def _module_name(path: Path) -> tuple[str, Path]:
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent
+    if parts[0] == "mltk" and not _same_file(mltk.__file__, (folder / "mltk" / "__init__.py").resolve()):
+        # A copy of the reference: its `mltk` must not take the place of this one.
+        return f"mltk.models.{path.parent.name}.{path.stem}", path.parent
     name = ".".join(parts)
     loaded = sys.modules.get(name)
     if len(parts) == 1 and (
