@@ -285,6 +285,12 @@ def with_outputs(n):
     [
         ("del my_model._attributes.stored['train.build_model_function']", "has no build_model_function"),
         (
+            "del my_model._attributes.stored['train.build_model_function']\n"
+            "from mltk.plugins import hookimpl\n"
+            "@hookimpl(wrapper=True)\ndef mltk_build_model():\n    return (yield)",
+            "has no build_model_function",
+        ),
+        (
             "my_model.build_model_function = lambda m: None",
             "must return a Keras model, not NoneType. Is a `return` missing",
         ),

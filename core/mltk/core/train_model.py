@@ -289,7 +289,9 @@ def _builds_itself(mltk_model: Any) -> bool:
     """Tell whether a plugin or the specification answers `mltk_build_model` beside the built-in answer."""
     from mltk.plugins import get_plugin_manager
 
-    return len(get_plugin_manager().hook.mltk_build_model.get_hookimpls()) > 1
+    # A wrapper only looks at, or changes, what another one built.
+    builders = [i for i in get_plugin_manager().hook.mltk_build_model.get_hookimpls() if not i.wrapper]
+    return len(builders) > 1
 
 
 def _check_outputs(mltk_model: Any, keras_model: keras.Model) -> None:

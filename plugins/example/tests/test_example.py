@@ -1,4 +1,5 @@
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -81,6 +82,8 @@ def test_mltk_gets_the_evaluator_from_the_hook(mltk_plugin_manager):
     mltk_plugin_manager.register(plugin, "example")
 
     assert "example" in mltk_plugin_manager.collect_offers("mltk_evaluators", mltk_model=None)
+    no_classifier = SimpleNamespace(default_evaluator="autoencoder")
+    assert "example" not in mltk_plugin_manager.collect_offers("mltk_evaluators", mltk_model=no_classifier)
 
 
 def test_loading_the_plugin_imports_nothing_heavy():

@@ -15,11 +15,10 @@ mltk_api_version = 1
 @hookimpl
 def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
     """Offer the evaluator for classifiers, and for a bare `.tflite` where the user asks for it."""
-    from mltk.core import EvaluateClassifierMixin
-
     from mltk_plugin_example.calibration import evaluate
 
-    if mltk_model is not None and not isinstance(mltk_model, EvaluateClassifierMixin):
+    # Models whose outputs are no classes name another evaluator, or none.
+    if mltk_model is not None and getattr(mltk_model, "default_evaluator", None) != "classifier":
         return None
     summary = "How far the classifier's confidence can be trusted."
     return [Evaluator("example", summary, evaluate, default=mltk_model is not None)]
