@@ -1,0 +1,253 @@
+"""Measure mltk and the system that it succeeds in turns, in one run; print the medians and their ratio.
+
+    benchmarks/install_reference.sh /path/to/reference
+    python benchmarks/reference/run.py --reference /path/to/reference/bin/python [CASE …] [--runs 3]
+
+Both sides get the same data (made with a seed), settings and work. Memory is the greatest sum, over the processes of a
+command, of what each holds for itself and its share of what is held in common (PSS), read every 50 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import data
+
+HERE = Path(__file__).parent
+SPECS = HERE / "specs"
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its interpreter, and a cache folder of its own."""
+
+    name: str
+    python: Path
+    home: Path
+
+    def run(self, *command: object, memory: bool = False, **variables: object) -> tuple[Figures, str]:
+        """Run the interpreter; return the seconds, with `memory` also the megabytes, and what it printed."""
+        environment = {
+            **os.environ,
+            "MLTK_CACHE_DIR": str(self.home / "cache"),
+            "HOME": str(self.home),
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "CUDA_VISIBLE_DEVICES": "-1",
+            **{name: str(value) for name, value in variables.items()},
+        }
+        environment.pop("TF_USE_LEGACY_KERAS", None)
+        if self.name == "reference":
+            environment["TF_USE_LEGACY_KERAS"] = "0"
+        start = time.perf_counter()
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(
+                [self.python, *map(str, command)],
+                env=environment,
+                cwd=self.home,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            peak = _Peak(process.pid) if memory else None
+            code = process.wait()
+            figures = {"seconds": time.perf_counter() - start}
+            if peak:
+                figures["megabytes"] = peak.stop() / 2**20
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+        if code:
+            raise SystemExit(f"{self.name}: {' '.join(map(str, command))} ended with {code}:\n{text[-3000:]}")
+        return figures, text
+
+    def mltk(self, *arguments: object, **options: object) -> Figures:
+        program = self.python.with_name("mltk")
+        return self.run(program, *arguments, **options)[0]
+
+    def measure(self, case: str, **settings: object) -> Figures:
+        variables = {name: settings.pop(name) for name in list(settings) if name.isupper()}
+        text = self.run(HERE / "measure.py", case, *(f"{k}={v}" for k, v in settings.items()), **variables)[1]
+        return json.loads(text.strip().splitlines()[-1])
+
+
+class _Peak:
+    """Watches the memory of a process and of all that descend from it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._peak = 0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def stop(self) -> int:
+        self._end.set()
+        self._thread.join()
+        return self._peak
+
+    def _watch(self) -> None:
+        while not self._end.wait(0.05):
+            self._peak = max(self._peak, sum(map(self._bytes, self._family(self._pid))))
+
+    def _family(self, pid: int) -> list[int]:
+        try:
+            text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
+        except OSError:  # it has ended
+            return []
+        return [pid, *(p for child in text.split() for p in self._family(int(child)))]
+
+    def _bytes(self, pid: int) -> int:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return 0
+        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+@dataclass
+class Case:
+    """What is measured: for each figure whether more is better, and the ratio that is asked for."""
+
+    summary: str
+    run: Callable[[Side], Figures]
+    targets: dict[str, float] = field(default_factory=dict)
+    prepare: Callable[[Side], object] = lambda _: None
+
+
+def train(spec: str, folder: Path, side: Side) -> Figures:
+    """Train, quantize and evaluate with a copy of the specification, as a user does."""
+    copy = side.home / "specs"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(SPECS, copy)
+    return side.mltk("train", copy / f"{spec}.py", "--clean", memory=True, MLTK_BENCHMARK_DATA=folder)
+
+
+def listing(folder: Path, side: Side) -> Figures:
+    return side.measure("list_models", MLTK_MODEL_PATHS=folder)
+
+
+def many_specs(folder: Path, n: int) -> Path:
+    folder.mkdir()
+    text = (SPECS / "bench_image.py").read_text()
+    for i in range(n):
+        (folder / f"model_{i}.py").write_text(text)
+    return folder
+
+
+def imports(side: Side) -> Figures:
+    return side.run("-c", "import mltk.core", memory=True)[0]
+
+
+def cases(folder: Path) -> dict[str, Case]:
+    """Make the data and return the cases by name."""
+    images = data.write_images(folder / "images", 1350)
+    clips = data.write_clips(folder / "clips", 1326)
+    specs = partial(many_specs, folder / "many")
+    tflite = folder / "bench_arrays.tflite"
+
+    def once(side: Side) -> None:
+        train("bench_arrays", images, side)
+        shutil.copy(side.home / "cache/models/bench_arrays/bench_arrays.tflite", tflite)
+
+    def batches(case: str, path: Path, workers: int, **more: object) -> Callable[[Side], Figures]:
+        return lambda side: side.measure(case, data=path, workers=workers, epochs=4, **more)
+
+    rate = {"samples_per_s": 6.0}
+    trained = {"seconds": 1 / 0.35, "megabytes": 1 / 0.6}
+    return {
+        "images-1": Case("image batches, 1 worker", batches("image_batches", images, 1), rate),
+        "images-2": Case("image batches, 2 workers", batches("image_batches", images, 2), rate),
+        "clips-1": Case("audio batches, 1 worker", batches("audio_batches", clips, 1), {"samples_per_s": 2}),
+        "clips-2": Case("audio batches, 2 workers", batches("audio_batches", clips, 2), {"samples_per_s": 2}),
+        "changed-clips-2": Case(
+            "audio batches with loudness, speed and pitch changes, 2 workers",
+            batches("audio_batches", clips, 2, changes="all"),
+            {"samples_per_s": 8},
+        ),
+        "evaluate": Case(
+            "evaluation of an int8 .tflite, 10,000 samples",
+            lambda side: side.measure(
+                "evaluate_int8", spec=side.home / "specs/bench_arrays.py", samples=10_000
+            ),
+            {"samples_per_s": 20},
+            once,
+        ),
+        "train-images": Case(
+            "whole mltk train, 1,350 pictures", partial(train, "bench_image", images), trained
+        ),
+        "train-clips": Case("whole mltk train, 1,326 clips", partial(train, "bench_audio", clips), trained),
+        "quantize": Case(
+            "quantize, float32 and int8",
+            lambda side: side.measure("quantize", spec=side.home / "specs/bench_arrays.py"),
+            {},
+            once,
+        ),
+        "help": Case("mltk --help", lambda side: side.mltk("--help"), {"seconds": 4}),
+        "import": Case("import mltk.core", imports, {"seconds": 15}),
+        "summarize": Case(
+            "mltk summarize x.tflite",
+            lambda side: side.mltk("summarize", tflite, memory=True),
+            {"seconds": 8},
+            once,
+        ),
+        "list": Case(
+            "list_mltk_models, 2,000 specs",
+            partial(listing, folder / "many"),
+            {"seconds": 3},
+            lambda _: (folder / "many").exists() or specs(2000),
+        ),
+    }
+
+
+# How many times better ours is: more of these is better, less of the others.
+MORE_IS_BETTER = {"samples_per_s", "first_epoch"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*")
+    parser.add_argument("--reference", type=Path, required=True, help="its interpreter")
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        known = cases(folder)
+        unknown = set(options.cases) - set(known)
+        if unknown:
+            parser.error(f"No such case: {', '.join(unknown)}. There are {', '.join(known)}.")
+        sides = [
+            Side(side, python.absolute(), folder / side)
+            for side, python in (("mltk", Path(sys.executable)), ("reference", options.reference))
+        ]
+        for side in sides:
+            side.home.mkdir()
+        print("| what | figure | mltk | reference | times better | asked for |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        for case in (known[name] for name in options.cases or known):
+            for side in sides:
+                case.prepare(side)
+            runs = [[case.run(side) for side in sides] for _ in range(options.runs)]
+            for figure in runs[0][0]:
+                ours, theirs = (statistics.median(run[i][figure] for run in runs) for i in range(2))
+                better = ours / theirs if figure in MORE_IS_BETTER else theirs / ours
+                asked = f"{case.targets[figure]:.1f}" if figure in case.targets else ""
+                print(
+                    f"| {case.summary} | {figure} | {ours:,.4g} | {theirs:,.4g} | {better:.2f} | {asked} |",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
