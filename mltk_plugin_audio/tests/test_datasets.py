@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import io
@@ -10,11 +11,13 @@ import threading
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
+from mltk.core.preprocess.generator_loading import resolve_data
 from mltk.core.preprocess.utils.listing import list_dataset_directory
 from mltk.datasets import audio as audio_datasets
 from mltk.errors import DatasetError, DownloadError
@@ -211,18 +214,29 @@ def test_environmental_sounds_are_resampled_beside_the_originals(mirror, monkeyp
     assert esc50.download(sample_rate_hertz=44100) == (folder.parent / "audio").as_posix()
 
 
-@pytest.mark.parametrize(
-    "module", [on_off, yes_no, ten_digits, direction_commands, hey_gecko, ml_commons_voice]
-)
-def test_synthetic_sets_are_extracted(mirror, monkeypatch, tmp_path, module, tone):
-    py7zr = pytest.importorskip("py7zr")
-    with py7zr.SevenZipFile(tmp_path / "a.7z", "w") as archive:
-        archive.writestr(wav(tone(440)), "on/1.wav")
-    folder, name = module.__name__.rpartition(".")[2], module.DOWNLOAD_URL.rpartition("/")[2]
-    digest = mirror(f"{folder}/{name}", (tmp_path / "a.7z").read_bytes())
-    monkeypatch.setattr(module, "VERIFY_SHA1", digest)
-    path = module.download(tmp_path / "out")
+@pytest.mark.parametrize("module", [on_off, yes_no, ten_digits, direction_commands, hey_gecko])
+def test_synthetic_sets_are_extracted_where_a_model_finds_them(mirror, tmp_path, module, tone):
+    name = module.__name__.rpartition(".")[2]
+    digest = mirror(f"{name}/{module.DOWNLOAD_URL.rpartition('/')[2]}", seven_zipped(tmp_path, tone))
+    assert (module.download.url, module.download.sha1) == (module.DOWNLOAD_URL, module.VERIFY_SHA1)
+    changed = SimpleNamespace(load_data=dataclasses.replace(module.load_data, sha1=digest))
+    path = resolve_data(SimpleNamespace(dataset=changed), "training", False)
+    assert path == tmp_path / "cache" / "datasets" / name
     assert Path(path, "on", "1.wav").is_file()
+
+
+def test_the_subset_of_common_voice_is_extracted(mirror, monkeypatch, tmp_path, tone):
+    name = ml_commons_voice.DOWNLOAD_URL.rpartition("/")[2]
+    digest = mirror(f"ml_commons_voice/{name}", seven_zipped(tmp_path, tone))
+    monkeypatch.setattr(ml_commons_voice, "VERIFY_SHA1", digest)
+    assert Path(ml_commons_voice.download(tmp_path / "out"), "on", "1.wav").is_file()
+
+
+def seven_zipped(folder, tone):
+    py7zr = pytest.importorskip("py7zr")
+    with py7zr.SevenZipFile(folder / "a.7z", "w") as archive:
+        archive.writestr(wav(tone(440)), "on/1.wav")
+    return (folder / "a.7z").read_bytes()
 
 
 def test_single_recordings_are_downloaded_once_and_resampled(mirror, tmp_path, tone):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from mltk.errors import DatasetError
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
 
 FILE_FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 """Endings of the files that count as recordings in a data set's folder."""
@@ -17,6 +22,29 @@ FILE_FORMATS = (".wav", ".flac", ".ogg", ".mp3")
 _SMALL_INTEGERS = ("PCM_16", "PCM_S8", "PCM_U8")
 _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _TRIM_WINDOW_SECONDS = 0.025
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[SoundFile]:
+    """Open a recording, whatever the ending of its name; what goes wrong in the block, too, is told with that name.
+
+    Raises:
+        DatasetError: The file is missing, damaged, truncated or of another kind.
+    """
+    import soundfile
+
+    name = os.fspath(path)
+    try:
+        with Path(name).open("rb") as file:
+            _check_complete(file, name)
+            file.seek(0)
+            with soundfile.SoundFile(file) as sound:
+                yield sound
+    except OSError as e:
+        raise DatasetError(f"The recording '{name}' cannot be read: {e.strerror or e}.") from e
+    except (soundfile.SoundFileError, RuntimeError) as e:
+        reason = str(getattr(e, "error_string", e)).rstrip(".")
+        raise DatasetError(f"The recording '{name}' cannot be read: {reason}.") from e
 
 
 def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
@@ -30,33 +58,39 @@ def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
         DatasetError: The file is missing, damaged, truncated, empty or of another kind, or it holds numbers
             that are not finite.
     """
-    import soundfile
+    with opened(path) as sound:
+        dtype = "int16" if sound.subtype in _SMALL_INTEGERS else "float32"
+        announced = sound.frames
+        samples = sound.read(dtype=dtype, always_2d=True)[:, 0]
+        check_length(path, len(samples), announced, sound.format)
+        check_finite(path, samples)
+        return np.ascontiguousarray(samples), int(sound.samplerate)
 
-    name = os.fspath(path)
-    try:
-        with Path(name).open("rb") as file:
-            check_complete(file, name)
-            file.seek(0)
-            with soundfile.SoundFile(file) as sound:
-                dtype = "int16" if sound.subtype in _SMALL_INTEGERS else "float32"
-                announced = sound.frames
-                samples = sound.read(dtype=dtype, always_2d=True)[:, 0]
-                rate = int(sound.samplerate)
-    except OSError as e:
-        raise DatasetError(f"The recording '{name}' cannot be read: {e.strerror or e}.") from e
-    except (soundfile.SoundFileError, RuntimeError) as e:
-        reason = str(getattr(e, "error_string", e)).rstrip(".")
-        raise DatasetError(f"The recording '{name}' cannot be read: {reason}.") from e
-    if not len(samples):
-        raise DatasetError(f"The recording '{name}' has no samples.")
+
+def check_length(path: str | os.PathLike[str], read: int, announced: int, file_format: str) -> None:
+    """Refuse a recording that is empty, or shorter than it says.
+
+    Args:
+        path: The file.
+        read: Samples that were read.
+        announced: Samples that there are, by its header.
+        file_format: libsndfile's name of its format.
+    """
+    if not read:
+        raise DatasetError(f"The recording '{os.fspath(path)}' has no samples.")
     # MP3 does not say how long it is; what libsndfile announces is an estimate.
-    if len(samples) < announced and sound.format != "MP3":
+    if read < announced and file_format != "MP3":
         raise DatasetError(
-            f"The recording '{name}' is truncated: it has {len(samples):,} of {announced:,} samples."
+            f"The recording '{os.fspath(path)}' is truncated: it has {read:,} of {announced:,} samples."
         )
-    if dtype == "float32" and not np.isfinite(samples).all():
-        raise DatasetError(f"The recording '{name}' holds values that are not numbers (NaN or infinite).")
-    return np.ascontiguousarray(samples), rate
+
+
+def check_finite(path: str | os.PathLike[str], samples: np.ndarray) -> None:
+    """Refuse samples that are NaN or infinite."""
+    if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+        raise DatasetError(
+            f"The recording '{os.fspath(path)}' holds values that are not numbers (NaN or infinite)."
+        )
 
 
 def as_float(samples: np.ndarray) -> np.ndarray:
@@ -96,7 +130,7 @@ def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tupl
     return int(starts[loud[0]]), int(stops[loud[-1]])
 
 
-def check_complete(file: BinaryIO, name: str) -> None:
+def _check_complete(file: BinaryIO, name: str) -> None:
     """Refuse a WAV file that is shorter than it says: libsndfile reads what there is of it without a word."""
     header = file.read(12)
     if len(header) < 12 or header[:4] not in (b"RIFF", b"RIFX") or header[8:] != b"WAVE":

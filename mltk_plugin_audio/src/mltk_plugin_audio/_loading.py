@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mltk.core.preprocess.generator_loading import GeneratorLoader, resolve_data
+from mltk.core.preprocess.generator_loading import GeneratorLoader, normalization_parameters, resolve_data
 from mltk.errors import DatasetError
 from mltk.plugins import LoadedDataset, Parameter
 from mltk_plugin_audio.generator import AudioIterator
@@ -45,12 +45,7 @@ def audio_parameters(mltk_model: Any) -> dict[str, Parameter]:
     datagen = mltk_model.attributes.stored.get("audio.datagen")
     if datagen is None:
         return {}
-    both = bool(datagen.samplewise_center and datagen.samplewise_std_normalization)
-    rescale = Parameter(float(datagen.rescale), "float") if datagen.rescale else Parameter(0.0, "double")
-    parameters = {
-        "samplewise_norm.rescale": rescale,
-        "samplewise_norm.mean_and_std": Parameter(both, "bool"),
-    }
+    parameters = normalization_parameters(datagen)
     if datagen.frontend_enabled:
         parameters |= {name: Parameter(value) for name, value in datagen.frontend_settings.items()}
     return parameters

@@ -9,13 +9,18 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mltk.core.preprocess import settings
-from mltk.core.preprocess.batches import CLASS_MODES, GeneratorIterator, Labels, callback_arguments
-from mltk.core.preprocess.loader import worker_count
+from mltk.core.preprocess.batches import (
+    CLASS_MODES,
+    GeneratorIterator,
+    GeneratorSettings,
+    Labels,
+    check_callback,
+)
 from mltk.core.preprocess.utils.normalize import normalize_batch
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
 from mltk_plugin_audio._augmentation import (
@@ -86,7 +91,7 @@ class ParallelProcessParams:
 
 
 @dataclass(kw_only=True, eq=False)
-class ParallelAudioDataGenerator:
+class ParallelAudioDataGenerator(GeneratorSettings):
     """Reads, augments and transforms recordings into spectrograms in batches, on threads.
 
     Transforms are drawn for each batch from the seed of the iterator, the epoch and the position of the batch
@@ -100,8 +105,10 @@ class ParallelAudioDataGenerator:
     channels)`; and those of `class_id`, `filename`, `batch_index`, `batch_class_ids`, `batch_filenames` that its
     signature names. It returns the new x. Callbacks run on several threads at once.
 
+    In a `validation_split`, speakers stay whole where file names tell them.
+
     Raises:
-        SpecificationError: A setting has the wrong type, or is out of its range.
+        SpecificationError: A setting does not exist, has the wrong type, or is out of its range.
     """
 
     frontend_settings: AudioFeatureGeneratorSettings = None  # type: ignore[assignment]
@@ -142,43 +149,14 @@ class ParallelAudioDataGenerator:
     """Size of the class `_silence_` relative to the mean of the named classes."""
     disable_random_transforms: bool = False
     """Only trim, and pad or crop at offset 0."""
-    validation_split: float = 0.0
-    """Part of the recordings that is the validation subset; speakers stay whole where file names tell them."""
-    validation_augmentation_enabled: bool = True
-    """Apply the random transforms to the validation subset, too (the same ones in every epoch)."""
-    samplewise_center: bool = False
-    """Subtract each sample's mean."""
-    samplewise_std_normalization: bool = False
-    """Divide each sample by its standard deviation; switches `samplewise_center` on."""
     samplewise_normalize_range: Sequence[float] | None = None
     """Map each sample's least and greatest value to these."""
-    rescale: float | None = None
-    """Factor of the values; comes before the three normalisations."""
     dtype: Any = np.float32
     """Of x. Integers are rounded and cut off."""
     frontend_dtype: Any = None
     """What the front end puts out: uint16, float32 or int8; `None` means `dtype`, or float32 if it is another."""
-    noaug_preprocessing_function: Callable[..., Any] | None = None
-    """Callback on the samples as they are in the file."""
-    preprocessing_function: Callable[..., Any] | None = None
-    """Callback on the samples after the augmentation."""
     postprocessing_function: Callable[..., Any] | None = None
     """Callback on the spectrogram."""
-    get_batch_function: Callable[..., Any] | None = None
-    """Makes whole batches in place of all of the above: `f(batch_index, filenames, class_ids, params)`
-    returns `(batch_index, (x, y))`."""
-    cores: float = 0.25
-    """Threads: an int is their number, a float a fraction of the cores."""
-    debug: bool = False
-    """Make batches in the calling thread, so that breakpoints work."""
-    max_batches_pending: int = 4
-    """Batches that are made ahead."""
-    disable_gpu_in_subprocesses: bool = True
-    """Without effect: there are no subprocesses."""
-    max_samples_per_class: int = -1
-    """Upper limit; -1 for none."""
-    batch_size: int | None = None
-    """Takes precedence over the model's, or the argument of `flow_from_directory`; -1 means one batch."""
     bg_noise_snr_db_range: Sequence[float] | None = None
     """Least and greatest ratio of the recording to the background noise, in dB; in place of `bg_noise_range`.
     The power of the recording is that of the part of the clip that it fills; silence gets the noise as it is."""
@@ -195,28 +173,15 @@ class ParallelAudioDataGenerator:
     pitch, vtlp, loudness, noise_color, bg_noise, impulse_response, time_shift, frequency_mask, time_mask."""
     class_augmentations: Mapping[str, Sequence[str]] | None = None
     """Class name to the augmentations that its clips may get; other classes get all."""
-    cache_bytes: int = 256 * 2**20
-    """Memory for decoded recordings, so that later epochs need not read files; 0 reads them each time."""
-    augmentation_steps: Sequence[AugmentationStep] = ()
-    """Steps of plugins on clips: `before` the time shift or `after` the loudness; `AudioDatasetMixin` sets them."""
     spectrogram_augmentation_steps: Sequence[AugmentationStep] = ()
-    """Steps of plugins on spectrograms: `before` or `after` the masks; `AudioDatasetMixin` sets them."""
-
-    def __new__(cls, **values: Any) -> Self:
-        """Refuse names that are not settings, with a hint; the values are checked afterwards."""
-        for name in values:
-            if name not in cls.__dataclass_fields__:
-                raise SpecificationError(
-                    f"{cls.__name__} has no setting '{name}'.{did_you_mean(name, cls.__dataclass_fields__)}"
-                )
-        return super().__new__(cls)
+    """Like `augmentation_steps`, which are on clips and come `before` the time shift or `after` the loudness: steps on
+    spectrograms, `before` or `after` the masks."""
 
     def __post_init__(self) -> None:
         self.frontend_settings = self.frontend_settings or AudioFeatureGeneratorSettings()
-        self.samplewise_center |= self.samplewise_std_normalization
         self._frontend: tuple[AudioFeatureGeneratorSettings, AudioFeatureGenerator] | None = None
         self._rng = np.random.default_rng(settings.DEFAULT_SEED)
-        self.check()
+        super().__post_init__()
 
     def check(self) -> None:
         """Check all settings; also done when an iterator is made, since settings may be changed.
@@ -224,6 +189,7 @@ class ParallelAudioDataGenerator:
         Raises:
             SpecificationError: A setting has the wrong type, or is out of its range.
         """
+        super().check()
         if not isinstance(self.frontend_settings, AudioFeatureGeneratorSettings):
             raise SpecificationError(
                 f"frontend_settings must be AudioFeatureGeneratorSettings, not {self.frontend_settings!r}."
@@ -243,27 +209,10 @@ class ParallelAudioDataGenerator:
             settings.number(name, getattr(self, name), least=0)
         if self.samplewise_normalize_range is not None:
             settings.ascending("samplewise_normalize_range", self.samplewise_normalize_range)
-        if self.rescale is not None:
-            settings.number("rescale", self.rescale)
-        settings.split_fraction(self.validation_split)
-        for name in (
-            "noaug_preprocessing_function",
-            "preprocessing_function",
-            "postprocessing_function",
-        ):
-            settings.function(name, getattr(self, name))
-            if getattr(self, name) is not None:
-                callback_arguments(getattr(self, name))
-        settings.function("get_batch_function", self.get_batch_function)
+        check_callback("postprocessing_function", self.postprocessing_function)
         for label, names in (self.class_augmentations or {}).items():
             for name in names:
                 settings.choice(f"class_augmentations of '{label}'", name, AUGMENTATIONS)
-        worker_count(self.cores)
-        settings.whole("max_batches_pending", self.max_batches_pending, least=1)
-        settings.whole("max_samples_per_class", self.max_samples_per_class, least=-1)
-        settings.whole("cache_bytes", self.cache_bytes, least=0)
-        if self.batch_size is not None:
-            settings.batch_size(self.batch_size)
         settings.data_type("dtype", self.dtype)
         if self.frontend_dtype is not None:
             name = settings.data_type("frontend_dtype", self.frontend_dtype).name

@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.model.attributes import UNSET, Attribute
+from mltk.core.model.attributes import UNSET, Attribute, one_of
 from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
 from mltk.core.model.model import MltkModel
 from mltk.core.preprocess.batches import CLASS_MODES
-from mltk.errors import SpecificationError, did_you_mean
+from mltk.errors import SpecificationError
 
 if TYPE_CHECKING:
     from mltk_plugin_audio.preprocess.audio_feature_generator import AudioFeatureGeneratorSettings
@@ -24,15 +24,6 @@ def _as_datagen(value: Any) -> Any:
     if not isinstance(value, ParallelAudioDataGenerator):
         raise SpecificationError(
             f"my_model.datagen must be a ParallelAudioDataGenerator, not of type {type(value).__name__}."
-        )
-    return value
-
-
-def _as_class_mode(value: Any) -> Any:
-    if value not in CLASS_MODES:
-        raise SpecificationError(
-            f"my_model.class_mode must be one of {', '.join(map(str, CLASS_MODES))}; "
-            f"not '{value}'.{did_you_mean(value, CLASS_MODES)}"
         )
     return value
 
@@ -111,7 +102,7 @@ class AudioDatasetMixin(DataGeneratorDatasetMixin):
         "audio.class_mode",
         type=str,
         default="categorical",
-        convert=_as_class_mode,
+        convert=one_of("class_mode", CLASS_MODES),
         doc="What batches hold besides x: categorical, binary, sparse, input, or None.",
     )
     audio_classes = Attribute(

@@ -39,8 +39,8 @@ def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | No
 
 @hookimpl
 def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
-    """Judge models of sound on long recordings."""
-    return offered_evaluators(mltk_model)
+    """Judge models of sound on long recordings; a bare `.tflite` may be one."""
+    return offered_evaluators() if mltk_model is None or _has_audio(mltk_model) else None
 
 
 @hookimpl

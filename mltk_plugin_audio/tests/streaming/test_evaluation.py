@@ -9,9 +9,10 @@ import pytest
 
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.plugins import EvaluationContext
+from mltk_plugin_audio.plugin import mltk_commands, mltk_evaluators
 from mltk_plugin_audio.streaming import StreamingOptions
 from mltk_plugin_audio.streaming.evaluation import evaluate
-from mltk_plugin_audio.streaming.hooks import OPTION_NAMES, offered_commands, offered_evaluators
+from mltk_plugin_audio.streaming.hooks import OPTION_NAMES
 
 LOW, HIGH = 500.0, 2500.0
 
@@ -224,20 +225,16 @@ def test_another_number_of_classes_is_one_line(context, tones):
         evaluate(context({"recordings": [path]}, with_model=False, classes=["low", "high"]))
 
 
-def load_other_model(folder):
+def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context, tmp_path):
     from mltk.core import load_mltk_model
 
-    path = folder / "other.py"
+    path = tmp_path / "other.py"
     path.write_text("# @mltk_model\nfrom mltk.core import MltkModel\n\nmy_model = MltkModel()\n")
-    return load_mltk_model(path)
-
-
-def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context, tmp_path):
-    (evaluator,) = offered_evaluators(context().model)
-    assert (evaluator.name, evaluator.default) == ("streaming", False)
-    assert [e.default for e in offered_evaluators(None)] == [False]
-    assert offered_evaluators(load_other_model(tmp_path)) is None
-    assert [command.load().name for command in offered_commands()] == ["classify_audio", "view_audio"]
+    for model in (context().model, None):
+        (evaluator,) = mltk_evaluators(model)
+        assert (evaluator.name, evaluator.default) == ("streaming", False)
+    assert mltk_evaluators(load_mltk_model(path)) is None
+    assert [command.load().name for command in mltk_commands()] == ["classify_audio", "view_audio"]
 
 
 def test_variants_of_a_models_augmentation_are_drawn(mltk_cli, context, tones, tmp_path):

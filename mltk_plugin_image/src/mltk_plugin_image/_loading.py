@@ -13,7 +13,7 @@ import numpy as np
 from mltk.core.preprocess.batches import Labels
 from mltk.core.preprocess.generator_loading import GeneratorLoader, resolve_data
 from mltk.errors import DatasetError, SpecificationError
-from mltk.plugins import LoadedDataset, Parameter
+from mltk.plugins import LoadedDataset
 from mltk_plugin_image.generator import ImageIterator, ParallelImageDataGenerator, class_ids
 
 
@@ -51,19 +51,6 @@ def load_images(mltk_model: Any, subset: str, test: bool, options: Mapping[str, 
     mltk_model.loaded_subset = subset
     data = _resolve(mltk_model, subset, test)
     return LoadedDataset() if data is None else _Loader(mltk_model, data, test, options).load(subset)
-
-
-def normalization_parameters(mltk_model: Any) -> dict[str, Parameter]:
-    """Return the parameters that tell a device how to normalise its samples."""
-    datagen = mltk_model.attributes.stored.get("image.datagen")
-    if datagen is None:
-        return {}
-    both = bool(datagen.samplewise_center and datagen.samplewise_std_normalization)
-    rescale = Parameter(float(datagen.rescale), "float") if datagen.rescale else Parameter(0.0, "double")
-    return {
-        "samplewise_norm.rescale": rescale,
-        "samplewise_norm.mean_and_std": Parameter(both, "bool"),
-    }
 
 
 class _Loader(GeneratorLoader):

@@ -7,22 +7,18 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mltk.core.preprocess import settings
-from mltk.core.preprocess.batches import CLASS_MODES, GeneratorIterator, Labels, callback_arguments
-from mltk.core.preprocess.loader import worker_count
+from mltk.core.preprocess.batches import CLASS_MODES, GeneratorIterator, GeneratorSettings, Labels
 from mltk.core.preprocess.seeding import batch_rng
 from mltk.core.preprocess.settings import Range
 from mltk.errors import DatasetError, SpecificationError
 from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Shift
 from mltk_plugin_image._batches import ArraySamples, FileSamples, ImageBatches, Samples, SaveSettings
 from mltk_plugin_image._files import CHANNELS, FILE_FORMATS, INTERPOLATIONS
-
-if TYPE_CHECKING:
-    from mltk.plugins.types import AugmentationStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +45,7 @@ class ParallelProcessParams:
 
 
 @dataclass(kw_only=True, eq=False)
-class ParallelImageDataGenerator:
+class ParallelImageDataGenerator(GeneratorSettings):
     """Reads, augments and standardises images in batches, on threads.
 
     Images are float32 on the scale of `value_range` until they are standardised. Transforms are drawn for
@@ -64,7 +60,7 @@ class ParallelImageDataGenerator:
     names. It returns the image. Callbacks run on several threads at once.
 
     Raises:
-        SpecificationError: A setting has the wrong type, or is out of its range.
+        SpecificationError: A setting does not exist, has the wrong type, or is out of its range.
     """
 
     rotation_range: float = 0
@@ -101,12 +97,6 @@ class ParallelImageDataGenerator:
     """Value for the fill mode `constant`."""
     interpolation_order: int = 1
     """0 nearest pixel, 1 bilinear, 2 and above bicubic."""
-    rescale: float | None = None
-    """Factor of the pixel values."""
-    samplewise_center: bool = False
-    """Subtract each image's mean."""
-    samplewise_std_normalization: bool = False
-    """Divide each image by its standard deviation; switches `samplewise_center` on."""
     featurewise_center: bool = False
     """Subtract the data set's mean (of each channel); needs `fit`."""
     featurewise_std_normalization: bool = False
@@ -123,41 +113,14 @@ class ParallelImageDataGenerator:
     """Of the images in a batch; `None` means float32. Integers are rounded and cut off."""
     value_range: Sequence[float] = (0.0, 255.0)
     """Least and greatest pixel value before standardisation: brightness, contrast and noise stay within."""
-    validation_split: float = 0.0
-    """Part of each class, from the start of its list, that is the validation subset."""
-    validation_augmentation_enabled: bool = True
-    """Apply the random transforms to the validation subset, too (the same ones in every epoch)."""
     random_transforms_enabled: bool = True
     """Apply random transforms at all."""
-    preprocessing_function: Callable[..., Any] | None = None
-    """Callback after the random transforms."""
-    noaug_preprocessing_function: Callable[..., Any] | None = None
-    """Callback before the random transforms."""
-    get_batch_function: Callable[..., Any] | None = None
-    """Makes whole batches in place of all of the above: `f(batch_index, filenames, class_ids, params)`
-    returns `(batch_index, (x, y))`."""
-    cores: float = 0.25
-    """Threads: an int is their number, a float a fraction of the cores."""
-    debug: bool = False
-    """Make batches in the calling thread, so that breakpoints work."""
-    max_batches_pending: int = 4
-    """Batches that are made ahead."""
-    disable_gpu_in_subprocesses: bool = True
-    """Without effect: there are no subprocesses."""
-    max_samples_per_class: int = -1
-    """Upper limit; -1 for none."""
-    batch_size: int | None = None
-    """Takes precedence over the model's, or the argument of `flow…`; -1 means everything in one batch."""
     save_to_dir: str | os.PathLike[str] | None = None
     """Folder into which each image is written before it is standardised."""
     save_prefix: str | None = None
     """Start of the names of the files written."""
     save_format: str | None = None
     """Format of the files written; `None` means png."""
-    cache_bytes: int = 256 * 2**20
-    """Memory for decoded images, so that later epochs need not read files; 0 reads them each time."""
-    augmentation_steps: Sequence[AugmentationStep] = ()
-    """Steps of plugins; `ImageDatasetMixin` sets them."""
 
     def __post_init__(self) -> None:
         self.mean: np.ndarray | None = None
@@ -167,8 +130,7 @@ class ParallelImageDataGenerator:
         self.zca_whitening_matrix: np.ndarray | None = None
         self.featurewise_std_normalization = self.featurewise_std_normalization and not self.zca_whitening
         self.featurewise_center |= self.featurewise_std_normalization or self.zca_whitening
-        self.samplewise_center |= self.samplewise_std_normalization
-        self.check()
+        super().__post_init__()
 
     def check(self) -> None:
         """Check all settings; also done when an iterator is made, since settings may be changed.
@@ -176,23 +138,10 @@ class ParallelImageDataGenerator:
         Raises:
             SpecificationError: A setting has the wrong type, or is out of its range.
         """
+        super().check()
         self.random_transforms()
         settings.number("zca_epsilon", self.zca_epsilon, least=0)
-        if self.rescale is not None:
-            settings.number("rescale", self.rescale)
         settings.choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
-        settings.split_fraction(self.validation_split)
-        for name in ("preprocessing_function", "noaug_preprocessing_function"):
-            settings.function(name, getattr(self, name))
-            if getattr(self, name) is not None:
-                callback_arguments(getattr(self, name))
-        settings.function("get_batch_function", self.get_batch_function)
-        worker_count(self.cores)
-        settings.whole("max_batches_pending", self.max_batches_pending, least=1)
-        settings.whole("max_samples_per_class", self.max_samples_per_class, least=-1)
-        settings.whole("cache_bytes", self.cache_bytes, least=0)
-        if self.batch_size is not None:
-            settings.batch_size(self.batch_size)
         settings.data_type("dtype", self.dtype)
         if self.save_format is not None:
             settings.choice("save_format", self.save_format, ("png", "jpg", "jpeg", "bmp"))
@@ -223,10 +172,6 @@ class ParallelImageDataGenerator:
             interpolation_order=settings.whole("interpolation_order", self.interpolation_order, least=0),
             value_range=(low, high),
         )
-
-    def describe(self) -> str:
-        """Return the settings that differ from the defaults, one `name: value` on a line."""
-        return settings.describe_settings(self)
 
     def flow_from_directory(
         self,

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mltk.core.model.attributes import Attribute
+from mltk.core.model.attributes import Attribute, one_of
 from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
 from mltk.core.model.model import MltkModel
 from mltk.core.preprocess.batches import CLASS_MODES
-from mltk.errors import SpecificationError, did_you_mean
+from mltk.errors import SpecificationError
 from mltk_plugin_image._files import CHANNELS, INTERPOLATIONS
-
-
-def _one_of(name: str, valid: tuple[Any, ...]) -> Any:
-    def convert(value: Any) -> Any:
-        if value not in valid:
-            raise SpecificationError(
-                f"my_model.{name} must be one of {', '.join(map(str, valid))}; "
-                f"not '{value}'.{did_you_mean(value, valid)}"
-            )
-        return value
-
-    return convert
 
 
 def _as_datagen(value: Any) -> Any:
@@ -58,7 +46,7 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
         "image.class_mode",
         type=str,
         default="categorical",
-        convert=_one_of("class_mode", CLASS_MODES),
+        convert=one_of("class_mode", CLASS_MODES),
         doc="What batches hold besides images: categorical, binary, sparse, input, or None.",
     )
     image_classes = Attribute(
@@ -84,14 +72,14 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
         "image.color_mode",
         type=str,
         default="auto",
-        convert=_one_of("color_mode", ("auto", *CHANNELS)),
+        convert=one_of("color_mode", ("auto", *CHANNELS)),
         doc="grayscale, rgb or rgba; auto: by the channels of `input_shape`, 1 or 3.",
     )
     interpolation = Attribute(
         "image.interpolation",
         type=str,
         default="bilinear",
-        convert=_one_of("interpolation", (*INTERPOLATIONS, "none")),
+        convert=one_of("interpolation", (*INTERPOLATIONS, "none")),
         doc="How images are resized.",
     )
     follow_links = Attribute("image.follow_links", type=bool, default=True, doc="Follow links to folders.")

@@ -31,9 +31,10 @@ def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | No
     """Tell the device how samples are normalised."""
     if not _has_images(mltk_model):
         return None
-    from mltk_plugin_image._loading import normalization_parameters
+    from mltk.core.preprocess.generator_loading import normalization_parameters
 
-    return normalization_parameters(mltk_model)
+    datagen = mltk_model.attributes.stored.get("image.datagen")
+    return None if datagen is None else normalization_parameters(datagen)
 
 
 def _has_images(mltk_model: MltkModel) -> bool:

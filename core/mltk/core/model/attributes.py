@@ -114,6 +114,25 @@ class Attribute:
         )
 
 
+def one_of(name: str, valid: tuple[Any, ...]) -> Callable[[Any], Any]:
+    """Return a `convert` for an attribute that must be one of a few values.
+
+    Args:
+        name: Of the property.
+        valid: The values.
+    """
+
+    def convert(value: Any) -> Any:
+        if value not in valid:
+            raise SpecificationError(
+                f"my_model.{name} must be one of {', '.join(map(str, valid))}; "
+                f"not '{value}'.{did_you_mean(value, valid)}"
+            )
+        return value
+
+    return convert
+
+
 class ModelAttributes(Mapping[str, Any]):
     """The values set on one model, by dotted key; a read-only mapping over the keys that have a value."""
 

@@ -6,10 +6,11 @@ import inspect
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from mltk.core.preprocess import settings
 from mltk.core.preprocess.loader import BatchIterator, worker_count
 from mltk.core.preprocess.seeding import batch_rng, epoch_permutation
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
@@ -37,17 +38,83 @@ class Samples(Protocol):
         ...
 
 
-class GeneratorSettings(Protocol):
-    """The settings of a generator that concern its iterators."""
+@dataclass(kw_only=True, eq=False)
+class GeneratorSettings:
+    """The settings that all data generators have.
 
-    cores: float
-    debug: bool
-    max_batches_pending: int
-    get_batch_function: Callable[..., Any] | None
+    Raises:
+        SpecificationError: A setting does not exist, has the wrong type, or is out of its range.
+    """
+
+    rescale: float | None = None
+    """Factor of the values; comes before the normalisations."""
+    samplewise_center: bool = False
+    """Subtract each sample's mean."""
+    samplewise_std_normalization: bool = False
+    """Divide each sample by its standard deviation; switches `samplewise_center` on."""
+    validation_split: float = 0.0
+    """Part of each class, from the start of its list, that is the validation subset."""
+    validation_augmentation_enabled: bool = True
+    """Apply the random transforms to the validation subset, too (the same ones in every epoch)."""
+    noaug_preprocessing_function: Callable[..., Any] | None = None
+    """Callback before the random transforms."""
+    preprocessing_function: Callable[..., Any] | None = None
+    """Callback after the random transforms."""
+    get_batch_function: Callable[..., Any] | None = None
+    """Makes whole batches in place of everything else: `f(batch_index, filenames, class_ids, params)` returns
+    `(batch_index, (x, y))`."""
+    cores: float = 0.25
+    """Threads: an int is their number, a float a fraction of the cores."""
+    debug: bool = False
+    """Make batches in the calling thread, so that breakpoints work."""
+    max_batches_pending: int = 4
+    """Batches that are made ahead."""
+    disable_gpu_in_subprocesses: bool = True
+    """Without effect: there are no subprocesses."""
+    max_samples_per_class: int = -1
+    """Upper limit; -1 for none."""
+    batch_size: int | None = None
+    """Takes precedence over the model's, or the argument of `flow…`; -1 means everything in one batch."""
+    cache_bytes: int = 256 * 2**20
+    """Memory for decoded samples, so that later epochs need not read files; 0 reads them each time."""
+    augmentation_steps: Sequence[AugmentationStep] = ()
+    """Steps of plugins; the mixin of the model sets them."""
+
+    def __new__(cls, **values: Any) -> Self:
+        """Refuse names that are not settings, with a hint; the values are checked afterwards."""
+        for name in values:
+            if name not in cls.__dataclass_fields__:
+                raise SpecificationError(
+                    f"{cls.__name__} has no setting '{name}'.{did_you_mean(name, cls.__dataclass_fields__)}"
+                )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        self.samplewise_center |= self.samplewise_std_normalization
+        self.check()
+
+    def check(self) -> None:
+        """Check all settings; also done when an iterator is made, since settings may be changed.
+
+        Raises:
+            SpecificationError: A setting has the wrong type, or is out of its range.
+        """
+        if self.rescale is not None:
+            settings.number("rescale", self.rescale)
+        settings.split_fraction(self.validation_split)
+        for name in ("noaug_preprocessing_function", "preprocessing_function"):
+            check_callback(name, getattr(self, name))
+        settings.function("get_batch_function", self.get_batch_function)
+        worker_count(self.cores)
+        settings.whole("max_batches_pending", self.max_batches_pending, least=1)
+        settings.whole("max_samples_per_class", self.max_samples_per_class, least=-1)
+        settings.whole("cache_bytes", self.cache_bytes, least=0)
+        if self.batch_size is not None:
+            settings.batch_size(self.batch_size)
 
     def describe(self) -> str:
         """Return the settings that differ from the defaults, one `name: value` on a line."""
-        ...
+        return settings.describe_settings(self)
 
 
 @dataclass(frozen=True)
@@ -269,6 +336,21 @@ class GeneratorIterator(BatchIterator):
     def augmented(self) -> bool:
         """Whether the random transforms are applied."""
         return self.generator_batches.augment
+
+
+def check_callback(name: str, value: Any) -> None:
+    """Refuse what is neither `None` nor a callback.
+
+    Args:
+        name: Of the setting.
+        value: Its value.
+
+    Raises:
+        SpecificationError: It is not callable, or its signature is not that of a callback.
+    """
+    settings.function(name, value)
+    if value is not None:
+        callback_arguments(value)
 
 
 def callback_arguments(function: Callable[..., Any]) -> tuple[str, ...]:

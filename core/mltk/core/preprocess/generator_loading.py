@@ -18,7 +18,7 @@ from mltk.core.model.mixins.data_generator import (
 )
 from mltk.core.preprocess.batches import GeneratorIterator
 from mltk.errors import DatasetError
-from mltk.plugins import LoadedDataset, collect_offers
+from mltk.plugins import LoadedDataset, Parameter, collect_offers
 
 
 class GeneratorLoader:
@@ -190,6 +190,16 @@ def describe_subsets(mltk_model: Any, samples: str) -> str:
             same = ": the same" if described else ": as they are"
             parts.append(f"{samples} for {subset}{augmented or same}")
     return "\n".join(parts)
+
+
+def normalization_parameters(datagen: Any) -> dict[str, Parameter]:
+    """Return the parameters that tell a device how a generator normalises its samples."""
+    both = bool(datagen.samplewise_center and datagen.samplewise_std_normalization)
+    rescale = Parameter(float(datagen.rescale), "float") if datagen.rescale else Parameter(0.0, "double")
+    return {
+        "samplewise_norm.rescale": rescale,
+        "samplewise_norm.mean_and_std": Parameter(both, "bool"),
+    }
 
 
 def _call(function: Callable[..., Any], available: Mapping[str, Any]) -> Any:

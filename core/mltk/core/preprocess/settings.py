@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -113,10 +114,14 @@ def split_of(subset: str | None, validation_split: float) -> Range | None:
 
 
 def describe_settings(settings: Any) -> str:
-    """Return the fields of a dataclass that differ from the defaults, one `name: value` on a line."""
+    """Return the fields of a dataclass that differ from the defaults, one `name: value` on a line.
+
+    Those of its bases come last.
+    """
     defaults = type(settings)()
+    own = inspect.get_annotations(type(settings))
     lines = []
-    for name in settings.__dataclass_fields__:
+    for name in sorted(settings.__dataclass_fields__, key=lambda field: field not in own):
         value = getattr(settings, name)
         if repr(value) != repr(getattr(defaults, name)):
             shown = [s.name for s in value] if name.endswith("augmentation_steps") else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from mltk.utils.archive_downloader import download_url, download_verify_extract, mirrored_url
@@ -13,7 +14,45 @@ from mltk.utils.path import fullpath
 from mltk_plugin_audio._files import FILE_FORMATS, as_float, read_recording, resampled
 from mltk_plugin_audio.utils import write_audio_file
 
-__all__ = ["download", "download_and_extract", "download_archive", "resampled_copy"]
+__all__ = ["SyntheticWords", "download", "download_and_extract", "download_archive", "resampled_copy"]
+
+
+@dataclass(frozen=True)
+class SyntheticWords:
+    """Downloads one of the archives of synthetic words."""
+
+    name: str
+    """Name of the data set on a mirror, and of its folder in mltk's own."""
+    url: str
+    sha1: str
+
+    def __call__(
+        self,
+        dest_dir: str | os.PathLike[str] | None = None,
+        dest_subdir: str | None = None,
+        logger: logging.Logger | None = None,
+        clean_dest_dir: bool = True,
+    ) -> str:
+        """Download and extract the data set, unless that was done before.
+
+        Args:
+            dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+            dest_subdir: Path below mltk's own folder; `None` means `datasets/<name>`.
+            logger: Where to report; `None` means mltk's own.
+            clean_dest_dir: Replace what was extracted there before; else add to it.
+
+        Returns:
+            The folder with one folder of recordings per class.
+        """
+        return download_archive(
+            self.name,
+            self.url,
+            self.sha1,
+            dest_dir,
+            dest_subdir or f"datasets/{self.name}",
+            clean_dest_dir=clean_dest_dir,
+            logger=logger,
+        )
 
 
 def download_archive(

@@ -320,7 +320,7 @@ def model_parameters(predictor: Predictor, mltk_model: Any) -> tuple[dict[str, A
         return dict(TfliteModelParameters.load_from_tflite_model(tflite_model)), None
     from mltk.plugins import collect_offers
 
-    offered = collect_offers("mltk_model_parameters", mltk_model=mltk_model)
+    offered = collect_offers("mltk_model_parameters", mltk_model=mltk_model, tflite_model=None)
     parameters = {name: parameter.value for name, parameter in offered.items()}
     parameters |= {"classes": list(mltk_model.classes), **mltk_model.model_parameters}
     datagen = mltk_model.datagen

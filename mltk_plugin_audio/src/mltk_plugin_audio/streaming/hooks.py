@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from mltk.plugins import Command, Evaluator
 
 if TYPE_CHECKING:
     from mltk.core.evaluation.results import EvaluationResults
-    from mltk.core.model.model import MltkModel
     from mltk.plugins import EvaluationContext
 
 
@@ -31,12 +29,8 @@ OPTION_NAMES = (
 """The fields of `StreamingOptions`, whose module imports numpy."""
 
 
-def offered_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
-    """Offer the evaluator for models of sound, and for a bare `.tflite`, which may be one."""
-    # A model that inherits the mixin has imported it; importing it for every other model would take time.
-    mixins = sys.modules.get("mltk_plugin_audio.mixins")
-    if mltk_model is not None and (mixins is None or not isinstance(mltk_model, mixins.AudioDatasetMixin)):
-        return None
+def offered_evaluators() -> list[Evaluator]:
+    """Offer the evaluator."""
     return [
         Evaluator(
             "streaming",

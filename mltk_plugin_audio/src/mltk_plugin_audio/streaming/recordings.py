@@ -13,7 +13,7 @@ import numpy as np
 
 from mltk.core.preprocess.seeding import batch_rng, standard_normal
 from mltk.errors import DatasetError, did_you_mean
-from mltk_plugin_audio._files import as_float, check_complete, speech_bounds
+from mltk_plugin_audio._files import as_float, check_finite, check_length, opened, speech_bounds
 from mltk_plugin_audio._recordings import find_folder, load_noises
 
 LABEL_ENDINGS = (".txt", ".csv", ".tsv")
@@ -83,46 +83,25 @@ def read_blocks(path: str | os.PathLike[str], rate: int) -> Iterator[np.ndarray]
     Raises:
         DatasetError: The file is missing, damaged, truncated or empty, or holds numbers that are not finite.
     """
-    import soundfile
     import soxr
 
-    name = os.fspath(path)
-    try:
-        with Path(name).open("rb") as file:
-            check_complete(file, name)
-            file.seek(0)
-            with soundfile.SoundFile(file) as sound:
-                resampler = None
-                if sound.samplerate != rate:
-                    resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
-                read, announced = 0, sound.frames
-                while True:
-                    block = sound.read(_BLOCK_SECONDS * sound.samplerate, dtype="float32", always_2d=True)[
-                        :, 0
-                    ]
-                    read += len(block)
-                    if not np.isfinite(block).all():
-                        raise DatasetError(
-                            f"The recording '{name}' holds values that are not numbers (NaN or infinite)."
-                        )
-                    if resampler is not None:
-                        yield resampler.resample_chunk(np.ascontiguousarray(block), last=not len(block))
-                    elif len(block):
-                        yield np.ascontiguousarray(block)
-                    if not len(block):
-                        break
-                # What libsndfile announces for MP3 is an estimate.
-                if read < announced and sound.format != "MP3":
-                    raise DatasetError(
-                        f"The recording '{name}' is truncated: it has {read:,} of {announced:,} samples."
-                    )
-    except OSError as e:
-        raise DatasetError(f"The recording '{name}' cannot be read: {e.strerror or e}.") from e
-    except (soundfile.SoundFileError, RuntimeError) as e:
-        reason = str(getattr(e, "error_string", e)).rstrip(".")
-        raise DatasetError(f"The recording '{name}' cannot be read: {reason}.") from e
-    if not read:
-        raise DatasetError(f"The recording '{name}' has no samples.")
+    with opened(path) as sound:
+        resampler = None
+        if sound.samplerate != rate:
+            resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
+        read, announced = 0, sound.frames
+        last = False
+        while not last:
+            block = sound.read(_BLOCK_SECONDS * sound.samplerate, dtype="float32", always_2d=True)[:, 0]
+            block = np.ascontiguousarray(block)
+            read += len(block)
+            check_finite(path, block)
+            last = not len(block)
+            if resampler is not None:
+                yield resampler.resample_chunk(block, last=last)
+            elif not last:
+                yield block
+        check_length(path, read, announced, sound.format)
 
 
 def read_labels(path: str | os.PathLike[str], classes: Sequence[str]) -> tuple[Event, ...]:
