@@ -18,6 +18,7 @@ from mltk.testing.pytest_plugin import CliResult, MltkCli
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROJECTS = {
     "mltk_core": REPOSITORY,
+    "mltk_plugin_audio": REPOSITORY / "mltk_plugin_audio",
     "mltk_plugin_image": REPOSITORY / "mltk_plugin_image",
     "mltk_plugin_example": REPOSITORY / "plugins" / "example",
 }

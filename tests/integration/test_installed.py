@@ -27,6 +27,15 @@ CONTENT = {
         "mltk/plugins/_template/tests/test_NAME.py.tmpl",
         "mltk/testing/pytest_plugin.py",
     },
+    "mltk_plugin_audio": {
+        "mltk_plugin_audio/py.typed",
+        "mltk_plugin_audio/plugin.py",
+        "mltk_plugin_audio/specs/command_words_v1.py",
+        "mltk_plugin_audio/datasets/data/yes.ogg",
+        "mltk_plugin_audio/datasets/data/pink_noise.ogg",
+        "mltk_plugin_audio/datasets/data/voices.txt",
+        "mltk_plugin_audio/datasets/data/NOTICE.txt",
+    },
     "mltk_plugin_image": {
         "mltk_plugin_image/py.typed",
         "mltk_plugin_image/plugin.py",
@@ -49,6 +58,7 @@ def test_wheel_has_the_package_whole_and_nothing_else(wheels, name):
     assert not [n for n in names if n.endswith(".py") and Path(n).name.startswith(("test_", "conftest"))]
     source = {
         "mltk": REPOSITORY / "core",
+        "mltk_plugin_audio": REPOSITORY / "mltk_plugin_audio" / "src",
         "mltk_plugin_image": REPOSITORY / "mltk_plugin_image" / "src",
         "mltk_plugin_example": REPOSITORY / "plugins" / "example" / "src",
     }[package]
@@ -56,21 +66,24 @@ def test_wheel_has_the_package_whole_and_nothing_else(wheels, name):
     assert modules == {n for n in names if n.endswith(".py")}
 
 
-def test_licence_of_the_digits_is_in_the_wheel(wheels):
-    with zipfile.ZipFile(wheels["mltk_plugin_image"]) as wheel:
-        notice = wheel.read("mltk_plugin_image/datasets/data/NOTICE.txt").decode()
+@pytest.mark.parametrize(
+    ("name", "source"), [("mltk_plugin_image", "OpenCV"), ("mltk_plugin_audio", "espeak")]
+)
+def test_licence_of_the_embedded_data_is_in_the_wheel(wheels, name, source):
+    with zipfile.ZipFile(wheels[name]) as wheel:
+        notice = wheel.read(f"{name}/datasets/data/NOTICE.txt").decode()
     assert "Apache" in notice
-    assert "OpenCV" in notice
+    assert source in notice
 
 
 def test_installed_packages_are_those_of_the_wheels(installed, tmp_path):
     code = """
-import mltk, mltk_plugin_example, mltk_plugin_image
-print(*(package.__file__ for package in (mltk, mltk_plugin_example, mltk_plugin_image)))
+import mltk, mltk_plugin_audio, mltk_plugin_example, mltk_plugin_image
+print(*(p.__file__ for p in (mltk, mltk_plugin_audio, mltk_plugin_example, mltk_plugin_image)))
 """
     done = installed.run("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.split()) == 3
+    assert len(done.stdout.split()) == 4
     assert all(Path(path).is_relative_to(installed.folders[0]) for path in done.stdout.split())
 
 
@@ -80,7 +93,7 @@ def test_installed_command_knows_its_version_and_plugins(installed, tmp_path):
     listed = installed.mltk("plugins", "list", "--json", cwd=tmp_path)
     assert listed.stderr == ""
     plugins = {p["name"]: p["status"] for p in json.loads(listed.stdout)}
-    assert plugins == {"image": "active", "example": "active"}
+    assert plugins == {"audio": "active", "example": "active", "image": "active"}
     checked = installed.mltk("plugins", "check", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
@@ -91,11 +104,28 @@ def test_start_imports_nothing_heavy(installed, tmp_path, command):
 import sys
 from mltk.cli.main import root_cli
 root_cli({command!r}, standalone_mode=False)
-print("heavy:", *(m for m in ("numpy", "tensorflow", "keras", "cv2", "PIL", "matplotlib") if m in sys.modules))
+print("heavy:", *(m for m in ("numpy", "tensorflow", "keras", "cv2", "PIL", "numba", "soundfile") if m in sys.modules))
 """
     done = installed.run("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_recordings_and_specification_of_the_shipped_keyword_model_are_in_the_wheel(installed, tmp_path):
+    code = """
+from mltk.core import load_mltk_model
+model = load_mltk_model("command_words_v1")
+model.load_dataset("training")
+x, y = model.x[0]
+print(model.model_specification_path, model.x.samples, *x.shape, *y.shape, sep="\\n")
+model.unload_dataset()
+"""
+    done = installed.run("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    specification, *numbers = done.stdout.split()
+    assert Path(specification).is_relative_to(installed.folders[0])
+    assert list(map(int, numbers)) == [204, 32, 49, 40, 1, 32, 8]
+    assert {p.name for p in tmp_path.iterdir()} <= {"cache", "home"}
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +179,7 @@ def test_new_plugin_runs_in_evaluate_and_is_gone_without_a_trace(
     for environment, variables in ((installed, {}), (with_plugin, {"MLTK_BLOCK_PLUGINS": "sureness"})):
         listed = environment.mltk("plugins", "list", "--json", cwd=tmp_path, **variables)
         active = {p["name"] for p in json.loads(listed.stdout) if p["status"] == "active"}
-        assert active == {"image", "example"}
+        assert active == {"audio", "example", "image"}
         assert listed.stderr == ""
     assert "sureness" not in installed.mltk("plugins", "list", "--all", cwd=tmp_path).stdout
     assert "sureness" not in installed.mltk("--help", cwd=tmp_path).stdout
