@@ -85,6 +85,7 @@ def private_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
         "MLTK_USER_SETTINGS_PATH",
         "MLTK_BLOCK_PLUGINS",
         "MLTK_READONLY",
+        "MLTK_OFFLINE",
         "SOURCE_DATE_EPOCH",
     ):
         monkeypatch.delenv(name, raising=False)

@@ -207,11 +207,16 @@ def test_redirect_away_from_https_is_refused(server: Any, tmp_path: Path, target
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.invalid/a", "file:///etc/hostname", "/etc/hostname", "https:///a"]
+    "url", ["ftp://example.invalid/a", "file:///etc/hostname", "/etc/hostname", "https:///a", "http:///a"]
 )
 def test_only_https_is_downloaded(tmp_path: Path, url: str) -> None:
     with pytest.raises(DownloadError, match="only https"):
         download_url(url, tmp_path / "a.bin")
+
+
+def test_http_is_taken_as_https(tmp_path: Path, waits: list[float]) -> None:
+    with pytest.raises(DownloadError, match=r"Cannot download https://localhost\.invalid/a\?b"):
+        download_url("http://localhost.invalid/a?b", tmp_path / "a.bin")
 
 
 @pytest.mark.parametrize(
@@ -329,3 +334,42 @@ def test_mirror_takes_the_place_of_the_address(monkeypatch: pytest.MonkeyPatch) 
     assert mirrored_url("https://x.invalid/a/b.gz?c", "mnist") == "https://x.invalid/a/b.gz?c"
     monkeypatch.setenv("MLTK_DATASET_MIRROR", "http://localhost:1/m/")
     assert mirrored_url("https://x.invalid/a/b.gz?c", "mnist") == "http://localhost:1/m/mnist/b.gz"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLTK_OFFLINE", "1")
+
+
+def test_offline_a_folder_with_files_is_used_as_it_is(server: Any, cache: Path, offline: None) -> None:
+    (cache / "datasets/a").mkdir(parents=True)
+    (cache / "datasets/a/own.txt").write_text("x")
+    url = server.add("a.zip", zipped(a="a"))
+    path = download_verify_extract(url, dest_subdir="datasets/a", file_hash=SHA256)
+    assert path == (cache / "datasets/a").as_posix()
+    assert tree(cache / "datasets/a") == {"own.txt": "x"}
+    assert server.requests == []
+
+
+def test_offline_an_archive_that_is_there_is_extracted(
+    server: Any, cache: Path, offline: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (cache / "downloads").mkdir(parents=True)
+    (cache / "downloads/a.zip").write_bytes(zipped(own="x"))
+    path = download_verify_extract(server.add("a.zip", DATA), dest_subdir="datasets/a", file_hash=SHA256)
+    assert (Path(path) / "own").read_text() == "x"
+    assert "another checksum; used all the same" in caplog.text
+    assert server.requests == []
+
+
+def test_offline_what_is_missing_is_one_clear_line(server: Any, cache: Path, offline: None) -> None:
+    (cache / "datasets/a").mkdir(parents=True)
+    for call in (
+        lambda: download_verify_extract(server.add("a.zip", zipped(a="a")), dest_subdir="datasets/a"),
+        lambda: download_url(server.add("a.zip", DATA), cache / "downloads/a.zip"),
+    ):
+        with pytest.raises(
+            DownloadError, match=r"MLTK_OFFLINE is set\. Put the file at '.*/downloads/a\.zip'"
+        ):
+            call()
+    assert server.requests == []

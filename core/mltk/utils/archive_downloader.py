@@ -30,6 +30,9 @@ ATTEMPTS = 5
 TIMEOUT = 30.0
 """Seconds without an answer or new data after which an attempt has failed."""
 
+OFFLINE_VARIABLE = "MLTK_OFFLINE"
+"""Environment variable: when it is set, nothing is downloaded, and what is in place is used as it is."""
+
 _CHUNK = 1 << 18
 _ALGORITHM_OF_LENGTH = {32: "md5", 40: "sha1", 64: "sha256"}
 _TRANSIENT_STATUS = {408, 425, 429, 500, 502, 503, 504}
@@ -56,8 +59,11 @@ def download_verify_extract(
 ) -> str:
     """Download an archive, compare its checksum, and extract it.
 
+    With `MLTK_OFFLINE` set, a destination that has files is returned as it is, and else an archive that is there is
+    extracted, whatever its checksum.
+
     Args:
-        url: Address of the archive; https, or http on this machine.
+        url: Address of the archive; http on other machines is taken as https.
         dest_dir: Folder to extract to; `None` means `dest_subdir` in mltk's own folder.
         dest_subdir: Path below mltk's own folder; `None` means the archive's name without its ending.
         download_dir: Folder for the archive; `None` means `downloads` in mltk's own folder.
@@ -95,6 +101,9 @@ def download_verify_extract(
     with _only_one(archive):
         if extract and update_onchange_only and _read_json(destination / details_name) == details:
             return destination.as_posix()
+        if extract and _is_offline() and destination.is_dir() and any(destination.iterdir()):
+            logger.info("Using the data in %s as they are, because %s is set", destination, OFFLINE_VARIABLE)
+            return destination.as_posix()
         if extract and clean_dest_dir:
             _refuse_foreign_files(destination)
         _Transfer(url, archive, checksum, show_progress, allow_http, logger).run()
@@ -128,10 +137,10 @@ def download_url(
     """Download a file, unless it is already there.
 
     While it is incomplete it is called `<dst_path>.part`, and a later call goes on from there if the
-    file at `url` is still the same.
+    file at `url` is still the same. With `MLTK_OFFLINE` set, a file that is there is used whatever its checksum.
 
     Args:
-        url: Address of the file; https, or http on this machine.
+        url: Address of the file; http on other machines is taken as https.
         dst_path: Where to put the file. A file that is there with another checksum is downloaded anew.
         show_progress: Show a progress bar, or lines in the log where there is no terminal.
         logger: Where to report; `None` means mltk's own.
@@ -201,6 +210,8 @@ class _Transfer:
         allow_http: bool,
         logger: logging.Logger,
     ) -> None:
+        if not allow_http:
+            url = _secured(url)
         _check_address(url, allow_http)
         self.url = url
         self.path = path
@@ -216,6 +227,13 @@ class _Transfer:
         if self.path.is_file():
             if self._matches(self.path):
                 self.logger.debug("Already there: %s", self.path)
+                return
+            if _is_offline():
+                self.logger.warning(
+                    "%s has another checksum; used all the same, because %s is set",
+                    self.path,
+                    OFFLINE_VARIABLE,
+                )
                 return
             self.logger.info("%s has another checksum; downloading it anew", self.path)
         if self.checksum is None:
@@ -249,6 +267,11 @@ class _Transfer:
 
     def _download(self) -> None:
         """Download to `part`, from where it ends, with as many attempts as it takes."""
+        if _is_offline():
+            raise DownloadError(
+                f"{self.url} is not downloaded, because {OFFLINE_VARIABLE} is set. "
+                f"Put the file at '{self.path}', or unset the variable."
+            )
         self.logger.info("Downloading %s", self.url)
         failures = 0
         with _progress(self.path.name, self.show_progress, self.logger) as report:
@@ -343,6 +366,18 @@ class _Transfer:
             )
         if code not in (200, 206):
             raise DownloadError(f"Cannot download {self.url}: the server answered {code} {response.reason}.")
+
+
+def _is_offline() -> bool:
+    return bool(os.environ.get(OFFLINE_VARIABLE))
+
+
+def _secured(url: str) -> str:
+    """Return the https address in place of an http address of another machine."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname or _is_this_machine(parts.hostname):
+        return url
+    return parts._replace(scheme="https").geturl()
 
 
 def _check_address(url: str, allow_http: bool) -> None:
