@@ -20,6 +20,10 @@ COMMANDS: Mapping[str, Row] = {
     "evaluate": Row("mltk.cli.evaluate_cmd:evaluate_command", "Judge a trained model, or any .tflite file."),
     "summarize": Row("mltk.cli.summarize_cmd:summarize_command", "Show the layers and costs of a model."),
     "profile": Row("mltk.cli.profile_cmd:profile_command", "Show the operations and sizes of a .tflite."),
+    "view": Row("mltk.cli.view_cmd:view_command", "Show the graph of a model in the browser."),
+    "tensorboard": Row(
+        "mltk.cli.tensorboard_cmd:tensorboard_command", "Show the course of a training in the browser."
+    ),
     "compile": Row("mltk.cli.compile_cmd:compile_command", "Compile a .tflite for an accelerator."),
     "update_params": Row(
         "mltk.cli.update_params_cmd:update_params_command", "Change the parameters inside a .tflite file."

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mltk.core.train_model import train_model as train_model
     from mltk.core.training_results import TrainingResults as TrainingResults
     from mltk.core.update_model_parameters import update_model_parameters as update_model_parameters
+    from mltk.core.view_model import view_model as view_model
 
     KerasModel = keras.Model
 
@@ -133,6 +134,7 @@ _NAMES = {
     "summarize_model": "mltk.core.summarize_model",
     "train_model": "mltk.core.train_model",
     "update_model_parameters": "mltk.core.update_model_parameters",
+    "view_model": "mltk.core.view_model",
 }
 
 __all__ = [*_NAMES]

@@ -1,0 +1,87 @@
+"""`mltk tensorboard`."""
+
+from __future__ import annotations
+
+import threading
+import webbrowser
+from pathlib import Path
+
+import click
+
+from mltk.cli import get_logger
+from mltk.cli._model_options import model_argument, require_model, verbose_option
+from mltk.errors import MltkError, ModelNotFoundError
+
+
+@click.command("tensorboard")
+@model_argument
+@click.option("-h", "--host", metavar="NAME", default="localhost", show_default=True, help="Serve it here.")
+@click.option(
+    "-p",
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    default=6002,
+    show_default=True,
+    help="At this port.",
+)
+@click.option("--launch/--no-launch", default=True, help="Open it in the browser (default).")
+@verbose_option
+def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose: bool) -> None:
+    """Show the course of the training of MODEL in TensorBoard until Ctrl-C: a name or a specification.
+
+    The training, running or done, must have my_model.tensorboard set.
+    """
+    require_model(model)
+    logger = get_logger(verbose=verbose)
+    folder = _log_folder(model)
+    if not folder.is_dir():
+        raise ModelNotFoundError(
+            f"There is no folder {folder}. Set my_model.tensorboard in the specification, e.g. "
+            f"my_model.tensorboard['histogram_freq'] = 1, then train: mltk train {model}"
+        )
+    url = _start(folder, host, port)
+    logger.info(f"{folder} is shown at {url} (Ctrl-C stops)")
+    if launch:
+        webbrowser.open(url)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        # The way to stop it.
+        return
+
+
+def _log_folder(model: str) -> Path:
+    """Return where the training writes; a specification is only run when it says so itself."""
+    from mltk.core.archive import ARCHIVE_EXTENSION
+    from mltk.core.model.loading import (
+        find_model_specification_file,
+        is_model_path,
+        load_mltk_model,
+        split_test_suffix,
+    )
+    from mltk.utils.files import cache_dir
+
+    name, test = split_test_suffix(Path(model).name.removesuffix(ARCHIVE_EXTENSION).removesuffix(".py"))
+    script = model if is_model_path(model) else find_model_specification_file(name, test=test)
+    if script is not None and script.endswith(".py") and b"log_dir" in Path(script).read_bytes():
+        log_dir = Path(load_mltk_model(script, test=test).log_dir)
+    else:
+        log_dir = cache_dir() / "models" / (f"{name}-test" if test else name)
+    return log_dir / "train" / "tensorboard"
+
+
+def _start(folder: Path, host: str, port: int) -> str:
+    """Start TensorBoard in threads of this process and return its address."""
+    try:
+        from tensorboard import default, program
+    except ImportError as e:
+        raise MltkError(
+            "TensorBoard must be installed for this. Install it with: pip install 'mltk-core[tensorboard]'"
+        ) from e
+    board = program.TensorBoard(plugins=default.get_plugins())
+    board.configure(logdir=str(folder), host=host, port=port)
+    try:
+        return str(board.launch())
+    except program.TensorBoardServerException as e:
+        raise MltkError(f"TensorBoard cannot be served at {host}, port {port}: {e.msg}") from e
