@@ -111,7 +111,10 @@ print("heavy:", *(m for m in ("numpy", "tensorflow", "keras", "cv2", "PIL", "num
     assert done.stdout.splitlines()[-1] == "heavy:"
 
 
-def test_recordings_and_specification_of_the_shipped_keyword_model_are_in_the_wheel(installed, tmp_path):
+def test_recordings_and_specification_of_the_shipped_keyword_model_are_in_the_wheel(
+    installed, tmp_path, snapshot
+):
+    before = snapshot(installed.folders[0])
     code = """
 from mltk.core import load_mltk_model
 model = load_mltk_model("command_words_v1")
@@ -125,7 +128,7 @@ model.unload_dataset()
     specification, *numbers = done.stdout.split()
     assert Path(specification).is_relative_to(installed.folders[0])
     assert list(map(int, numbers)) == [204, 32, 49, 40, 1, 32, 8]
-    assert {p.name for p in tmp_path.iterdir()} <= {"cache", "home"}
+    assert snapshot(installed.folders[0]) == before
 
 
 @pytest.fixture(scope="module")
