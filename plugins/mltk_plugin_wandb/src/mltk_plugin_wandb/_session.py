@@ -1,0 +1,228 @@
+"""What is told to Weights & Biases, event by event."""
+
+from __future__ import annotations
+
+import html
+import io
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mltk.core.archive import source_date
+from mltk.core.evaluation.results import plain_value
+from mltk.core.model.event import MltkModelEvent
+from mltk.utils.files import atomic_write
+
+SESSION_MEMBER = "wandb/session_id.txt"
+# A new training empties this folder of the log folder; what is found there belongs to the training that goes on.
+_SESSION_FILE = "train/wandb_session_id.txt"
+
+
+def follow(model: Any, event: MltkModelEvent, details: Mapping[str, Any]) -> None:
+    """Log what an event is about.
+
+    A failure does not stop the operation: it is recorded in the model, and nothing more is logged by this operation.
+    """
+    if event in _STARTUP:
+        may = bool(details["post_process"]) and not details.get("build") and not model.wandb_is_disabled
+        model._wandb_permissions += (may,)
+        model._wandb_evaluates_tflite = bool(details.get("tflite"))
+    try:
+        if event in _STARTUP and model._wandb_permissions == (True,):
+            _open(model, _STARTUP[event])
+        elif event in _HANDLERS and model.wandb_is_initialized:
+            _HANDLERS[event](model, details)
+    except Exception as e:  # noqa: BLE001 - a network, a service, a disk: none of them may end a training
+        model._wandb_run = None
+        model.record_failure(f"Weights & Biases did not take what belongs to {event.name}", e)
+    finally:
+        if event in _SHUTDOWN:
+            model._wandb_permissions = model._wandb_permissions[:-1]
+
+
+def session_id(model: Any) -> str | None:
+    """Return the id of the run in which the archived model was trained, or `None`."""
+    if SESSION_MEMBER in model.archive.names():
+        return str(model.archive.read(SESSION_MEMBER).decode("utf-8", "replace")).strip() or None
+    return _id_of_training(model)
+
+
+def _id_of_training(model: Any) -> str | None:
+    path = Path(model.log_dir) / _SESSION_FILE
+    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
+
+
+def _open(model: Any, job: str) -> None:
+    """Open a run, or stay in the open one when the operation is about the model that was trained in it."""
+    import wandb
+
+    known = _id_of_training(model) if job == "train" else session_id(model)
+    if wandb.run is not None:
+        if model._wandb_run is wandb.run and known == wandb.run.id:
+            return
+        # Of another model, or of an earlier training in this process.
+        wandb.finish()
+    # Sortable, as in the reference; the digits at the end tell apart trainings of one second.
+    run_id = known or f"{source_date():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    arguments: dict[str, Any] = {
+        "project": f"{model.name}-test" if model.test_mode_enabled else model.name,
+        "job_type": job,
+        "dir": model.log_dir,
+        "id": run_id,
+        "resume": "allow" if known else "never",
+        **model.wandb_init_kwargs,
+    }
+    run = model._wandb_run = wandb.init(**arguments)
+    if job == "train":
+        atomic_write(Path(model.log_dir) / _SESSION_FILE, str(run.id))
+    if model.wandb_config:
+        _configure(model, **model.wandb_config)
+
+
+def _configure(model: Any, **values: Any) -> None:
+    model._wandb_run.config.update(plain_value(values, "wandb_config"), allow_val_change=True)
+
+
+def _after_build(model: Any, details: Mapping[str, Any]) -> None:
+    _configure(model, parameters=details["keras_model"].count_params())
+
+
+def _before_train(model: Any, details: Mapping[str, Any]) -> None:
+    fit_kwargs = details["fit_kwargs"]
+    _configure(
+        model,
+        epochs=fit_kwargs["epochs"],
+        batch_size=model.batch_size,
+        classes=model.attributes.stored.get("dataset.classes"),
+        class_weights=fit_kwargs["class_weight"],
+        seed=model.seed,
+        version=model.version,
+        description=model.description,
+    )
+    callback = model.wandb_callback
+    if callback is None:
+        from mltk_plugin_wandb._callback import EpochLogger
+
+        callback = EpochLogger(model)
+    added = [c for c in (callback, model.wandb_model_checkpoint_callback) if c]
+    # Not among the specification's callbacks, which must be the same when the training is resumed without --post.
+    fit_kwargs["callbacks"] = [*fit_kwargs["callbacks"], *added]
+
+
+def _summarize_model(model: Any, details: Mapping[str, Any]) -> None:
+    if getattr(model, "loaded_subset", None) == "training":
+        _log_text(model, "model_summary", details["summary_dict"]["value"])
+
+
+def _summarize_dataset(model: Any, details: Mapping[str, Any]) -> None:
+    _log_text(model, f"dataset_summary-{model.loaded_subset}", details["summary_dict"]["value"])
+
+
+def _log_text(model: Any, name: str, text: str) -> None:
+    import wandb
+
+    if text:
+        model._wandb_run.log({name: wandb.Html(f"<pre>{html.escape(text)}</pre>")})
+
+
+def _after_save_archive(model: Any, details: Mapping[str, Any]) -> None:
+    model.archive.update({SESSION_MEMBER: model._wandb_run.id.encode()})
+
+
+def _train_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+    results = details["results"]
+    if results is None:
+        model._wandb_run.finish(exit_code=1)
+        model._wandb_run = None
+        return
+    name, value = results.get_best_metric()
+    if name is not None:
+        model._wandb_run.summary[f"best_{name}"] = value
+    _upload(model)
+
+
+def _quantize_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+    tflite_model = details["tflite_model"]
+    if tflite_model is None:
+        return
+    model._wandb_run.summary["tflite_size"] = tflite_model.flatbuffer_size
+    # A training uploads when all of it is done.
+    if len(model._wandb_permissions) == 1:
+        _upload(model)
+
+
+def _plot(model: Any, details: Mapping[str, Any]) -> None:
+    import wandb
+    from PIL import Image
+
+    # wandb can draw a figure itself, but only by way of pyplot, and its windows.
+    picture = io.BytesIO()
+    details["fig"].savefig(picture, format="png")
+    kind = "tflite" if details["tflite"] else "keras"
+    model._wandb_run.log({f"{details['name']}-{kind}": wandb.Image(Image.open(picture))})
+
+
+def _evaluate_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+    if details["results"] is None:
+        return
+    kind = "tflite" if model._wandb_evaluates_tflite else "keras"
+    for name, results in {"": details["results"], **details["results"].others}.items():
+        suffix = f"-{name}" if name else ""
+        _log_text(model, f"eval_summary-{kind}{suffix}", results.generate_summary())
+        for key, value in _figures(plain_value(results, "results")):
+            model._wandb_run.summary[f"eval-{kind}{suffix}/{key}"] = value
+    _upload(model)
+
+
+def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the single numbers among results: `accuracy`, `class_accuracies/cat`, …; no curves and no matrices."""
+    classes = results.get("classes") or ()
+    for key, value in results.items():
+        if isinstance(value, list) and len(value) == len(classes):
+            value = dict(zip(classes, value, strict=True))
+        named = {f"{key}/{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        for name, figure in named.items():
+            if isinstance(figure, (int, float)):
+                yield name, figure
+
+
+def _upload(model: Any) -> None:
+    run = model._wandb_run
+    folder = Path(run.settings.files_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = (
+        model.archive_path,
+        model.model_specification_path,
+        model.keras_log_dir_path,
+        model.tflite_log_dir_path,
+    )
+    for path in map(Path, filter(None, paths)):
+        if path.is_file():
+            # A copy: a link would upload what has its place by the time of `wandb sync`.
+            copy = shutil.copyfile(path, folder / path.name)
+            run.save(copy, base_path=folder, policy="now")
+
+
+_STARTUP = {
+    MltkModelEvent.TRAIN_STARTUP: "train",
+    MltkModelEvent.QUANTIZE_STARTUP: "quantize",
+    MltkModelEvent.EVALUATE_STARTUP: "evaluate",
+}
+_SHUTDOWN = (
+    MltkModelEvent.TRAIN_SHUTDOWN,
+    MltkModelEvent.QUANTIZE_SHUTDOWN,
+    MltkModelEvent.EVALUATE_SHUTDOWN,
+)
+_HANDLERS: Mapping[MltkModelEvent, Callable[[Any, Mapping[str, Any]], None]] = {
+    MltkModelEvent.AFTER_BUILD_TRAIN_MODEL: _after_build,
+    MltkModelEvent.BEFORE_TRAIN: _before_train,
+    MltkModelEvent.SUMMARIZE_MODEL: _summarize_model,
+    MltkModelEvent.SUMMARIZE_DATASET: _summarize_dataset,
+    MltkModelEvent.AFTER_SAVE_TRAIN_ARCHIVE: _after_save_archive,
+    MltkModelEvent.TRAIN_SHUTDOWN: _train_shutdown,
+    MltkModelEvent.QUANTIZE_SHUTDOWN: _quantize_shutdown,
+    MltkModelEvent.GENERATE_EVALUATE_PLOT: _plot,
+    MltkModelEvent.EVALUATE_SHUTDOWN: _evaluate_shutdown,
+}
