@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 LOW, HIGH = 500.0, 2500.0
 
@@ -132,6 +133,35 @@ def test_a_microphone_is_listened_to_until_it_is_interrupted(mltk_cli, write_mod
         "dtype": "int16",
         "device": 2,
     }
+
+
+def test_what_was_heard_is_written_and_repeats_the_detections(
+    mltk_cli, write_model, tones, monkeypatch, tmp_path
+):
+    microphone = Microphone(tones.sound(6, (1.0, 0.6, LOW), (3.0, 0.6, HIGH)))
+    pcm = microphone.pcm
+    monkeypatch.setitem(sys.modules, "sounddevice", microphone)
+    heard, pictures = tmp_path / "heard.wav", tmp_path / "pictures"
+    live = mltk_cli.invoke(["classify_audio", write_model(), "-x", heard, "-z", pictures, "--json"])
+    assert live.exit_code == 0, live.stderr
+    assert np.array_equal(soundfile.read(heard, dtype="int16")[0], pcm)
+    found = [json.loads(line) for line in live.stdout.splitlines()]
+    names = [f"{d['time_ms']:08d}-{d['class']}.png" for d in found]
+    assert sorted(path.name for path in pictures.iterdir()) == names
+    again = mltk_cli.invoke(["classify_audio", write_model(), "--wav", heard, "--json"])
+    assert again.stdout == live.stdout
+
+
+def test_pictures_show_what_was_heard_up_to_the_detection(mltk_cli, write_model, recording, tmp_path):
+    from matplotlib import image
+
+    options = ["--wav", recording, "-z", tmp_path / "pictures"]
+    assert mltk_cli.invoke(["classify_audio", write_model(), *options]).exit_code == 0
+    low, high = (
+        image.imread(p)[..., :3].sum(axis=(1, 2)).argmax() for p in sorted((tmp_path / "pictures").iterdir())
+    )
+    # High frequencies are above.
+    assert high < low
 
 
 def test_a_tflite_is_listened_with_without_tensorflow(write_model, recording):

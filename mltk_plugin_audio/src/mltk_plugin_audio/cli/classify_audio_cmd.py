@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -58,6 +61,20 @@ if TYPE_CHECKING:
 @click.option(
     "-m", "--microphone", metavar="NAME", help="Name or number of the microphone; by default the system's."
 )
+@click.option(
+    "-x",
+    "--dump-audio",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write what is heard as WAV, at the model's rate.",
+)
+@click.option(
+    "-z",
+    "--dump-spectrograms",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write a picture of the spectrogram at each detection.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @test_option
 @verbose_option
@@ -73,6 +90,8 @@ def classify_audio_command(
     clear: bool,
     labels: str | None,
     microphone: str | None,
+    dump_audio: str | None,
+    dump_spectrograms: str | None,
     as_json: bool,
     test: bool,
     verbose: bool,
@@ -117,15 +136,24 @@ def classify_audio_command(
     else:
         blocks = _hear(rate, settings.hop_ms, microphone)
         click.echo("Listening; end with Ctrl-C.", err=True)
+    detections = partial(
+        listen,
+        streaming,
+        Detector(settings, classes),
+        clear_on_detection=clear,
+        by_hop=dump_spectrograms is not None,
+    )
     found: list[Detection] = []
-    try:
-        for detection in listen(streaming, Detector(settings, classes), blocks, clear_on_detection=clear):
-            _show(detection, classes, as_json)
-            if labels is not None:
+    with _recorder(dump_audio, rate) as recorded:
+        try:
+            for detection in detections(recorded(blocks)):
+                _show(detection, classes, as_json)
                 found.append(detection)
-    except KeyboardInterrupt:
-        if wav is not None:
-            raise
+                if dump_spectrograms is not None:
+                    _draw(detection, classes, streaming, Path(dump_spectrograms))
+        except KeyboardInterrupt:
+            if wav is not None:
+                raise
     if labels is not None:
         _count(
             found, labels, classes, settings.average_window_duration_ms + settings.hop_ms, streaming, as_json
@@ -141,6 +169,37 @@ def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
     click.echo(
         f"{detection.time_ms / 1000:9.3f} s  {label:<{max(map(len, classes))}}  score {detection.score}"
     )
+
+
+def _draw(detection: Detection, classes: list[str], model: StreamingModel, folder: Path) -> None:
+    from mltk_plugin_audio._preview import write_picture
+
+    write_picture(folder / f"{detection.time_ms:08d}-{classes[detection.class_id]}.png", model.spectrogram)
+
+
+@contextmanager
+def _recorder(
+    path: str | None, rate: int
+) -> Iterator[Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]]:
+    """Give a function that writes the blocks that pass through it; without a path, they only pass."""
+    if path is None:
+        yield iter
+        return
+    import soundfile
+
+    from mltk.utils.files import atomic_path
+
+    with (
+        atomic_path(path) as temporary,
+        soundfile.SoundFile(temporary, "w", rate, 1, subtype="PCM_16", format="WAV") as file,
+    ):
+
+        def recorded(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            for block in blocks:
+                file.write(block)
+                yield block
+
+        yield recorded
 
 
 def _count(

@@ -91,6 +91,11 @@ class StreamingModel:
         self._row_count = 0
         self._cleared_at = self._end_of_hop(self._hops)
 
+    @property
+    def spectrogram(self) -> np.ndarray:
+        """The newest rows of the spectrogram, as many as the model reads: uint16 `(rows, channels)`."""
+        return self._rows.copy()
+
     def process(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take the next samples, and return the results of the hops that they complete.
 
@@ -194,6 +199,7 @@ def listen(
     blocks: Iterable[np.ndarray],
     *,
     clear_on_detection: bool = False,
+    by_hop: bool = False,
 ) -> Iterator[Detection]:
     """Yield the detections in a recording, or in what a microphone gives, as soon as they are made.
 
@@ -203,11 +209,12 @@ def listen(
         blocks: The sound, as `StreamingModel.process` takes it.
         clear_on_detection: Clear the spectrogram after a detection, as the applications of Silicon Labs' gecko_sdk do.
             The model then runs hop by hop, which takes longer.
+        by_hop: Run hop by hop in any case: at a detection, `model.spectrogram` is what was heard up to it.
     """
     rate = model.frontend.sample_rate_hz
     for block in blocks:
-        # Shorter than any hop, so that what is cleared is what was heard up to the detection.
-        size = max(model.hop_ms * rate // 1000, 1) if clear_on_detection else max(len(block), 1)
+        # No longer than any hop, so that what is cleared is what was heard up to the detection.
+        size = max(model.hop_ms * rate // 1000 if by_hop or clear_on_detection else len(block), 1)
         for start in range(0, len(block), size):
             found = detector.process(*model.process(block[start : start + size]))
             yield from found
