@@ -281,7 +281,7 @@ def test_parameters_tell_the_device_about_normalisation(make_model):
 
     def parameters(**settings):
         model = make_model(datagen=ParallelImageDataGenerator(**settings))
-        found = [p for p in hook(mltk_model=model) if "samplewise_norm.rescale" in p]
+        found = [p for p in hook(mltk_model=model, tflite_model=None) if "samplewise_norm.rescale" in p]
         return [(key, p.value, p.dtype) for key, p in found[0].items()]
 
     assert parameters() == [

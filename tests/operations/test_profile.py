@@ -11,7 +11,7 @@ import pytest
 from mltk.core import ProfilingModelResults, TfliteModel, load_mltk_model, profile_model
 from mltk.core.archive import ModelArchive
 from mltk.core.model.metrics import tflite_model_metrics
-from mltk.core.profiling_results import ProfilingLayerResult
+from mltk.core.profiling_results import MemoryPart, ProfilingLayerResult, RuntimeMemory
 from mltk.errors import (
     ArchiveFileNotFoundError,
     FileFormatError,
@@ -21,6 +21,9 @@ from mltk.errors import (
     TrustError,
 )
 from mltk.plugins import Profiler, hookimpl
+
+# Profilers of installed plugins may be the default.
+pytestmark = pytest.mark.usefixtures("mltk_plugin_manager")
 
 DATA = Path(__file__).parents[1] / "tflite" / "data"
 CONV = DATA / "conv_int8.tflite"
@@ -34,7 +37,9 @@ NOT_MEASURED = (
     "cpu_cycles",
     "cpu_utilization",
     "time",
+    "host_time",
     "energy",
+    "memory",
     "n_unsupported_layers",
 )
 
@@ -152,7 +157,7 @@ def test_measured_values_have_totals_and_rates():
     assert "accelerator_cycles" not in summary
     assert results.get_summary(include_labels=True, format_units=True)["runtime_memory_size"] == (
         "Runtime memory (bytes)",
-        "20.48 k",
+        "20480",
     )
     assert "CPU utilization (%): 50" in str(results)
     with pytest.raises(AttributeError):
@@ -195,18 +200,58 @@ def test_units_are_letters_or_whole_numbers(results):
     assert "Multiply-accumulates: 3618" in results.to_string(format_units=False)
 
 
-def test_the_report_is_three_files_named_after_accelerator_and_method(results, tmp_path):
+def test_the_report_is_four_files_named_after_accelerator_and_method(results, tmp_path):
     written = results.generate_report(tmp_path / "new" / "folder")
     assert [path.name for path in written] == [
-        f"profiling_report-none-static{e}" for e in (".txt", ".json", ".csv")
+        f"profiling_report-none-static{e}" for e in (".txt", ".json", ".csv", ".png")
     ]
     assert sorted(written) == sorted((tmp_path / "new" / "folder").iterdir())
-    text, content, table = (path.read_text() for path in written)
+    text, content, table = (path.read_text() for path in written[:3])
     assert text == f"{results}\n"
     assert json.loads(content) == results.to_dict()
     assert table == results.to_csv()[1]
     fast = measured(TfliteModel.load_flatbuffer_file(CONV)).generate_report(tmp_path)
     assert fast[0].name == "profiling_report-Fast_1-simulated.txt"
+
+
+def test_the_picture_has_a_bar_for_each_layer_and_a_panel_for_each_measure(results):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    results.draw(figure)
+    assert [axes.get_title() for axes in figure.axes] == ["Multiply-accumulates", "Weights (bytes)"]
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [la.macs for la in results.layers]
+    assert figure.axes[0].get_yticklabels()[1].get_text() == "1 conv_2d"
+    figure = Figure()
+    measured(results.tflite_model).draw(figure)
+    assert [axes.get_title() for axes in figure.axes][1:4] == ["Time (s)", "CPU cycles", "Energy (J)"]
+
+
+def test_the_parts_of_the_memory_are_in_every_report(results):
+    memory = RuntimeMemory(
+        72176, head=69120, tail=3056, smallest_arena=72192, parts=(MemoryPart("persistent", 640, 600, 3),)
+    )
+    results = ProfilingModelResults(results.tflite_model, "simulated", memory=memory)
+    assert results.runtime_memory_bytes == 72176
+    summary = results.get_summary(format_units=True)
+    assert [
+        summary[key] for key in ("runtime_memory_size", "arena_head", "arena_tail", "smallest_arena")
+    ] == [
+        "72176",
+        "69120",
+        "3056",
+        "72192",
+    ]
+    assert json.loads(results.to_json())["memory"] == [
+        {"name": "persistent", "used": 640, "requested": 600, "count": 3}
+    ]
+    (line,) = [line for line in str(results).splitlines() if "persistent" in line]
+    assert line.split("|")[1:-1] == [
+        " persistent                 ",
+        " 640   ",
+        " 600               ",
+        " 3      ",
+    ]
 
 
 @pytest.mark.parametrize("name", [path.stem for path in sorted(DATA.glob("*.tflite"))])
@@ -300,6 +345,26 @@ def test_a_plugins_profiler_is_chosen_by_name(plugin):
         profile_model(CONV, accelerator="bord")
 
 
+def test_the_profiler_that_is_offered_as_the_default_is_used(mltk_plugin_manager):
+    class Plugin:
+        @hookimpl
+        def mltk_profilers(self):
+            return [Profiler("other", "", lambda model: None), Profiler("fast", "", measured, default=True)]
+
+    mltk_plugin_manager.register(Plugin(), "measuring")
+    assert profile_model(CONV).accelerator == "Fast/1"
+    assert profile_model(CONV, accelerator="static").method == "static"
+
+
+def test_layers_that_are_not_supported_are_named_in_one_warning(plugin, cli):
+    plugin(board=measured)
+    warned = cli.invoke(["profile", CONV, "-a", "board"])
+    assert warned.exit_code == 0
+    (line,) = warned.stderr.splitlines()
+    assert "The profiler 'board' cannot run" in line
+    assert "op10-softmax: too wide, by far" in line
+
+
 def test_a_profiler_that_returns_something_else_is_named(plugin):
     plugin(broken=lambda model: {"time": 1})
     with pytest.raises(MltkError, match="'broken' must return ProfilingModelResults, not dict"):
@@ -382,7 +447,7 @@ def test_the_command_shows_the_profile_and_writes_the_report(cli):
     assert shown.exit_code == 0, shown.stderr
     text = Path("out/profiling_report-none-static.txt").read_text()
     assert shown.stdout.startswith(text)
-    assert shown.stdout.count("Written: out") == 3
+    assert shown.stdout.count("Written: out") == 4
     assert "Multiply-accumulates: 3618" in text
     assert "4 channels on axis 0" in text
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import click
@@ -20,9 +22,50 @@ from mltk.cli._model_options import (
 )
 
 
-@click.command("evaluate")
+class _EvaluateCommand(click.Command):
+    """Has a flag for each runtime that is offered: `--tflite`, and those of plugins."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        params = super().get_params(ctx)
+        flags: list[click.Parameter] = ctx.meta.setdefault(f"{__name__}.flags", _runtime_flags(params))
+        return [*params, *flags]
+
+
+def _runtime_flags(params: Iterable[click.Parameter]) -> list[click.Option]:
+    # Not from mltk.core, which would take its time for the help.
+    from mltk.plugins import collect_offers
+
+    taken = {name for param in params for name in param.opts}
+    return [
+        click.Option(
+            [f"--{runtime.name}"],
+            is_flag=True,
+            expose_value=False,
+            callback=partial(_set_runtime, runtime.name),
+            help=runtime.summary,
+        )
+        for runtime in collect_offers("mltk_runtimes").values()
+        if f"--{runtime.name}" not in taken
+    ]
+
+
+def _set_runtime(name: str, ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value:
+        return
+    if ctx.params.setdefault("runtime", name) not in (None, name):
+        raise click.UsageError(f"--{name} and --runtime {ctx.params['runtime']} exclude each other.", ctx)
+    ctx.params["runtime"] = name
+
+
+@click.command("evaluate", cls=_EvaluateCommand)
 @model_argument
-@click.option("--tflite", is_flag=True, help="Evaluate the quantized model instead of the Keras model.")
+# Eager, so that the flags of the runtimes are handled after it.
+@click.option(
+    "--runtime",
+    metavar="NAME",
+    is_eager=True,
+    help="Evaluate the quantized model with this runtime; --NAME does the same.",
+)
 @weights_option
 @click.option("--classes", metavar="A,B,…", help="Classes to evaluate, for evaluators that take a choice.")
 @click.option("-c", "--count", type=int, default=-1, metavar="N", help="At most N samples per class.")
@@ -54,7 +97,7 @@ from mltk.cli._model_options import (
 @verbose_option
 def evaluate_command(
     model: str,
-    tflite: bool,
+    runtime: str | None,
     weights: str | None,
     classes: str | None,
     count: int,
@@ -82,7 +125,6 @@ def evaluate_command(
     results = with_consent(
         lambda trusted: evaluate_model(
             model,
-            tflite=tflite,
             weights=weights,
             max_samples_per_class=count,
             classes=classes.split(",") if classes else None,
@@ -95,6 +137,7 @@ def evaluate_command(
             data=data,
             output=output,
             options=options,
+            runtime=runtime,
             trust=trusted,
         ),
         trust,

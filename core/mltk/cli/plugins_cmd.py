@@ -176,7 +176,7 @@ def _problems(manager: PluginManager) -> Iterable[str]:
         yield f"MLTK_BLOCK_PLUGINS names '{blocked}', which is not installed.{did_you_mean(blocked, names)}"
     yield from _namespace_problems()
     plugin_commands(manager)
-    for hook in ("mltk_profilers", "mltk_compilers"):
+    for hook in ("mltk_runtimes", "mltk_profilers", "mltk_compilers"):
         try:
             manager.collect_offers(hook)
         except MltkError as e:

@@ -26,7 +26,7 @@ def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> 
 
 @click.command("profile")
 @model_argument
-@click.option("-a", "--accelerator", metavar="NAME", help="Use this profiler; by default 'static'.")
+@click.option("-a", "--accelerator", metavar="NAME", help="Use this profiler (see --list).")
 @click.option(
     "--list",
     is_flag=True,
@@ -41,7 +41,7 @@ def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> 
     "--output",
     type=click.Path(file_okay=False),
     metavar="DIR",
-    help="Also write the report there, as .txt, .json and .csv.",
+    help="Also write the report there, as .txt, .json, .csv and .png.",
 )
 @click.option("--no-format", is_flag=True, help="Show whole numbers in place of k, M, G.")
 @click.option("--full-summary", is_flag=True, help="Also show types, quantization and sizes of the tensors.")

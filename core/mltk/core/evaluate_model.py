@@ -15,8 +15,8 @@ from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import operation
 from mltk.core.preprocess.loader import BatchIterator
-from mltk.errors import EvaluationError, SpecificationError, did_you_mean
-from mltk.plugins.types import EvaluationContext, Evaluator, Predictor
+from mltk.errors import EvaluationError, MltkError, SpecificationError, did_you_mean
+from mltk.plugins.types import EvaluationContext, Evaluator, Predictor, Runtime
 from mltk.utils.files import cache_dir
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mltk.core.evaluation.results import EvaluationResults
+
+LITERT = "tflite"
+"""The built-in runtime."""
 
 
 def evaluate_model(
@@ -44,6 +47,7 @@ def evaluate_model(
     data: str | Path | None = None,
     output: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
+    runtime: str | None = None,
     trust: bool = False,
 ) -> EvaluationResults:
     """Evaluate a trained model with its evaluation data.
@@ -51,7 +55,7 @@ def evaluate_model(
     Args:
         model: Model, name, path of a specification or archive; or a `.tflite` file, together with `data` unless the
             evaluators bring their own.
-        tflite: Evaluate the quantized model instead of the Keras model.
+        tflite: Evaluate the quantized model instead of the Keras model; `runtime="tflite"` for short.
         weights: Weights to load into the Keras model first.
         max_samples_per_class: Limit; -1 takes all, or what the specification says.
         classes: Class names for evaluators that take a choice.
@@ -66,6 +70,8 @@ def evaluate_model(
         data: A `.npz` file with arrays `x` and `y`, in place of the specification's evaluation data.
         output: Folder for the results of a bare `.tflite`; by default one below mltk's cache.
         options: Options of the evaluators, by name.
+        runtime: Name of what runs the quantized model: `tflite` for LiteRT, or what a plugin offers. A bare `.tflite`
+            is run by LiteRT by default.
         trust: Allow an archive's own specification to run.
 
     Returns:
@@ -73,8 +79,8 @@ def evaluate_model(
 
     Raises:
         EvaluationError: No evaluator applies, or the data do not allow the evaluation.
-        SpecificationError: There is no such evaluator, none has an option of that name, or the specification does
-            not describe an evaluation.
+        SpecificationError: There is no such evaluator or runtime, none has an option of that name, or the
+            specification does not describe an evaluation.
         HandlerError: An event handler failed; all else was done.
     """
     settings: dict[str, Any] = {
@@ -84,7 +90,11 @@ def evaluate_model(
         "callbacks": callbacks,
     }
     if isinstance(model, (str, Path)) and str(model).endswith(".tflite"):
-        return _evaluate_file(Path(model), data, output, evaluators, settings, options or {}, show)
+        return _evaluate_file(
+            Path(model), data, output, evaluators, settings, options or {}, show, runtime or LITERT
+        )
+    if tflite:
+        runtime = runtime or LITERT
 
     mltk_model: Any = load_mltk_model(model, test=test, trust=trust)
     if output is not None:
@@ -98,7 +108,7 @@ def evaluate_model(
     with operation(mltk_model):
         mltk_model.trigger_event(
             MltkModelEvent.EVALUATE_STARTUP,
-            tflite=tflite,
+            tflite=runtime is not None,
             max_samples_per_class=max_samples_per_class,
             post_process=post_process,
             logger=logger,
@@ -108,9 +118,9 @@ def evaluate_model(
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
             built = load_tflite_or_keras_model(
-                mltk_model, model_type="tflite" if tflite else "h5", weights=weights, trust=trust
+                mltk_model, model_type="tflite" if runtime else "h5", weights=weights, trust=trust
             )
-            predictor = make_predictor(built, name=mltk_model.name)
+            predictor = make_predictor(built, mltk_model.name, runtime)
             with _EvaluationData(mltk_model, data, settings) as batches:
                 results = _run(chosen, predictor, batches, mltk_model, show, settings, options or {})
             logger.debug(str(results))
@@ -177,15 +187,40 @@ class KerasPredictor:
         return np.asarray(self.keras_model.predict_on_batch(batch), np.float32)
 
 
-def make_predictor(built_model: Any, name: str) -> Predictor:
-    """Return a predictor over a `keras.Model` or a `TfliteModel`."""
+def make_predictor(built_model: Any, name: str, runtime: str | None = None) -> Predictor:
+    """Return a predictor over a `keras.Model` or a `TfliteModel`.
+
+    Args:
+        built_model: The model.
+        name: Its name, for files.
+        runtime: Name of what runs a `TfliteModel`; LiteRT by default.
+
+    Raises:
+        SpecificationError: There is no such runtime.
+        MltkError: The runtime does not do as it should.
+    """
     from mltk.core.tflite_model import TfliteModel
 
-    if isinstance(built_model, TfliteModel):
-        from mltk.core.tflite_model.interpreter import LiteRtPredictor
+    if not isinstance(built_model, TfliteModel):
+        return KerasPredictor(built_model, name)
+    offers = offered_runtimes()
+    runtime = runtime or LITERT
+    if runtime not in offers:
+        raise SpecificationError(
+            f"There is no runtime named '{runtime}'.{did_you_mean(runtime, offers)} "
+            f"Those offered: {', '.join(offers)}."
+        )
+    predictor = offers[runtime].open(built_model, name)
+    if getattr(predictor, "kind", None) != runtime:
+        raise MltkError(f"The predictors of the runtime '{runtime}' must have it as their kind.")
+    return predictor
 
-        return LiteRtPredictor(built_model, name=name)
-    return KerasPredictor(built_model, name)
+
+def offered_runtimes() -> dict[str, Runtime]:
+    """Return the runtimes of mltk, of the plugins and of the active specification by name."""
+    from mltk.plugins import collect_offers
+
+    return collect_offers("mltk_runtimes")
 
 
 def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
@@ -370,6 +405,7 @@ def _evaluate_file(
     settings: Mapping[str, Any],
     options: Mapping[str, Any],
     show: bool,
+    runtime: str,
 ) -> EvaluationResults:
     """Evaluate a bare `.tflite`, with arrays from a file; neither TensorFlow nor a specification is loaded."""
     from mltk.core.evaluation.data import iterate_batches
@@ -394,7 +430,7 @@ def _evaluate_file(
     )
     return _run(
         chosen,
-        make_predictor(tflite_model, name=path.stem),
+        make_predictor(tflite_model, path.stem, runtime),
         batches,
         None,
         show,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import (
     is_archive,
@@ -45,13 +46,15 @@ def profile_model(
     """Profile a quantized model.
 
     The built-in profiler `static` reads the file: layers with operations, MACs, shapes, types, quantization and sizes.
-    It runs nothing, so it knows no times and no memory of a runtime; profilers of plugins may.
+    It runs nothing, so it knows no times and no memory of a runtime; profilers of plugins may. Layers that the
+    runtime does not support are marked, and named in a warning.
 
     Args:
         model: Model, name, path of a specification, archive or `.tflite` file, or a `TfliteModel`. No code is run from
             an archive.
         image_path: Accepted for compatibility, like all arguments about hardware; only the default value is possible.
-        accelerator: Name of the profiler to use: `static` by default, or one that a plugin or the specification offers.
+        accelerator: Name of the profiler to use, which mltk, a plugin or the specification offers. By default one that
+            is offered as the default, else `static`.
         baud: See `image_path`.
         port: See `image_path`.
         use_device: See `image_path`.
@@ -132,7 +135,7 @@ def _check_arguments(unknown: Mapping[str, object], **hardware: object) -> None:
 def _choose(name: str | None) -> Profiler:
     offers = offered_profilers()
     if name is None:
-        name = DEFAULT_PROFILER
+        name = next((p.name for p in offers.values() if p.default), DEFAULT_PROFILER)
     if name not in offers:
         raise SpecificationError(
             f"There is no profiler named '{name}'.{did_you_mean(name, offers)} "
@@ -148,5 +151,15 @@ def _profile(profiler: Profiler, tflite_model: TfliteModel) -> ProfilingModelRes
     if not isinstance(results, ProfilingModelResults):
         raise MltkError(
             f"The profiler '{profiler.name}' must return ProfilingModelResults, not {type(results).__name__}."
+        )
+    if results.unsupported_layers:
+        named = "; ".join(
+            f"{layer.name}: {layer.error_msg or 'no reason'}" for layer in results.unsupported_layers
+        )
+        get_mltk_logger().warning(
+            "The profiler '%s' cannot run %s. Layers that are not supported: %s.",
+            profiler.name,
+            tflite_model.source,
+            named,
         )
     return results

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -16,6 +16,8 @@ from mltk.utils.files import atomic_write
 from mltk.utils.string_formatting import format_table, format_units
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from mltk.core.tflite_model import TfliteLayer, TfliteModel, TfliteTensor
 
 Method = Literal["static", "simulated", "embedded"]
@@ -30,6 +32,7 @@ _SUMMARY_LABELS = {
     "name": "Name",
     "method": "Method",
     "accelerator": "Accelerator",
+    "platform": "Platform",
     "input_shape": "Input shape",
     "input_dtype": "Input type",
     "input_quantization": "Input quantization",
@@ -39,6 +42,9 @@ _SUMMARY_LABELS = {
     "tflite_size": "Model file (bytes)",
     "weights_size": "Weights (bytes)",
     "runtime_memory_size": "Runtime memory (bytes)",
+    "arena_head": "Of it activations, the arena's head (bytes)",
+    "arena_tail": "Of it structures, the arena's tail (bytes)",
+    "smallest_arena": "Smallest arena that works (bytes)",
     "ops": "Operations",
     "macs": "Multiply-accumulates",
     "n_layers": "Layers",
@@ -48,6 +54,7 @@ _SUMMARY_LABELS = {
     "cpu_utilization": "CPU utilization (%)",
     "cpu_clock_rate": "CPU clock (Hz)",
     "time": "Time (s)",
+    "host_time": "Time on this computer (s)",
     "energy": "Energy (J)",
     "j_per_op": "Energy per operation (J)",
     "j_per_mac": "Energy per multiply-accumulate (J)",
@@ -64,6 +71,7 @@ _LAYER_LABELS = {
     "cpu_cycles": "CPU cycles",
     "energy": "Energy (J)",
     "time": "Time (s)",
+    "host_time": "Host time (s)",
     "input_shape": "Input shape",
     "input_dtype": "Input type",
     "input_quantization": "Input quantization",
@@ -81,7 +89,65 @@ _FULL_LAYER = _FULL_SUMMARY | {"input_dtype", "output_dtype"}
 _PER_TENSOR = frozenset(
     f"{end}_{what}" for end in ("input", "output") for what in ("shape", "dtype", "quantization")
 )
-_WITHOUT_SI_LETTER = frozenset({"index", "n_layers", "n_unsupported_layers", "cpu_utilization"})
+# Sizes of memory are copied into firmware, to the byte.
+_WITHOUT_SI_LETTER = frozenset(
+    {
+        "index",
+        "n_layers",
+        "n_unsupported_layers",
+        "cpu_utilization",
+        "runtime_memory_size",
+        "arena_head",
+        "arena_tail",
+        "smallest_arena",
+    }
+)
+_MEMORY_LABELS = {
+    "name": "Part of the runtime memory",
+    "used": "Bytes",
+    "requested": "Without alignment",
+    "count": "Pieces",
+}
+# What the bars of the chart show, where it was measured: field and title.
+_BARS = {
+    "macs": "Multiply-accumulates",
+    "host_time": "Time on this computer (s)",
+    "time": "Time (s)",
+    "accelerator_cycles": "Accelerator cycles",
+    "cpu_cycles": "CPU cycles",
+    "energy": "Energy (J)",
+    "weights_size": "Weights (bytes)",
+}
+
+
+@dataclass(frozen=True)
+class MemoryPart:
+    """What a runtime's memory is used for."""
+
+    name: str
+    """As the runtime calls it."""
+    used: int
+    """Bytes, with what alignment costs."""
+    requested: int | None = None
+    """Bytes without that."""
+    count: int | None = None
+    """Number of allocations."""
+
+
+@dataclass(frozen=True)
+class RuntimeMemory:
+    """The memory that a runtime needs for a model, beside the model itself; bytes."""
+
+    total: int
+    """All that it holds while it runs."""
+    head: int | None = None
+    """Of it what inferences use again and again: activations and scratch buffers."""
+    tail: int | None = None
+    """Of it what stays: the structures of the runtime and of its kernels."""
+    smallest_arena: int | None = None
+    """The smallest arena that it starts in; more than `total` where planning takes more than running."""
+    parts: tuple[MemoryPart, ...] = ()
+    """What the runtime says of the kinds; not necessarily all of `total`."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +162,9 @@ class ProfilingLayerResult:
     accelerator_cycles: float | None = None
     cpu_cycles: float | None = None
     time: float | None = None
-    """Seconds of one inference."""
+    """Seconds of one inference on the target."""
+    host_time: float | None = None
+    """Seconds on the computer that profiles; they say little more of a target than which layers are the slow ones."""
     energy: float | None = None
     """Joules of one inference."""
     supported: bool | None = None
@@ -174,6 +242,7 @@ class ProfilingLayerResult:
             "cpu_cycles": self.cpu_cycles,
             "energy": self.energy,
             "time": self.time,
+            "host_time": self.host_time,
             "input_shape": self.input_shape_str,
             "input_dtype": self.input_dtype_str,
             "input_quantization": _quantizations(layer.inputs),
@@ -197,7 +266,8 @@ class ProfilingModelResults:
         accelerator: Name of the accelerator that was simulated or used.
         platform: Name of the device, or of what ran the model.
         cpu_clock_rate: Hz.
-        runtime_memory_bytes: Memory for tensors that the runtime needs, in bytes.
+        runtime_memory_bytes: Memory for tensors that the runtime needs, in bytes; that of `memory` by default.
+        memory: The same in parts.
         totals: Values of the whole model in place of the sums over the layers, by the name of the layers' field.
         tflite_micro_model_details: What a TensorFlow Lite Micro runtime says about the model.
     """
@@ -213,6 +283,7 @@ class ProfilingModelResults:
         runtime_memory_bytes: int | None = None,
         totals: Mapping[str, float] | None = None,
         tflite_micro_model_details: Any = None,
+        memory: RuntimeMemory | None = None,
     ) -> None:
         self.tflite_model = tflite_model
         self.method = method
@@ -222,7 +293,10 @@ class ProfilingModelResults:
         self.accelerator = accelerator
         self.platform = platform
         self.cpu_clock_rate = cpu_clock_rate
+        if runtime_memory_bytes is None and memory is not None:
+            runtime_memory_bytes = memory.total
         self.runtime_memory_bytes = runtime_memory_bytes
+        self.memory = memory
         self.tflite_micro_model_details = tflite_micro_model_details
         self._totals = dict(totals or {})
 
@@ -297,6 +371,11 @@ class ProfilingModelResults:
         return self.stat_total("time")
 
     @property
+    def host_time(self) -> float | None:
+        """Seconds of one inference on the computer that profiles."""
+        return self.stat_total("host_time")
+
+    @property
     def energy(self) -> float | None:
         """Joules of one inference."""
         return self.stat_total("energy")
@@ -355,6 +434,7 @@ class ProfilingModelResults:
             "name": self.name,
             "method": self.method,
             "accelerator": self.accelerator,
+            "platform": self.platform,
             "input_shape": self.input_shape_str,
             "input_dtype": self.input_dtype_str,
             "input_quantization": _quantizations(self.tflite_model.inputs),
@@ -364,6 +444,9 @@ class ProfilingModelResults:
             "tflite_size": self.flatbuffer_size,
             "weights_size": self.weights_size,
             "runtime_memory_size": self.runtime_memory_bytes,
+            "arena_head": self.memory and self.memory.head,
+            "arena_tail": self.memory and self.memory.tail,
+            "smallest_arena": self.memory and self.memory.smallest_arena,
             "ops": self.ops,
             "macs": self.macs,
             "n_layers": self.n_layers,
@@ -373,6 +456,7 @@ class ProfilingModelResults:
             "cpu_utilization": self.cpu_utilization,
             "cpu_clock_rate": self.cpu_clock_rate,
             "time": self.time,
+            "host_time": self.host_time,
             "energy": self.energy,
             "j_per_op": _ratio(self.energy, self.ops),
             "j_per_mac": _ratio(self.energy, self.macs),
@@ -393,7 +477,7 @@ class ProfilingModelResults:
     def to_dict(
         self, format_units: bool = False, exclude_null: bool = True, full_summary: bool = False
     ) -> dict[str, Any]:
-        """Return `summary` and `layers`, with `summary_labels` and `layer_labels` for people.
+        """Return `summary` and `layers`, with `summary_labels` and `layer_labels` for people, and `memory` by kind.
 
         Args:
             format_units: Give numbers as text with an SI letter.
@@ -410,7 +494,7 @@ class ProfilingModelResults:
             if (full_summary or key not in _FULL_LAYER)
             and not (exclude_null and all(row[key] is None for row in rows))
         ]
-        return {
+        content: dict[str, Any] = {
             "summary": summary,
             "summary_labels": {key: _SUMMARY_LABELS[key] for key in summary},
             "layers": [
@@ -418,6 +502,9 @@ class ProfilingModelResults:
             ],
             "layer_labels": {key: _LAYER_LABELS[key] for key in keys},
         }
+        if self.memory is not None:
+            content["memory"] = [asdict(part) for part in self.memory.parts]
+        return content
 
     def to_json(
         self,
@@ -451,6 +538,9 @@ class ProfilingModelResults:
             [_cell(v).replace(",", "\n") if key in _PER_TENSOR else _cell(v) for key, v in row.items()]
             for row in content["layers"]
         ]
+        if content.get("memory"):
+            parts = [[_cell(value) for value in part.values()] for part in content["memory"]]
+            lines += ["", format_table(list(_MEMORY_LABELS.values()), parts)]
         table = format_table(list(content["layer_labels"].values()), rows)
         return "\n".join([*lines, "", table])
 
@@ -460,7 +550,9 @@ class ProfilingModelResults:
     def generate_report(
         self, output_dir: str | os.PathLike[str], format_units: bool = True, full_summary: bool = False
     ) -> list[Path]:
-        """Write `profiling_report-<accelerator or none>-<method>` as `.txt`, `.json` and `.csv` (the layers).
+        """Write `profiling_report-<accelerator or none>-<method>` as `.txt`, `.json`, `.csv` (the layers) and `.png`.
+
+        The picture has bars for each layer.
 
         Args:
             output_dir: Folder; made if it does not exist.
@@ -477,7 +569,36 @@ class ProfilingModelResults:
             ".json": self.to_json(full_summary=full_summary) + "\n",
             ".csv": self.to_csv(full_summary=full_summary)[1],
         }
-        return [atomic_write(Path(output_dir, stem + end), text) for end, text in contents.items()]
+        written = [atomic_write(Path(output_dir, stem + end), text) for end, text in contents.items()]
+        from mltk.core.evaluation.plots import drawing, save_figure
+
+        with drawing(self.draw, show=False) as figure:
+            return [*written, save_figure(figure, Path(output_dir, f"{stem}.png"))]
+
+    def draw(self, figure: Figure) -> None:
+        """Draw bars for each layer: MACs, times and sizes, as far as they are known.
+
+        Args:
+            figure: An empty figure; its size is set.
+        """
+        from matplotlib.ticker import EngFormatter, MaxNLocator
+
+        bars = {
+            title: [getattr(layer, field) or 0 for layer in self.layers]
+            for field, title in _BARS.items()
+            if any(getattr(layer, field) for layer in self.layers)
+        }
+        figure.set_size_inches(1.5 + 3.2 * max(1, len(bars)), 1.2 + 0.24 * max(4, len(self.layers)))
+        figure.suptitle(self.name)
+        names = [f"{layer.index} {layer.opcode_str}" for layer in self.layers]
+        for number, (title, values) in enumerate(bars.items()):
+            axes = figure.add_subplot(1, len(bars), number + 1)
+            axes.barh(range(len(names)), values, color=f"C{number}")
+            axes.set(title=title, ylim=(len(names) - 0.5, -0.5), yticks=range(len(names)))
+            axes.set_yticklabels(names if number == 0 else [])
+            axes.grid(axis="x")
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.xaxis.set_major_formatter(EngFormatter())
 
 
 def _shapes(tensors: Iterable[TfliteTensor]) -> str:
@@ -504,7 +625,9 @@ def _ratio(value: float | None, by: float | None) -> float | None:
 def _with_unit(key: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    return f"{value:g}" if key in _WITHOUT_SI_LETTER else format_units(value)
+    if key not in _WITHOUT_SI_LETTER:
+        return format_units(value)
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _cell(value: Any) -> str:

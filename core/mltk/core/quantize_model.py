@@ -281,8 +281,8 @@ def _convert_all(
         keras_model=keras_model,
         tflite_converter_settings=settings,
     )
-    mltk_model.populate_model_parameters()
     quantized = TfliteModel(bytes(box["value"]))
+    mltk_model.populate_model_parameters(quantized)
     embed_parameters(mltk_model, quantized)
     others: dict[str, bytes] = {}
     if with_float32 and settings["generate_unquantized"] and representative is not None:

@@ -124,10 +124,10 @@ def _update_from_specification(
     with operation(mltk_model):
         tflite_model = load_tflite_model(mltk_model)
         mltk_model.model_parameters.update(params or {})
-        mltk_model.populate_model_parameters()
         for key in _REGENERATED:
             if key not in (params or {}):
                 mltk_model.model_parameters.pop(key, None)
+        mltk_model.populate_model_parameters(tflite_model)
         embed_parameters(mltk_model, tflite_model)
         name = Path(mltk_model.tflite_log_dir_path).name
         if output is not None:

@@ -28,6 +28,7 @@ from mltk.plugins.types import (
     Predictor,
     Profiler,
     RepresentativeDataset,
+    Runtime,
     Subset,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "Predictor",
     "Profiler",
     "RepresentativeDataset",
+    "Runtime",
     "Subset",
     "call_each",
     "call_first",

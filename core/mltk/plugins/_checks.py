@@ -21,6 +21,7 @@ from mltk.plugins.types import (
     LoadedDataset,
     Parameter,
     Profiler,
+    Runtime,
 )
 
 EACH = frozenset({"mltk_commands", "mltk_event"})
@@ -30,6 +31,7 @@ _LISTS: Mapping[str, type] = {
     "mltk_commands": Command,
     "mltk_augmentations": AugmentationStep,
     "mltk_evaluators": Evaluator,
+    "mltk_runtimes": Runtime,
     "mltk_profilers": Profiler,
     "mltk_compilers": Compiler,
 }

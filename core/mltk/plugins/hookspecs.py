@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from mltk.core.model.event import MltkModelEvent
     from mltk.core.model.model import MltkModel
+    from mltk.core.tflite_model import TfliteModel
     from mltk.plugins.types import (
         AugmentationStep,
         Command,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         Parameter,
         Profiler,
         RepresentativeDataset,
+        Runtime,
         Subset,
     )
 
@@ -222,13 +224,17 @@ def mltk_convert_model(
 
 
 @hookspec
-def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
+def mltk_model_parameters(
+    mltk_model: MltkModel, tflite_model: TfliteModel | None
+) -> Mapping[str, Parameter] | None:
     """Offer parameters to embed in the `.tflite`.
 
     Called when a model is quantized and by `update_params`. A value that the specification sets wins.
 
     Args:
         mltk_model: The specification.
+        tflite_model: The quantized model that they will be in, without them yet; `None` where the parameters are
+            only shown. It must not be changed.
 
     Returns:
         Name to parameter; `None` for none. Prefix the names with your plugin's: `myplugin.threshold`.
@@ -272,10 +278,37 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator] | None:
 
 
 @hookspec
+def mltk_runtimes() -> Iterable[Runtime] | None:
+    """Offer ways to run a `.tflite`.
+
+    Called by `evaluate`: `--runtime NAME`, or `--NAME`, chooses one; its results land in `eval/NAME/`. The
+    built-in one is `tflite`, which is LiteRT.
+
+    Returns:
+        The runtimes; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import Runtime, hookimpl
+
+        def open_on_board(tflite_model, name):
+            from mltk_plugin_board.predictor import BoardPredictor
+
+            return BoardPredictor(tflite_model, name)
+
+        @hookimpl
+        def mltk_runtimes():
+            return [Runtime("board", "On the board at the serial port.", open_on_board)]
+        ```
+    """
+
+
+@hookspec
 def mltk_profilers() -> Iterable[Profiler] | None:
     """Offer ways to measure what a `.tflite` needs.
 
-    Called by `profile`; `--accelerator NAME` chooses one.
+    Called by `profile`; `--accelerator NAME` chooses one. Without it the first with `default=True` is used, else
+    the built-in `static`.
 
     Returns:
         The profilers; `None` for none.

@@ -169,6 +169,19 @@ class Profiler:
     """Chosen with `mltk profile --accelerator NAME`."""
     summary: str
     profile: Callable[[TfliteModel], ProfilingModelResults]
+    default: bool = False
+    """Used when the user chose none, in place of the built-in `static`. Of several the first is."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A way to run a `.tflite` model."""
+
+    name: str
+    """Chosen with `mltk evaluate --runtime NAME`, or `--NAME` for short; also the `kind` of its predictors."""
+    summary: str
+    open: Callable[[TfliteModel, str], Predictor]
+    """`open(tflite_model, name)` returns a predictor; `name` is the model's name, for files."""
 
 
 @dataclass(frozen=True)

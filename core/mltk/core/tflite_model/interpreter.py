@@ -105,7 +105,7 @@ class LiteRtPredictor:
         Raises:
             EvaluationError: The arrays do not fit the model, or the model fails on them.
         """
-        arrays = self._prepare(inputs)
+        arrays = prepare_inputs(self.tflite_model, inputs, [_signature(detail) for detail in self._inputs])
         length = len(arrays[0])
         if length == 0:
             return [np.empty((0, *output["shape"][1:]), output["dtype"]) for output in self._outputs]
@@ -114,28 +114,6 @@ class LiteRtPredictor:
         step = _BATCH if self._batchable else self._own_batch
         chunks = [self._invoke([array[i : i + step] for array in arrays]) for i in range(0, length, step)]
         return [np.concatenate(parts)[:length] for parts in zip(*chunks, strict=True)]
-
-    def _prepare(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        if len(inputs) != len(self._inputs):
-            raise EvaluationError(
-                f"{self.tflite_model.source} has {len(self._inputs)} inputs; {len(inputs)} were given."
-            )
-        arrays = []
-        for array, detail, tensor in zip(inputs, self._inputs, self.tflite_model.inputs, strict=True):
-            wanted = _signature(detail)[1:]
-            found = np.shape(array)
-            if len(found) != len(wanted) + 1 or any(
-                w not in (-1, f) for w, f in zip(wanted, found[1:], strict=True)
-            ):
-                shape = "x".join("any" if d < 0 else str(d) for d in wanted)
-                raise EvaluationError(
-                    f"{self.tflite_model.source} takes batches of samples of shape {shape or 'scalar'};"
-                    f" an array of shape {TfliteShape(found)} was given."
-                )
-            arrays.append(np.ascontiguousarray(to_tensor_dtype(np.asarray(array), tensor)))
-        if len({len(array) for array in arrays}) > 1:
-            raise EvaluationError("The arrays for the model's inputs hold different numbers of samples.")
-        return arrays
 
     @property
     def _own_batch(self) -> int:
@@ -187,6 +165,40 @@ class LiteRtPredictor:
             _same(np.concatenate(parts), batch)
             for parts, batch in zip(zip(*single, strict=True), together, strict=True)
         )
+
+
+def prepare_inputs(
+    model: TfliteModel, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """Return batches in the types of a model's inputs.
+
+    Args:
+        model: The model.
+        inputs: One array per input of the model. Values of its type are used as they are; others are real numbers
+            and are quantized if it is one of integers.
+        shapes: The shapes of the inputs, batch axis included; -1 for axes of any length.
+
+    Raises:
+        EvaluationError: The arrays do not fit the model.
+    """
+    if len(inputs) != len(shapes):
+        raise EvaluationError(f"{model.source} has {len(shapes)} inputs; {len(inputs)} were given.")
+    arrays = []
+    for array, full, tensor in zip(inputs, shapes, model.inputs, strict=True):
+        wanted = full[1:]
+        found = np.shape(array)
+        if len(found) != len(wanted) + 1 or any(
+            w not in (-1, f) for w, f in zip(wanted, found[1:], strict=True)
+        ):
+            shape = "x".join("any" if d < 0 else str(d) for d in wanted)
+            raise EvaluationError(
+                f"{model.source} takes batches of samples of shape {shape or 'scalar'};"
+                f" an array of shape {TfliteShape(found)} was given."
+            )
+        arrays.append(np.ascontiguousarray(to_tensor_dtype(np.asarray(array), tensor)))
+    if len({len(array) for array in arrays}) > 1:
+        raise EvaluationError("The arrays for the model's inputs hold different numbers of samples.")
+    return arrays
 
 
 def _signature(detail: Any) -> tuple[int, ...]:

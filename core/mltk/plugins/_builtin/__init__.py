@@ -3,5 +3,5 @@
 Each module is small, imports nothing heavy, and declares its hooks `trylast`.
 """
 
-NAMES = ("build", "classifier", "convert", "custom", "dataset", "profiler")
+NAMES = ("build", "classifier", "convert", "custom", "dataset", "profiler", "runtime")
 """The modules of this package that are registered, each as the plugin `mltk.<name>`."""

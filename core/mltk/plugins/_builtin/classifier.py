@@ -70,7 +70,7 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
         if context.model is not None:
             context.model.trigger_event(
                 MltkModelEvent.GENERATE_EVALUATE_PLOT,
-                tflite=context.predictor.kind == "tflite",
+                tflite=context.predictor.kind != "h5",
                 name=name,
                 fig=figure,
                 logger=context.logger,

@@ -10,6 +10,7 @@ from mltk.core.model.attributes import Attribute
 from mltk.errors import SpecificationError
 
 if TYPE_CHECKING:
+    from mltk.core.tflite_model import TfliteModel
     from mltk.core.tflite_model_parameters import TfliteModelParameters
 
 
@@ -53,14 +54,19 @@ class TfliteModelParametersMixin:
         """Call `callback()` before the parameters are written."""
         self._populate_callbacks.append(callback)
 
-    def populate_model_parameters(self) -> None:
-        """Add the parameters that callbacks and plugins (`mltk_model_parameters`) offer; the spec's own win."""
+    def populate_model_parameters(self, tflite_model: TfliteModel | None = None) -> None:
+        """Add the parameters that callbacks and plugins (`mltk_model_parameters`) offer; the spec's own win.
+
+        Args:
+            tflite_model: The model that they will be in, where there is one.
+        """
         from mltk.plugins import collect_offers
 
         for callback in self._populate_callbacks:
             callback()
         offered: dict[str, Any] = self.__dict__.setdefault("_offered_parameters", {})
-        for key, parameter in collect_offers("mltk_model_parameters", mltk_model=self).items():
+        offers = collect_offers("mltk_model_parameters", mltk_model=self, tflite_model=tflite_model)
+        for key, parameter in offers.items():
             # What was offered before may have changed since; what the specification sets stays.
             mine = key in offered and self.model_parameters.get(key) == offered[key]
             if mine or key not in self.model_parameters:
