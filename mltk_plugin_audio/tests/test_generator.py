@@ -170,6 +170,16 @@ def test_both_parts_of_a_split_have_a_speaker(recordings, split):
         assert generator.flow_from_directory(root, CLASSES, subset=subset).samples
 
 
+def test_the_recordings_of_a_single_speaker_are_split_too(recordings):
+    root = recordings({"yes": 8, "no": 8}, speakers=1)
+    generator = ParallelAudioDataGenerator(validation_split=0.25)
+    sizes = [
+        generator.flow_from_directory(root, ["yes", "no"], subset=subset).samples
+        for subset in ("training", "validation")
+    ]
+    assert sizes == [12, 4]
+
+
 def test_unknown_and_silence_have_the_sizes_asked_for(recordings):
     counts = {}
     root = recordings({"yes": 12, "no": 8, "maybe": 20, "never": 3}, noise=True)

@@ -36,11 +36,14 @@ def list_valid_filenames_in_directory(
 
     The speakers of all classes are put into one order, which depends on their names alone, and the order is
     cut where the parts have the wanted sizes as nearly as whole speakers allow; each part has at least one.
-    Thus a speaker is in the same part for all classes. Where file names do not tell the speaker, the split is
-    that of `mltk.core.preprocess.utils.list_valid_filenames_in_directory`; for the arguments see there.
+    Thus a speaker is in the same part for all classes. Where file names do not tell the speaker, or all are of one,
+    the split is that of `mltk.core.preprocess.utils.list_valid_filenames_in_directory`; for the arguments see there.
     """
     formats = None if white_list_formats is None else tuple(white_list_formats)
-    if split is None or not _has_speakers(base_directory, search_class):
+    speakers: tuple[str, ...] = ()
+    if split is not None and _has_speakers(base_directory, search_class):
+        speakers, ends = _speakers(*_folders(Path(base_directory)))
+    if split is None or len(speakers) < 2:
         return listing.list_valid_filenames_in_directory(
             base_directory, search_class, formats, split, follow_links, shuffle_index_directory
         )
@@ -48,7 +51,6 @@ def list_valid_filenames_in_directory(
     _, paths = listing.list_valid_filenames_in_directory(
         base_directory, search_class, formats, None, follow_links, shuffle_index_directory
     )
-    speakers, ends = _speakers(*_folders(Path(base_directory)))
     first, last = (_cut(ends, fraction) for fraction in split)
     chosen = set(speakers[first:last])
     return search_class, [path for path in paths if (speaker_of(path) or path) in chosen]
@@ -64,7 +66,7 @@ def _cut(ends: tuple[float, ...], fraction: float) -> int:
     if fraction <= 0 or fraction >= 1:
         return 0 if fraction <= 0 else len(ends)
     # No part without anybody.
-    return min(max(bisect_left(ends, fraction), 1), max(len(ends) - 1, 1))
+    return min(max(bisect_left(ends, fraction), 1), len(ends) - 1)
 
 
 def _has_speakers(root: str | os.PathLike[str], label: str) -> bool:
