@@ -294,7 +294,7 @@ def test_the_summary_shows_layers_counts_and_parameters(load):
         "|       |                 | 2x8 (float32)  |             |                 |",
         "+-------+-----------------+----------------+-------------+-----------------+",
         "Total MACs: 176",
-        "Total OPs: 368",
+        "Total OPs: 352",
         "Name: dense",
         "Version: 3",
         "Description: A test",

@@ -108,14 +108,11 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
         mltk_model: Its specification; events `SUMMARIZE_MODEL` may replace the text.
     """
     from mltk.core.model.metrics import keras_model_metrics
-    from mltk.utils.string_formatting import format_units
 
     lines: list[str] = []
     with _fixed_width():
         keras_model.summary(print_fn=lines.append)
-    metrics = keras_model_metrics(keras_model)
-    lines.append(f"Total MACs: {format_units(metrics.macs)}")
-    lines.append(f"Total OPs: {format_units(metrics.ops)}")
+    lines.append(keras_model_metrics(keras_model).summary())
     if mltk_model is None:
         return "\n".join(lines)
     lines.append(mltk_model.summary())

@@ -406,12 +406,10 @@ class TfliteModel:
             ]
             for layer in self.layers
         ]
-        metrics = tflite_model_metrics(self)
         parameters = TfliteModelParameters.load_from_tflite_model(self)
         lines = [
             format_table(["Index", "OpCode", "Input(s)", "Output(s)", "Options"], rows),
-            f"Total MACs: {format_units(metrics.macs)}",
-            f"Total OPs: {format_units(metrics.ops)}",
+            tflite_model_metrics(self).summary(),
             f"Name: {parameters.pop('name', self.name)}",
         ]
         if "version" in parameters:

@@ -18,7 +18,7 @@ _Weighted = (
     TfliteConv2dLayer | TfliteDepthwiseConv2dLayer | TfliteTransposeConvLayer | TfliteFullyConnectedLayer
 )
 
-# Operations per element of the output.
+# Operations per element of the output; operators that only move data have none.
 _PER_ELEMENT = {
     "add": 1,
     "sub": 1,
@@ -34,6 +34,15 @@ _PER_ELEMENT = {
         2,
     ),
     **dict.fromkeys(["logistic", "tanh", "softmax", "log_softmax"], 2),
+    **dict.fromkeys(
+        [
+            *("concatenation", "split", "split_v", "pack", "unpack", "slice", "strided_slice", "gather"),
+            *("expand_dims", "squeeze", "shape", "transpose", "reverse_v2", "tile", "fill", "broadcast_to"),
+            *("space_to_depth", "depth_to_space", "space_to_batch_nd", "batch_to_space_nd", "cast"),
+            *("call_once", "var_handle", "read_variable", "assign_variable"),
+        ],
+        0,
+    ),
 }
 
 
@@ -45,22 +54,25 @@ def tflite_model_metrics(tflite_model: TfliteModel) -> ModelMetrics:
 def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
     """Count the MACs and operations of one layer.
 
-    A transposed convolution counts as the convolution of its input spread out with zeros. Operators that are
-    not in the tables of the documentation, such as recurrent ones, count nothing.
+    A transposed convolution counts as the convolution of its input spread out with zeros. The activation of a
+    layer with weights costs nothing: it is the clamp that int8 arithmetic needs anyway. Means, recurrent layers and
+    other operators that are not in the tables of the documentation are not `known`.
     """
     macs = ops = 0
+    known = True
     size = layer.outputs[0].shape.flat_size if layer.outputs else 0
     if isinstance(layer, _Weighted):
         macs = size * _terms(layer)
-        ops = 2 * macs + size * layer.use_bias + 2 * size * (layer.activation != "None")
+        ops = 2 * macs + size * layer.use_bias
     elif isinstance(layer, TflitePooling2dLayer):
         window = layer.pool_size[0] * layer.pool_size[1]
         ops = size * (window + (layer.opcode_str == "average_pool_2d"))
     elif isinstance(layer, TfliteReshapeLayer):
         ops = size * layer.requires_copy
     else:
+        known = layer.opcode_str in _PER_ELEMENT
         ops = size * _PER_ELEMENT.get(layer.opcode_str, 0)
-    return LayerMetrics(layer.name, layer.opcode_str, macs, ops)
+    return LayerMetrics(layer.name, layer.opcode_str, macs, ops, known)
 
 
 def _terms(layer: _Weighted) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mltk.utils.string_formatting import format_units
+
 
 @dataclass(frozen=True)
 class LayerMetrics:
@@ -16,6 +18,8 @@ class LayerMetrics:
     """Multiplications whose product is added to a sum."""
     ops: int = 0
     """All arithmetic operations; a MAC counts as two."""
+    known: bool = True
+    """Whether the kind is one that is counted, or that only moves data; the work of others is in no sum."""
 
 
 @dataclass(frozen=True)
@@ -34,3 +38,15 @@ class ModelMetrics:
     def ops(self) -> int:
         """Operations of all layers."""
         return sum(layer.ops for layer in self.layers)
+
+    @property
+    def not_counted(self) -> tuple[str, ...]:
+        """Kinds of layers whose work is not in the sums, each once."""
+        return tuple(dict.fromkeys(layer.kind for layer in self.layers if not layer.known))
+
+    def summary(self) -> str:
+        """Return the sums, and what is not in them, as lines of text."""
+        lines = [f"Total MACs: {format_units(self.macs)}", f"Total OPs: {format_units(self.ops)}"]
+        if self.not_counted:
+            lines.append(f"Not counted: {', '.join(self.not_counted)}")
+        return "\n".join(lines)
