@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from mltk.errors import MltkError
-from mltk.utils._renamed_arguments import accept_decibel_names
+from mltk.utils._renamed_arguments import accept_old_arguments
 from mltk.utils.python import DictObject, append_exception_msg, install_pip_package, prepend_exception_msg
 
 
@@ -127,9 +127,11 @@ def test_what_only_keras_2_can_use_is_not_asked_for(commands, monkeypatch):
     assert commands == []
 
 
-def test_old_names_of_decibel_arguments_are_accepted():
+def test_old_arguments_of_audiomentations_are_accepted():
     class Gain:
-        def __init__(self, min_gain_db=-12.0, max_gain_db=12.0, p=0.5):
+        def __init__(self, min_gain_db=-12.0, max_gain_db=12.0, p=0.5, lru_cache_size=None):
+            if lru_cache_size is not None:
+                raise ValueError("no longer supported")
             self.values = (min_gain_db, max_gain_db, p)
 
     class KnowsOldNames:
@@ -139,8 +141,9 @@ def test_old_names_of_decibel_arguments_are_accepted():
     module = ModuleType("audiomentations")
     module.Gain, module.KnowsOldNames, module.Path = Gain, KnowsOldNames, Path
     for _ in range(2):
-        accept_decibel_names(module)
+        accept_old_arguments(module)
     assert Gain(min_gain_in_db=-3, max_gain_db=2, p=1).values == (-3, 2, 1)
+    assert Gain(min_gain_in_db=-3, lru_cache_size=16).values == (-3, 12.0, 0.5)
     assert Gain(-3).values == (-3, 12.0, 0.5)
     assert KnowsOldNames(min_gain_in_db=5).values == (5, 1.0)
     with pytest.raises(TypeError, match="min_gain_db"):

@@ -1,4 +1,4 @@
-"""Old names of arguments of other people's packages, which specifications of the reference still use."""
+"""Old arguments of other people's packages, which specifications of the reference still give."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import inspect
 from types import ModuleType
 from typing import Any
 
+# Since version 0.43 whoever gives it is refused; before, it only made things faster.
+_DROPPED = "lru_cache_size"
 
-def accept_decibel_names(module: ModuleType) -> None:
-    """Let the classes of audiomentations take their decibel arguments by their names before version 0.38.
 
-    `min_gain_in_db` became `min_gain_db`, and so on. Only what runs in this process is changed; a class that knows the
-    old names, or has none, stays as it is.
+def accept_old_arguments(module: ModuleType) -> None:
+    """Let the classes of audiomentations take the arguments that they had before versions 0.38 and 0.43.
+
+    `min_gain_in_db` became `min_gain_db`, and so on; `lru_cache_size` was removed. Only what runs in this process is
+    changed, and no class that knows the old names.
 
     Args:
         module: `audiomentations`.
@@ -26,15 +29,16 @@ def accept_decibel_names(module: ModuleType) -> None:
             }
             renamed = {old: new for old, new in renamed.items() if old not in parameters}
             if renamed:
-                _rename(cls, renamed)
+                _translate(cls, renamed)
 
 
-def _rename(cls: Any, renamed: dict[str, str]) -> None:
+def _translate(cls: Any, renamed: dict[str, str]) -> None:
     original = cls.__init__
 
     @functools.wraps(original)
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         old = {renamed[name]: kwargs.pop(name) for name in renamed.keys() & kwargs.keys()}
+        kwargs.pop(_DROPPED, None)
         original(self, *args, **kwargs, **old)
 
     cls.__init__ = init

@@ -101,9 +101,9 @@ def install_pip_package(
             options += ["--target", install_dir]
         _install(package, options, logger or logging.getLogger("mltk"))
     if requirement.name == "audiomentations":
-        from mltk.utils._renamed_arguments import accept_decibel_names
+        from mltk.utils._renamed_arguments import accept_old_arguments
 
-        accept_decibel_names(importlib.import_module("audiomentations"))
+        accept_old_arguments(importlib.import_module("audiomentations"))
 
 
 def _is_there(requirement: Requirement, module_name: str | None) -> bool:
