@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Row] = {
     "update_params": Row(
         "mltk.cli.update_params_cmd:update_params_command", "Change the parameters inside a .tflite file."
     ),
+    "doctor": Row("mltk.cli.doctor_cmd:doctor_command", "Say what a specification for silabs-mltk needs."),
     "custom": Row("mltk.cli.custom_cmd:custom_command", "Run a command that a model specification defines."),
     "plugins": Row("mltk.cli.plugins_cmd:plugins_command", "List, check and create plugins."),
 }
