@@ -287,6 +287,7 @@ def test_callbacks_get_what_their_signature_names(recordings):
     params, raw, class_id, filename = seen["noaug"]
     assert isinstance(params, ParallelProcessParams) and params.sample_rate == 16000
     assert params.class_indices == {"yes": 0, "no": 1} and params.audio_data_generator.rescale == 2
+    assert params.dtype == np.float32
     assert raw.shape == (4000,) and raw.dtype == np.float32 and np.abs(raw).max() > 0.2
     assert (class_id, filename) == (1, "no/d_nohash_1.wav")
     assert seen["pre"] == ((16000,), np.float32, 0, 16)

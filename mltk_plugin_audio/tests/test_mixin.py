@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -373,6 +374,22 @@ def test_the_audio_snippets_of_the_guide_train_as_they_stand(
     assert (parameters["volume_db"], parameters["fe.sample_rate_hz"]) == (5.0, 16000)
 
 
+@pytest.mark.slow
+def test_the_model_of_the_readme_trains_as_it_stands(tmp_path, recordings, mltk_plugin_manager):
+    import mltk_plugin_audio.plugin
+    from mltk.core import load_mltk_model, train_model
+
+    mltk_plugin_manager.register(mltk_plugin_audio.plugin, name="audio")
+    root = recordings({"up": 6, "down": 6, "others": 6}, noise=True)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    text = readme.split("```python\n")[1].split("```")[0]
+    assert "~/data/words" in text
+    (tmp_path / "readme_v1.py").write_text(text.replace("~/data/words", str(root)))
+    model = load_mltk_model(str(tmp_path / "readme_v1.py"), test=True)
+    assert model.input_shape == (98, 32, 1)
+    assert train_model(model, test=True).history["loss"]
+
+
 def test_the_shipped_specification_is_labelled_synthetic_and_loads_its_data():
     from mltk.core import load_mltk_model
 
@@ -381,7 +398,7 @@ def test_the_shipped_specification_is_labelled_synthetic_and_loads_its_data():
     assert model.input_shape == (49, 40, 1)
     model.load_dataset("training")
     x, y = model.x[0]
-    assert x.shape == (32, 49, 40, 1) and y.shape == (32, 8)
+    assert x.shape == (16, 49, 40, 1) and y.shape == (16, 8)
     assert -128 <= x.min() < x.max() <= 127
     counts = model.class_counts["training"]
     assert counts == {**dict.fromkeys(model.classes[:6], 24), "_unknown_": 48, "_silence_": 12}

@@ -127,7 +127,7 @@ model.unload_dataset()
     assert done.returncode == 0, done.stderr
     specification, *numbers = done.stdout.split()
     assert Path(specification).is_relative_to(installed.folders[0])
-    assert list(map(int, numbers)) == [204, 32, 49, 40, 1, 32, 8]
+    assert list(map(int, numbers)) == [204, 16, 49, 40, 1, 16, 8]
     assert snapshot(installed.folders[0]) == before
 
 

@@ -152,7 +152,10 @@ class AudioBatches(GeneratorBatches):
             x = self.stepped(self._steps["audio", "before"], x, epoch, index)
             x = self.random.mix(x, spans, transforms, batch_rng(self.seed, epoch, index, "noise"))
             x = self.stepped(self._steps["audio", "after"], x, epoch, index)
-        x = self.called_on_batch(generator.preprocessing_function, np.clip(x, -1, 1, out=x), index, indices)
+        if generator.preprocessing_function is not None or not generator.frontend_enabled:
+            # The front end clips by itself.
+            x = np.clip(x, -1, 1, out=x)
+        x = self.called_on_batch(generator.preprocessing_function, x, index, indices)
         if generator.frontend_enabled and x.shape[1:] != (generator.sample_length,):
             raise DatasetError(
                 f"{callback_name(generator.preprocessing_function)} returned shape {x.shape[1:]}; "  # type: ignore[arg-type]
@@ -185,7 +188,7 @@ def placed(
     i: int,
     out: np.ndarray,
 ) -> tuple[int, int]:
-    """Stretch, resample, trim, and pad or crop a recording into `out`; return where it begins and ends."""
+    """Trim, stretch, resample, and pad or crop a recording into `out`; return where it begins and ends."""
     clip = adjusted(clip, rate, generator, transforms, i)
     return fitted(clip, len(out), float(transforms.offset_percentage[i]), out)
 
@@ -193,24 +196,22 @@ def placed(
 def adjusted(
     clip: np.ndarray, rate: int, generator: ParallelAudioDataGenerator, transforms: Transforms, i: int
 ) -> np.ndarray:
-    """Stretch, resample and trim a recording."""
-    target = generator.sample_rate_hz
-    if transforms.stretches(i) and clip.any():
-        clip = transformed(
-            clip,
-            rate,
-            target,
-            float(transforms.speed_factor[i]),
-            float(transforms.pitch_factor[i]),
-            float(transforms.vtlp_factor[i]),
-        )
-    else:
-        clip = resampled(clip, rate, target)
+    """Trim, stretch and resample a recording."""
     threshold = generator.trim_threshold_db
     if threshold is not None and threshold > 0 and len(clip):
-        start, stop = speech_bounds(clip, target, threshold)
+        start, stop = speech_bounds(clip, rate, threshold)
         clip = clip[start:stop]
-    return clip
+    target = generator.sample_rate_hz
+    if not transforms.stretches(i) or not clip.any():
+        return resampled(clip, rate, target)
+    return transformed(
+        clip,
+        rate,
+        target,
+        float(transforms.speed_factor[i]),
+        float(transforms.pitch_factor[i]),
+        float(transforms.vtlp_factor[i]),
+    )
 
 
 def allowed_augmentations(switches: Mapping[str, Sequence[str]], classes: Sequence[str]) -> np.ndarray | None:

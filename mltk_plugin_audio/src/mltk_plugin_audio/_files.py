@@ -118,12 +118,13 @@ def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tupl
 
     Silent is what is more than `threshold_db` below the loudest 25 ms. A recording of zeros is kept.
     """
-    window = max(1, min(len(samples), round(rate * _TRIM_WINDOW_SECONDS)))
-    step = max(1, window // 4)
-    sums = np.concatenate(([0.0], np.cumsum(np.square(samples, dtype=np.float64))))
-    starts = np.arange(0, max(len(samples) - window, 0) + step, step)
-    stops = np.minimum(starts + window, len(samples))
-    power = (sums[stops] - sums[starts]) / np.maximum(stops - starts, 1)
+    step = max(1, round(rate * _TRIM_WINDOW_SECONDS / 4))
+    blocks = np.zeros((max(4, -(-len(samples) // step)), step), np.float32)
+    blocks.reshape(-1)[: len(samples)] = samples
+    energies = np.einsum("ij,ij->i", blocks, blocks)
+    starts = np.arange(len(blocks) - 3) * step
+    stops = np.minimum(starts + 4 * step, len(samples))
+    power = (energies[:-3] + energies[1:-2] + energies[2:-1] + energies[3:]) / (stops - starts)
     if not power.max() > 0:
         return 0, len(samples)
     loud = np.flatnonzero(power >= power.max() * 10 ** (-threshold_db / 10))

@@ -86,8 +86,8 @@ class ParallelProcessParams:
     sample_length_ms: int = 1000
     sample_shape: tuple[int, ...] | None = None
     """Shape of one sample of x."""
-    dtype: str = "float32"
-    frontend_dtype: str = "float32"
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+    frontend_dtype: np.dtype[Any] = np.dtype(np.float32)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -461,8 +461,8 @@ class ParallelAudioDataGenerator(GeneratorSettings):
             sample_rate=self.sample_rate_hz,
             sample_length_ms=self.sample_length_ms,
             sample_shape=self.batch_sample_shape,
-            dtype=np.dtype(self.dtype).name,
-            frontend_dtype=self.output_of_frontend.name,
+            dtype=np.dtype(self.dtype),
+            frontend_dtype=self.output_of_frontend,
         )
         return AudioIterator(
             AudioBatches(

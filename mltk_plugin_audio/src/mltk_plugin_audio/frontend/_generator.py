@@ -240,6 +240,7 @@ def _kernels() -> ModuleType:
     signals, amplitudes = np.zeros((1, settings.window_size), np.int16), np.zeros(shape, np.uint32)
     spectrogram = np.zeros(shape, np.uint16)
     memory = _Memory(1, settings.filterbank_n_channels)
+    kernels.to_int16(np.zeros(1, np.float32), signals[0, :1])
     kernels.notch(signals, 0, memory.notch, signals)
     kernels.amplitudes(signals, spectrum_tables(settings), amplitudes)
     kernels.features(amplitudes, level_tables(settings), memory.estimates, memory.activity, spectrogram)
@@ -253,9 +254,12 @@ def _to_int16(samples: ArrayLike) -> npt.NDArray[np.int16]:
     """Return contiguous int16 samples; the kernels are compiled for just these."""
     samples = np.asarray(samples)
     if samples.dtype.kind == "f":
-        if not np.isfinite(samples).all():
+        out = np.empty(samples.shape, np.int16)
+        dtype = np.float64 if samples.dtype.itemsize > 4 else np.float32
+        flat = np.require(samples.reshape(-1), dtype, ["C", "A", "W"])
+        if not _kernels().to_int16(flat, out.reshape(-1)):
             raise DatasetError("The audio contains NaN or infinity.")
-        samples = np.clip(samples * np.float32(32768), -32768, 32767).astype(np.int16)
+        samples = out
     elif samples.dtype.kind != "i" or samples.dtype.itemsize != 2:
         raise DatasetError(f"Audio must be int16, or floating point from -1 to 1, not {samples.dtype}.")
     return np.require(samples, np.int16, ["C", "A", "W"])

@@ -29,6 +29,7 @@ from mltk_plugin_audio.frontend._tables import (
     UInt32s,
 )
 
+Floats = npt.NDArray[np.floating]
 Int64s = npt.NDArray[np.int64]
 UInt16s = npt.NDArray[np.uint16]
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -54,6 +55,17 @@ def _compiled(function: _F) -> _F:
         # Neither the package's folder nor the user's cache folder can be written.
         kernel = njit(**options)(function)
     return kernel
+
+
+@_compiled
+def to_int16(samples: Floats, out: Int16s) -> bool:
+    """Write `samples` `(n,)`, -1 to 1, as int16, clipped; return whether all of them are finite."""
+    finite = True
+    for i in range(samples.size):
+        value = samples[i] * np.float32(32768)
+        finite &= abs(value) < np.inf
+        out[i] = np.int16(min(max(value, -32768), 32767))
+    return finite
 
 
 @_compiled

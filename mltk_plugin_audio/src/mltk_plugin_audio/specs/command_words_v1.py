@@ -33,7 +33,7 @@ my_model.description = "Command words (synthetic speech), 1 s at 16 kHz, int8"
 
 # Training
 my_model.epochs = 120
-my_model.batch_size = 32
+my_model.batch_size = 16
 my_model.optimizer = "adam"
 my_model.loss = "categorical_crossentropy"
 my_model.metrics = ["accuracy"]
@@ -112,7 +112,7 @@ def build_model(model: CommandWordsModel) -> tf.keras.Model:
     network = tf.keras.Sequential(name=model.name)
 
     def normalize() -> None:
-        # An epoch is seven steps: with the usual momentum the moving averages would lag behind the weights.
+        # An epoch is 13 steps: with the usual momentum the moving averages would lag behind the weights.
         network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.ReLU())
 
@@ -127,7 +127,7 @@ def build_model(model: CommandWordsModel) -> tf.keras.Model:
     network.add(layers.AveragePooling2D((1, network.output_shape[2])))
     network.add(layers.MaxPooling2D((network.output_shape[1], 1)))
     network.add(layers.Flatten())
-    network.add(layers.Dropout(0.3))
+    network.add(layers.Dropout(0.1))
     network.add(layers.Dense(model.n_classes, activation="softmax"))
     network.compile(loss=model.loss, optimizer=model.optimizer, metrics=model.metrics)
     return network
