@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -301,6 +301,36 @@ def class_ids(y: NDArray[Any]) -> Integers:
     if ids.dtype.kind not in "biuf" or (ids.dtype.kind == "f" and not np.array_equal(ids, np.trunc(ids))):
         raise EvaluationError("The labels of a classifier must be whole numbers, the ids of the classes.")
     return ids.astype(np.int64)
+
+
+def limit_per_class(
+    batches: Iterable[tuple[NDArray[Any], NDArray[Any] | None]], limit: int | None
+) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Yield batches of samples and labels with the first samples of each class only.
+
+    Args:
+        batches: Samples, and labels as `class_ids` takes them.
+        limit: Most samples of a class; `None` or a negative number is all.
+
+    Raises:
+        EvaluationError: There is a limit, and there are no labels of classes.
+    """
+    seen: dict[int, int] = {}
+    for x, y in batches:
+        if limit is None or limit < 0:
+            yield x, y
+            continue
+        if y is None:
+            raise EvaluationError(
+                "The evaluation data have no labels to take a number of samples per class by."
+            )
+        kept = []
+        for i, label in enumerate(class_ids(y).tolist()):
+            seen[label] = seen.get(label, 0) + 1
+            if seen[label] <= limit:
+                kept.append(i)
+        if kept:
+            yield x[np.array(kept)], y[np.array(kept)]
 
 
 def _scores(predictions: NDArray[Any]) -> Floats:

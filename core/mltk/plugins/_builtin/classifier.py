@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mltk.plugins._manager import hookimpl
@@ -43,13 +43,17 @@ def _evaluator(default: bool) -> Evaluator:
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
     import numpy as np
 
-    from mltk.core.evaluation.classifier import ClassifierEvaluationResults
+    from mltk.core.evaluation.classifier import ClassifierEvaluationResults, limit_per_class
     from mltk.core.model.event import MltkModelEvent
     from mltk.errors import EvaluationError
 
     labels: list[np.ndarray] = []
     predictions: list[np.ndarray] = []
-    for x, y in _limited(context):
+    for x, y in limit_per_class(context.batches(), context.options.get("max_samples_per_class")):
+        if y is None:
+            raise EvaluationError(
+                "The evaluation data have no labels, which a classifier is judged by: they must be (x, y)."
+            )
         labels.append(y)
         predictions.append(context.predictor.predict(x))
     if not labels:
@@ -81,29 +85,3 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
         show=context.show, output_dir=context.output_dir, logger=context.logger, on_figure=tell
     )
     return results
-
-
-def _limited(context: EvaluationContext) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the batches with labels, as far as the limit of samples per class lets them through."""
-    import numpy as np
-
-    from mltk.core.evaluation.classifier import class_ids
-    from mltk.errors import EvaluationError
-
-    limit = context.options.get("max_samples_per_class", -1)
-    seen: dict[int, int] = {}
-    for x, y in context.batches():
-        if y is None:
-            raise EvaluationError(
-                "The evaluation data have no labels, which a classifier is judged by: they must be (x, y)."
-            )
-        if limit is None or limit < 0:
-            yield x, y
-            continue
-        kept = []
-        for i, label in enumerate(class_ids(y).tolist()):
-            seen[label] = seen.get(label, 0) + 1
-            if seen[label] <= limit:
-                kept.append(i)
-        if kept:
-            yield x[np.array(kept)], y[np.array(kept)]
