@@ -1,0 +1,52 @@
+"""What the two processes say to each other: a header in JSON, and arrays as their bytes.
+
+No pickles: whatever a damaged model makes of the process that runs it, the other one only reads data.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+_LENGTH = struct.Struct("<I")
+
+
+def write_frame(stream: IO[bytes], header: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
+    """Write one message.
+
+    Args:
+        stream: A pipe.
+        header: What JSON can express.
+        arrays: Numbers of any shape.
+    """
+    text = json.dumps({**header, "arrays": [[a.dtype.str, a.shape] for a in arrays]}).encode()
+    stream.write(_LENGTH.pack(len(text)) + text)
+    for array in arrays:
+        stream.write(np.ascontiguousarray(array).tobytes())
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Read one message: its header and arrays.
+
+    Raises:
+        EOFError: The other side has gone.
+    """
+    header = json.loads(_read(stream, _LENGTH.unpack(_read(stream, _LENGTH.size))[0]))
+    arrays = []
+    for code, shape in header.pop("arrays"):
+        dtype = np.dtype(code)
+        data = _read(stream, dtype.itemsize * int(np.prod(shape, dtype=np.int64)))
+        arrays.append(np.frombuffer(data, dtype).reshape(shape))
+    return header, arrays
+
+
+def _read(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) != size:
+        raise EOFError
+    return data
