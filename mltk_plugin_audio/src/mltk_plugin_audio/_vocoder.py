@@ -20,7 +20,7 @@ from mltk_plugin_audio._files import resampled
 
 _WINDOW_SECONDS = 0.05
 _OVERLAP = 4
-_RATIO_STEPS = 256
+_RATIO_STEPS = 512
 
 WARP_LIMIT_HZ = 4800.0
 """Up to about here frequencies are multiplied by the vocal-tract factor; it covers the formants of speech."""
@@ -43,7 +43,7 @@ def transformed(
         rate: Of `samples`, in Hz.
         target_rate: Of the result, in Hz.
         speed: Factor of the speed; 2 halves the duration and keeps the pitch.
-        pitch: Semitones up, to within 4 cents; keeps the duration.
+        pitch: Semitones up, to within 2 cents; keeps the duration.
         vocal_tract: Factor of the frequencies up to about `WARP_LIMIT_HZ`; from there the rest of the band is
             stretched or squeezed to fit (Jaitly & Hinton, "Vocal tract length perturbation", 2013).
 
