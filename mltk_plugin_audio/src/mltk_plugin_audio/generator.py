@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mltk.plugins.types import AugmentationStep
     from mltk_plugin_audio.preprocess.audio_feature_generator import AudioFeatureGenerator
 
+_FLOAT32 = np.dtype(np.float32)
 _FRONTEND_TYPES = ("uint16", "float32", "int8")
 
 logger = logging.getLogger("mltk.audio")
@@ -86,8 +87,8 @@ class ParallelProcessParams:
     sample_length_ms: int = 1000
     sample_shape: tuple[int, ...] | None = None
     """Shape of one sample of x."""
-    dtype: np.dtype[Any] = np.dtype(np.float32)
-    frontend_dtype: np.dtype[Any] = np.dtype(np.float32)
+    dtype: np.dtype[Any] = _FLOAT32
+    frontend_dtype: np.dtype[Any] = _FLOAT32
 
 
 @dataclass(kw_only=True, eq=False)

@@ -20,6 +20,8 @@ from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms
 from mltk_plugin_image._batches import ArraySamples, FileSamples, ImageBatches, Samples, SaveSettings
 from mltk_plugin_image._files import CHANNELS, FILE_FORMATS, INTERPOLATIONS
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelProcessParams:
@@ -41,7 +43,7 @@ class ParallelProcessParams:
     interpolation: str | None = None
     batch_shape: tuple[int, ...] | None = None
     """Shape of a whole batch before standardisation."""
-    dtype: str = "float32"
+    dtype: np.dtype[Any] = _FLOAT32
 
 
 @dataclass(kw_only=True, eq=False)
@@ -274,7 +276,7 @@ class ParallelImageDataGenerator(GeneratorSettings):
             color_mode=color_mode,
             interpolation=interpolation,
             batch_shape=(self._batch_size(batch_size), *size, CHANNELS[color_mode]),
-            dtype=np.dtype(self.dtype or np.float32).name,
+            dtype=np.dtype(self.dtype or np.float32),
         )
         return self._iterator(
             params,
@@ -381,7 +383,7 @@ class ParallelImageDataGenerator(GeneratorSettings):
             class_mode=labels.mode,
             target_size=images.shape[1:3],
             batch_shape=(self._batch_size(batch_size), *images.shape[1:]),
-            dtype=np.dtype(self.dtype or np.float32).name,
+            dtype=np.dtype(self.dtype or np.float32),
         )
         return self._iterator(
             params,
