@@ -176,12 +176,15 @@ def test_options_reach_the_evaluators_that_have_them(trained, mltk_plugin_manage
     assert archived(trained, "eval/h5/echo/eval-results.json")["given"] == {"limits": [3, "b=c"], "rate": 0.5}
 
 
-def test_evaluator_that_needs_no_data_judges_a_bare_tflite(trained, mltk_plugin_manager, tmp_path):
+def test_evaluator_that_needs_no_data_judges_a_bare_tflite(trained, mltk_plugin_manager, tmp_path, cli):
     mltk_plugin_manager.register(OptionsPlugin(), name="echo")
     tflite = trained.cache / "models/tiny_v1/tiny_v1.tflite"
     results = evaluate_model(tflite, evaluators=["echo"], output=tmp_path, options={"rate": 1})
     assert results["given"] == {"rate": 1}
     assert (tmp_path / "echo" / "eval-results.json").is_file()
+    done = cli.invoke(["evaluate", tflite, "--evaluator", "echo"])
+    folder = Path(done.stderr.strip().removeprefix("The results are in "))
+    assert (folder / "echo" / "eval-results.json").is_file()
     with pytest.raises(SpecificationError, match="--data"):
         evaluate_model(tflite, evaluators=["echo", "classifier"])
 

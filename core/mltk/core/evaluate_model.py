@@ -428,7 +428,8 @@ def _evaluate_file(
     classes = (
         settings["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
     )
-    return _run(
+    folder = Path(output) if output else _folder_of_file(path)
+    results = _run(
         chosen,
         make_predictor(tflite_model, path.stem, runtime),
         batches,
@@ -436,8 +437,10 @@ def _evaluate_file(
         show,
         {**settings, "classes": classes},
         options,
-        base=Path(output) if output else _folder_of_file(path),
+        base=folder,
     )
+    get_mltk_logger().info("The results are in %s", folder)
+    return results
 
 
 def _fitting_arrays(
