@@ -192,7 +192,11 @@ def test_evaluator_that_needs_no_data_judges_a_bare_tflite(trained, mltk_plugin_
 @pytest.mark.parametrize(
     ("evaluators", "option", "message"),
     [
-        (["echo"], "rat", "no option 'rat' of the evaluator 'echo'. Did you mean 'rate'? Known: limits, rate."),
+        (
+            ["echo"],
+            "rat",
+            "no option 'rat' of the evaluator 'echo'. Did you mean 'rate'? Known: limits, rate.",
+        ),
         (None, "rate", "no option 'rate' of the evaluator 'classifier'. It belongs to --evaluator echo."),
         (["classifier"], "dump", "no option 'dump' of the evaluator 'classifier'. Known: none."),
     ],
