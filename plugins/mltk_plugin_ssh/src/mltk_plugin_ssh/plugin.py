@@ -1,5 +1,23 @@
-"""The plugin `ssh`."""
+"""The plugin `ssh`: adds the commands that run mltk on another machine."""
 
 from __future__ import annotations
 
+from mltk.plugins import Command, hookimpl
+
 mltk_api_version = 1
+
+
+@hookimpl
+def mltk_commands() -> list[Command]:
+    """Add `mltk ssh` and `mltk ssh-keygen`."""
+    package = "mltk_plugin_ssh.cli"
+    return [
+        Command(
+            "ssh",
+            "Run a command on another machine, and bring its results back.",
+            f"{package}.ssh_cmd:ssh_command",
+        ),
+        Command(
+            "ssh-keygen", "Make a key pair to log in with.", f"{package}.ssh_keygen_cmd:ssh_keygen_command"
+        ),
+    ]

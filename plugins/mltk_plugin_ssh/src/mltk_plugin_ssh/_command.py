@@ -1,0 +1,116 @@
+"""The mltk command that is to run on the other machine."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mltk.errors import MltkError, SpecificationError
+
+# They wait for somebody, or show something, on the machine where they run.
+_LOCAL_ONLY = ("ssh", "ssh-keygen", "tensorboard", "view")
+
+
+@dataclass(frozen=True)
+class RemoteCommand:
+    """A command on one model, checked here before anything is sent."""
+
+    arguments: tuple[str, ...]
+    """What stands behind `mltk` there: the model is named as it is found there."""
+    shown: str
+    """What stands behind `mltk ssh` here, quoted."""
+    name: str
+    """The command."""
+    script: Path
+    """The specification."""
+    test: bool
+    """It is a trial run."""
+
+
+def read_command(context: click.Context, arguments: Sequence[str]) -> RemoteCommand:
+    """Check a command with the options that it has here, and find its model.
+
+    Args:
+        context: That of `mltk ssh`.
+        arguments: The command and its arguments.
+
+    Raises:
+        click.UsageError: There is no such command, or its arguments are wrong.
+        MltkError: It is not about one model with a specification.
+    """
+    root = context.find_root()
+    group = root.command
+    assert isinstance(group, click.Group)
+    name, command, rest = group.resolve_command(root, list(arguments))
+    if command is None or name is None or command.name in _LOCAL_ONLY or not _takes_model(command):
+        raise MltkError(
+            f"'mltk ssh' runs commands on one model, such as train, quantize, evaluate or profile; "
+            f"not '{arguments[0]}'."
+        )
+    values = _parse(root, command, rest)
+    model = values["model"]
+    script, test = _find(model)
+    place = next(
+        i
+        for i, argument in enumerate(rest)
+        if argument == model
+        and _parse(root, command, [*rest[:i], "\0", *rest[i + 1 :]], resilient=True)["model"] == "\0"
+    )
+    # By its path, lest a folder on the search path there has one of that name. Only a name can end in -test.
+    there = model if model.endswith("-test") else script.name
+    return RemoteCommand(
+        arguments=(name, *rest[:place], there, *rest[place + 1 :]),
+        shown=shlex.join(arguments),
+        name=name,
+        script=script,
+        test=test or bool(values.get("test")),
+    )
+
+
+def _takes_model(command: click.Command) -> bool:
+    return any(isinstance(p, click.Argument) and p.name == "model" and p.nargs == 1 for p in command.params)
+
+
+def _parse(
+    root: click.Context, command: click.Command, rest: Sequence[str], resilient: bool = False
+) -> dict[str, Any]:
+    try:
+        with command.make_context(
+            command.name, list(rest), parent=root, resilient_parsing=resilient
+        ) as context:
+            return context.params
+    except click.NoSuchOption as e:
+        from mltk_plugin_ssh.cli.ssh_cmd import ssh_command
+
+        own = [option for p in ssh_command.params for option in (*p.opts, *p.secondary_opts)]
+        if e.option_name in own:
+            raise MltkError(
+                f"{e.option_name} is an option of 'mltk ssh' and stands before the command: "
+                f"mltk ssh {e.option_name} … {command.name} …"
+            ) from e
+        raise
+
+
+def _find(model: str) -> tuple[Path, bool]:
+    from mltk.core.model import loading
+
+    if loading.is_model_path(model):
+        path, test = Path(model), False
+        if not path.is_file():
+            raise SpecificationError(f"There is no file {model}.")
+    else:
+        name, test = loading.split_test_suffix(model)
+        found = loading.find_model_specification_file(name, test=test)
+        if found is None:
+            raise loading.model_not_found(name)
+        path = Path(found)
+    if path.suffix != ".py":
+        raise SpecificationError(
+            f"{path} cannot be used on another machine: 'mltk ssh' needs the model's specification (.py)."
+        )
+    return path.resolve(), test

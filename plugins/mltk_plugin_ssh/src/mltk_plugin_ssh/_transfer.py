@@ -1,0 +1,214 @@
+"""Files on their way: which ones to send, and how what comes takes its place."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from mltk.core.archive import ModelArchive
+from mltk.errors import FileFormatError, SpecificationError
+from mltk.utils.files import atomic_path
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What to send."""
+
+    work: Mapping[str, Path]
+    """Files by their path in the model's folder there."""
+    elsewhere: Mapping[str, Path]
+    """Files by their path anywhere there: absolute, or in the home folder (`~/`)."""
+
+    @property
+    def size(self) -> int:
+        """Total size in bytes."""
+        return sum(path.stat().st_size for path in (*self.work.values(), *self.elsewhere.values()))
+
+
+def find_uploads(script: Path, patterns: Iterable[str], archive: Path | None) -> Upload:
+    """Return the specification, the modules beside it that it has imported, what the patterns name, and the archive.
+
+    Args:
+        script: The specification, loaded.
+        patterns: `ssh_upload_files`: paths and patterns relative to the specification's folder, or `here|there`.
+        archive: The model's archive.
+
+    Raises:
+        SpecificationError: A pattern matches nothing, or leaves the folder.
+    """
+    folder = script.parent
+    work = {path.relative_to(folder).as_posix(): path for path in (script, *_modules_beside(script))}
+    if archive is not None:
+        work[archive.name] = archive
+    elsewhere = {}
+    for pattern in patterns:
+        here, separator, there = pattern.partition("|")
+        if separator:
+            path = folder / Path(here).expanduser()
+            if not path.is_file():
+                raise SpecificationError(f"ssh_upload_files names '{here}', but there is no file {path}.")
+            if there.startswith(("/", "~/")):
+                elsewhere[there] = path
+            else:
+                work[_relative(there, "ssh_upload_files")] = path
+            continue
+        found = [path for path in folder.glob(_relative(pattern, "ssh_upload_files")) if path.is_file()]
+        if not found:
+            raise SpecificationError(
+                f"ssh_upload_files names '{pattern}', but no file in {folder} is called like that."
+            )
+        work |= {path.relative_to(folder).as_posix(): path for path in found}
+    return Upload(work, elsewhere)
+
+
+def check_downloads(patterns: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Split `ssh_download_files` into patterns, and pairs: path there to path here.
+
+    Raises:
+        SpecificationError: A pattern leaves the folder.
+    """
+    plain, pairs = [], {}
+    for pattern in patterns:
+        there, separator, here = pattern.partition("|")
+        if separator:
+            pairs[there] = here
+        else:
+            plain.append(_relative(pattern, "ssh_download_files"))
+    return plain, pairs
+
+
+def _relative(pattern: str, where: str) -> str:
+    path = PurePosixPath(pattern)
+    if not pattern or path.is_absolute() or pattern.startswith("~") or ".." in path.parts:
+        raise SpecificationError(
+            f"{where} names '{pattern}', which is not below the specification's folder. "
+            f"Write 'from|to' for other places."
+        )
+    return path.as_posix()
+
+
+def _modules_beside(script: Path) -> Iterator[Path]:
+    """Yield the files of the loaded modules and packages that lie in the specification's own folder."""
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        path = Path(file).resolve() if file else None
+        if path is None or path == script or not path.is_relative_to(script.parent):
+            continue
+        # Not what is installed in a virtual environment below the folder.
+        top = script.parent / name.partition(".")[0]
+        if path == top.with_suffix(".py") or ((top / "__init__.py").is_file() and path.is_relative_to(top)):
+            yield path
+
+
+def write_tar(stream: IO[bytes], files: Mapping[str, Path], texts: Mapping[str, str]) -> None:
+    """Write a tar archive of files and texts by their names in it."""
+    with tarfile.open(fileobj=stream, mode="w|", dereference=True) as archive:
+        for name, text in texts.items():
+            info = tarfile.TarInfo(name)
+            content = text.encode()
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name, path in files.items():
+            info = archive.gettarinfo(path, name)
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+            with path.open("rb") as file:
+                archive.addfile(info, file)
+
+
+def read_tar(stream: io.BufferedReader, folder: Path) -> list[Path]:
+    """Extract the files of a tar archive, and nothing but files, below a folder.
+
+    Returns:
+        Their paths relative to the folder; none when there is no archive at all.
+
+    Raises:
+        FileFormatError: It is damaged, or has a name that leaves the folder.
+    """
+    paths = []
+    if not stream.peek(1):
+        return []
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if not member.isreg():
+                    continue
+                name = PurePosixPath(member.name)
+                if name.is_absolute() or ".." in name.parts:
+                    raise FileFormatError(f"What came back has a file with an unsafe name: {member.name!r}.")
+                content = archive.extractfile(member)
+                assert content is not None
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as file:
+                    shutil.copyfileobj(content, file, _CHUNK)
+                os.utime(target, (member.mtime, member.mtime))
+                paths.append(Path(name))
+    except tarfile.TarError as e:
+        raise FileFormatError(f"What came back is damaged: {e}.") from e
+    return paths
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """Give a temporary folder on the same file system as `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(4)}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_entries(folder: Path, entries: Path, old: Path) -> None:
+    """Move each file and folder in `entries` to `folder`, in place of what has its name there.
+
+    Args:
+        folder: The folder.
+        entries: A folder on the same file system.
+        old: Another one, which takes what is replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(entries.iterdir()):
+        target = folder / entry.name
+        if target.exists():
+            target.rename(old / entry.name)
+        entry.rename(target)
+
+
+def save_stream(stream: IO[bytes], path: Path) -> None:
+    """Write what a stream holds to a file that is whole or not there."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        shutil.copyfileobj(stream, file, _CHUNK)
+
+
+def check_archive(path: Path, members: Sequence[str]) -> None:
+    """Check that a model archive is whole and safe.
+
+    Raises:
+        FileFormatError: It is not, or lacks one of the members.
+    """
+    archive = ModelArchive(path)
+    names = archive.names()
+    for name in members:
+        if name not in names:
+            raise FileFormatError(f"The archive {path.name} that came back does not contain '{name}'.")
+    for name in names:
+        archive.read(name)
+
+
+def describe_size(n_files: int, n_bytes: int) -> str:
+    """Return e.g. `3 files (1,204.1 kB)`."""
+    return f"{n_files} file{'' if n_files == 1 else 's'} ({n_bytes / 1000:,.1f} kB)"

@@ -1,0 +1,1 @@
+"""The commands `mltk ssh` and `mltk ssh-keygen`."""
