@@ -119,6 +119,23 @@ def test_unknown_samples_of_the_two_parts_of_a_split_are_disjoint(data: Path) ->
     assert not set(first) & set(second)
 
 
+def test_unknown_class_of_share_0_is_filled_by_the_callback(data: Path) -> None:
+    def process(sample_paths: dict[str, list[str]], **_: object) -> None:
+        assert sample_paths["?"] == []
+        sample_paths["?"] += ["elsewhere/a", "elsewhere/b"]
+
+    paths, ids = list_dataset_directory(
+        data,
+        ["rock", "?"],
+        unknown_class_label="?",
+        unknown_class_percentage=0,
+        process_samples_function=process,
+    )
+    assert [path for path, i in zip(paths, ids, strict=True) if i == 1] == ["elsewhere/a", "elsewhere/b"]
+    with pytest.raises(DatasetError, match="'\\?'"):
+        list_dataset_directory(data, ["rock", "?"], unknown_class_label="?", unknown_class_percentage=0)
+
+
 def test_unknown_label_without_other_folders_is_an_error(tmp_path: Path) -> None:
     data = make(tmp_path / "data", a=1)
     with pytest.raises(DatasetError, match="every folder is a named class"):

@@ -93,7 +93,8 @@ def list_dataset_directory(
         directory: The data set's folder.
         classes: Class labels; the position of a label is its id. A label names the folder of its samples,
             except for the two special labels below.
-        unknown_class_percentage: Size of the "unknown" class relative to the mean size of the named classes.
+        unknown_class_percentage: Size of the "unknown" class relative to the mean size of the named classes;
+            0 leaves it to `process_samples_function`.
         unknown_class_label: If this label is in `classes`, its samples are drawn evenly from the folders
             that are not in `classes` and whose names do not start with `_`, `~` or `.`.
         empty_class_percentage: Size of the "empty" class relative to the mean size of the named classes.
@@ -149,6 +150,8 @@ def list_dataset_directory(
     mean_size = sum(map(len, samples.values())) / len(named)
 
     if unknown_class_label in special:
+        samples[str(unknown_class_label)] = []
+    if unknown_class_label in special and unknown_class_percentage:
         others = _other_folders(root, labels)
         if not others:
             raise DatasetError(
