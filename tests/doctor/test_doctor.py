@@ -180,7 +180,7 @@ def test_a_file_of_commands_is_told_of_plugins():
 
 @pytest.mark.parametrize("name", ["mltk.core.AudioDatasetMixin", "mltk.core.preprocess.utils.image"])
 def test_a_plugin_that_is_not_there_is_named_with_how_to_install_it(name, monkeypatch):
-    monkeypatch.setattr("mltk._namespace.provided", lambda: {})
+    monkeypatch.setattr("mltk._namespace.provided", dict)
     module, _, attribute = name.rpartition(".")
     for text in (f"from {module} import {attribute}\n", f"import {module} as m\nx = m.{attribute}\n"):
         (finding,) = [f for f in examine_text(text.encode()).findings if f.rule == "plugin-missing"]

@@ -1,5 +1,6 @@
 """The documentation of plugins says what is so."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -60,8 +61,39 @@ def test_the_plugin_of_the_tutorial_works(site, tmp_path):
     )
 
 
+BOARDTOOL = """#!/bin/sh
+case $1 in
+  flash) exit 0 ;;
+  profile) echo '{"board": "devkit", "seconds": [0.001, 0.002, 0, 0, 0, 0, 0, 0, 0, 0, 0]}' ;;
+  compile) if [ "$3" = --optimize=size ]; then cat "$2"; else echo "no such mode" >&2; exit 3; fi ;;
+esac
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the tool of the test is a shell script")
+def test_the_plugin_for_a_board_works(site):
+    site.write("mltk_plugin_board.py", code("python", "`mltk_plugin_board.py`"))
+    site.add("mltk-plugin-board", plugins={"board": "mltk_plugin_board"})
+    model = str(Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite")
+    tools = site.write("bin/boardtool", BOARDTOOL)
+    missing = site.mltk("flash", model)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == "mltk: error: The program 'boardtool' must be installed and on the PATH.\n"
+    tools.chmod(0o755)
+    env = {"PATH": f"{tools.parent}{os.pathsep}{os.environ['PATH']}"}
+    assert site.mltk("flash", model, env=env).stdout == "Done.\n"
+    profiled = site.mltk("profile", model, "-a", "board", env=env).stdout
+    assert "Time (s): 3 m" in profiled and "devkit" in profiled, profiled
+    compiled = site.folder / "out.tflite"
+    words = ("compile", model, "-a", "npu", "-o", compiled)
+    assert site.mltk(*words, "--optimize", "size", env=env).stdout == f"Written: {compiled}\n"
+    assert compiled.is_file()
+    assert site.mltk(*words, env=env).stderr == "mltk: error: boardtool compile: no such mode\n"
+    assert "no option 'optimise'" in site.mltk(*words, "--optimise", "size", env=env).stderr
+
+
 def test_every_python_example_compiles():
     examples = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         compile(example, "docs/plugins.md", "exec")
