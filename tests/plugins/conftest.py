@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from importlib_metadata import entry_points
 
 
 class SitePackages:
@@ -43,7 +44,7 @@ class SitePackages:
 
     def run(self, *args, env=None):
         """Run Python with this folder first on the path; the plugins of this environment are blocked."""
-        names = "image,audio,autoencoder,tfdata,tflm,example"
+        names = ",".join(e.name for e in entry_points(group="mltk.plugins"))
         variables = {**os.environ, "PYTHONPATH": str(self.folder), "MLTK_BLOCK_PLUGINS": names, **(env or {})}
         return subprocess.run(
             [sys.executable, *args],

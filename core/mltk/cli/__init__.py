@@ -31,17 +31,17 @@ _NAMES = {
     "get_logger": _CONSOLE,
     "handle_exception": _CONSOLE,
     "is_command_active": _CONSOLE,
+    "model_argument": _MODEL,
     "print_error": _CONSOLE,
     "print_info": _CONSOLE,
     "print_table": _CONSOLE,
     "print_warning": _CONSOLE,
-    "model_argument": _MODEL,
     "require_model": _MODEL,
+    "root_cli": "mltk.cli.main",
     "test_option": _MODEL,
     "trust_option": _MODEL,
     "verbose_option": _MODEL,
     "with_consent": _MODEL,
-    "root_cli": "mltk.cli.main",
 }
 
 __all__ = [*_NAMES]
