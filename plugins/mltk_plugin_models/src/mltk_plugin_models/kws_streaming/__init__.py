@@ -1,0 +1,1 @@
+"""What specifications use of Google's `kws_streaming`, under its names and on Keras 3."""
