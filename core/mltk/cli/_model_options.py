@@ -11,13 +11,14 @@ import click
 from mltk.errors import MltkError, ModelNotFoundError, SpecificationError, TrustError
 
 
-def _complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of the models that begin so."""
     from mltk.core.model.loading import list_mltk_models
 
     return [name for name in list_mltk_models() if name.startswith(incomplete)]
 
 
-model_argument = click.argument("model", shell_complete=_complete_models)
+model_argument = click.argument("model", shell_complete=complete_models)
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show more of what happens.")
 test_option = click.option(
     "--test/--no-test", default=False, help="Trial run: few samples, files of its own."

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, Row] = {
     "quantize": Row("mltk.cli.quantize_cmd:quantize_command", "Convert a trained model to a .tflite file."),
     "evaluate": Row("mltk.cli.evaluate_cmd:evaluate_command", "Judge a trained model, or any .tflite file."),
     "summarize": Row("mltk.cli.summarize_cmd:summarize_command", "Show the layers and costs of a model."),
+    "compare": Row("mltk.cli.compare_cmd:compare_command", "Show several trained models side by side."),
     "profile": Row("mltk.cli.profile_cmd:profile_command", "Show the operations and sizes of a .tflite."),
     "view": Row("mltk.cli.view_cmd:view_command", "Show the graph of a model in the browser."),
     "tensorboard": Row(

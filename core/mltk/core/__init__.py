@@ -13,6 +13,8 @@ from mltk._namespace import lazy_names
 if TYPE_CHECKING:
     import keras
 
+    from mltk.core.compare_models import ModelComparison as ModelComparison
+    from mltk.core.compare_models import compare_models as compare_models
     from mltk.core.compile_model import compile_model as compile_model
     from mltk.core.evaluate_model import evaluate_classifier as evaluate_classifier
     from mltk.core.evaluate_model import evaluate_model as evaluate_model
@@ -87,6 +89,7 @@ _NAMES = {
     "MltkDataset": _MODEL,
     "MltkModel": _MODEL,
     "MltkModelEvent": _MODEL,
+    "ModelComparison": "mltk.core.compare_models",
     "ProfilingModelResults": "mltk.core.profiling_results",
     "TFLITE_METADATA_TAG": "mltk.core.tflite_model_parameters",
     "TfliteActivation": _TFLITE,
@@ -119,6 +122,7 @@ _NAMES = {
     "TfliteTransposeConvLayerOptions": _TFLITE,
     "TrainMixin": _MODEL,
     "TrainingResults": "mltk.core.training_results",
+    "compare_models": "mltk.core.compare_models",
     "compile_model": "mltk.core.compile_model",
     "evaluate_classifier": "mltk.core.evaluate_model",
     "evaluate_model": "mltk.core.evaluate_model",

@@ -428,7 +428,7 @@ def _evaluate_file(
     classes = (
         settings["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
     )
-    folder = Path(output) if output else _folder_of_file(path)
+    folder = Path(output) if output else folder_of_file(path)
     results = _run(
         chosen,
         make_predictor(tflite_model, path.stem, runtime),
@@ -458,7 +458,7 @@ def _fitting_arrays(
     return x, y
 
 
-def _folder_of_file(path: Path) -> Path:
+def folder_of_file(path: Path) -> Path:
     """Return a folder for the results of a bare file that no model, and no other file, has."""
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     return cache_dir() / "evaluations" / f"{path.stem}-{digest}"

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @hookimpl(trylast=True)
 def mltk_runtimes() -> Iterable[Runtime]:
     """Offer `tflite`."""
-    return [Runtime("tflite", "Evaluate the quantized model, with LiteRT, instead of the Keras model.", _open)]
+    return [
+        Runtime("tflite", "Evaluate the quantized model, with LiteRT, instead of the Keras model.", _open)
+    ]
 
 
 def _open(tflite_model: TfliteModel, name: str) -> Predictor:
