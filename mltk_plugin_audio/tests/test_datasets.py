@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import re
 import tarfile
 import threading
 import zipfile
@@ -96,6 +97,8 @@ def test_the_data_sets_have_the_names_of_the_reference():
     assert audio_datasets.speech_commands_v2.load_clean_data is speech_commands_v2.load_clean_data
     for module in (ambient, esc50, brd2601, mit_ir_survey, ml_commons_keywords, ml_commons_voice, on_off):
         assert callable(module.download)
+        digests = [value for name, value in vars(module).items() if name.endswith("SHA1")]
+        assert all(re.fullmatch("[0-9a-f]{40}", digest) for digest in digests), module
         for word in ("Source:", "Licence:"):
             assert word in module.__doc__
     assert len(speech_commands_v2.CLASSES) == 35
@@ -185,6 +188,18 @@ def test_clean_speech_commands_lack_what_holds_no_word(speech_commands, monkeypa
     assert speech_commands_v2.load_clean_data() == folder.as_posix()
 
 
+def test_clean_speech_commands_can_be_added_to_other_words(speech_commands, tmp_path):
+    other = tmp_path / "words" / "yes" / "other.wav"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(wav(np.zeros(100), 16000))
+    with pytest.raises(DatasetError, match="other files"):
+        speech_commands_v2.load_clean_data(tmp_path / "words")
+    for _ in range(2):
+        speech_commands_v2.load_clean_data(tmp_path / "words", clean_dest_dir=False)
+        assert other.is_file() and len(list(other.parent.iterdir())) == 9
+    assert len(list((tmp_path / "words" / "no").iterdir())) == 8
+
+
 def test_a_changed_download_is_refused(mirror):
     mirror("speech_commands/speech_commands_v0.02.tar.gz", tar_gz({"a": b"b"}))
     with pytest.raises(DownloadError, match="was expected"):
@@ -198,6 +213,7 @@ def test_impulse_responses_are_downloaded_resampled_and_applied(mirror, monkeypa
     monkeypatch.setattr(mit_ir_survey, "VERIFY_SHA1", digest)
     folder = mit_ir_survey.download()
     (ir,) = mit_ir_survey.load_dataset(folder)
+    assert np.array_equal(ir, *mit_ir_survey.load_dataset(Path(folder).parent))
     assert ir.shape == (1600,) and ir.dtype == np.float32
     x = np.random.default_rng(0).standard_normal(100).astype(np.float32)
     assert mit_ir_survey.apply_ir(x, np.array([0, 2.0])) == pytest.approx(np.r_[0, 2 * x], abs=1e-5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from types import SimpleNamespace
 
@@ -287,7 +288,8 @@ def test_callbacks_get_what_their_signature_names(recordings):
     params, raw, class_id, filename = seen["noaug"]
     assert isinstance(params, ParallelProcessParams) and params.sample_rate == 16000
     assert params.class_indices == {"yes": 0, "no": 1} and params.audio_data_generator.rescale == 2
-    assert params.dtype == np.float32
+    assert params.dtype == np.float32 and params.noaug_preprocessing_function is noaug
+    assert copy.copy(params).rescale == 2 and not hasattr(params, "no_such_setting")
     assert raw.shape == (4000,) and raw.dtype == np.float32 and np.abs(raw).max() > 0.2
     assert (class_id, filename) == (1, "no/d_nohash_1.wav")
     assert seen["pre"] == ((16000,), np.float32, 0, 16)
@@ -443,6 +445,26 @@ def test_single_recordings_can_be_transformed(tone, recordings):
     assert len(faster) == pytest.approx(8000, abs=500)
     with pytest.raises(SpecificationError, match="Did you mean 'speed_factor'"):
         generator.apply_transform(tone(440), 16000, {"speed_facto": 2.0})
+
+
+def test_a_batch_function_uses_background_noises_and_adds_its_own(recordings):
+    def get_batch(batch_index, filenames, classes, params):
+        generator = params.audio_data_generator
+        generator.bg_noises["loud"] = np.full(20000, 0.5, np.float32)
+        drawn = generator.get_random_transform()
+        assert drawn["bg_noise"] in generator.bg_noises
+        hiss = generator.apply_transform(np.zeros(100), 16000, {"bg_noise": "hiss", "bg_noise_factor": 2.0})
+        assert hiss.std() == pytest.approx(2 * generator.bg_noises["hiss"].std(), rel=0.1)
+        loud = generator.apply_transform(np.zeros(100), 16000, {"bg_noise": "loud", "bg_noise_factor": 1.0})
+        x = np.zeros((len(filenames), *params.sample_shape), params.dtype) + loud.max()
+        return batch_index, (x, np.eye(len(params.class_indices))[classes])
+
+    generator = ParallelAudioDataGenerator(
+        bg_noise_dir="_background_noise_", bg_noise_range=(0.5, 0.5), get_batch_function=get_batch
+    )
+    x, y = generator.flow_from_directory(recordings(noise=True), CLASSES)[0]
+    assert np.all(x == 0.5) and y.shape == (16, 2)
+    assert "loud" not in ParallelAudioDataGenerator().bg_noises
 
 
 def test_single_recordings_can_be_brought_to_length(tone):

@@ -234,7 +234,7 @@ def test_callbacks_get_what_their_signatures_name(rock_paper):
         assert (params.class_indices, params.subset) == ({"rock": 0, "paper": 1}, "validation")
         assert params.batch_shape == (4, 12, 16, 1) and params.split == (0.0, 0.5)
         assert params.image_data_generator is generator
-        assert params.dtype == np.float32
+        assert params.dtype == np.float32 and params.validation_split == 0.5
         assert len(batch_class_ids) == len(batch_filenames) == (4, 1)[batch_index]
         return image + 1000
 

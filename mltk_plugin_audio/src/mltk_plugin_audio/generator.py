@@ -6,7 +6,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ from mltk_plugin_audio._batches import (
 )
 from mltk_plugin_audio._files import FILE_FORMATS, as_float, fitted
 from mltk_plugin_audio._listing import list_valid_filenames_in_directory
-from mltk_plugin_audio._recordings import find_folder, load_impulse_responses, load_noises
+from mltk_plugin_audio._recordings import Recordings, find_folder, load_impulse_responses, load_noises
 from mltk_plugin_audio.preprocess.audio_feature_generator import AudioFeatureGeneratorSettings
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ class _SampleShape:
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelProcessParams:
-    """What callbacks are told about the data set they work for: their first argument."""
+    """What callbacks are told about the data set they work for: their first argument.
+
+    The settings of the generator are attributes too.
+    """
 
     audio_data_generator: ParallelAudioDataGenerator
     subset: str | None = None
@@ -89,6 +92,12 @@ class ParallelProcessParams:
     """Shape of one sample of x."""
     dtype: np.dtype[Any] = _FLOAT32
     frontend_dtype: np.dtype[Any] = _FLOAT32
+
+    def __getattr__(self, name: str) -> Any:
+        # A copy that is being made has no attributes yet.
+        if name.startswith("_") or name == "audio_data_generator":
+            raise AttributeError(name)
+        return getattr(self.audio_data_generator, name)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -182,6 +191,8 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         self.frontend_settings = self.frontend_settings or AudioFeatureGeneratorSettings()
         self._frontend: tuple[AudioFeatureGeneratorSettings, AudioFeatureGenerator] | None = None
         self._rng = np.random.default_rng(settings.DEFAULT_SEED)
+        self._directory: str | None = None
+        self._bg_noises: dict[str, np.ndarray] | None = None
         super().__post_init__()
 
     def check(self) -> None:
@@ -229,7 +240,23 @@ class ParallelAudioDataGenerator(GeneratorSettings):
             SpecificationError: One of these settings has the wrong type, or is out of its range.
             DatasetError: A folder of recordings is missing or has none, or one of them cannot be read.
         """
-        return self._random(directory, recordings=True)
+        return self._random(directory or self._directory, recordings=True)
+
+    @property
+    def bg_noises(self) -> dict[str, np.ndarray]:
+        """The recordings of `bg_noise_dir` at the target rate, by the names of their files without endings.
+
+        Float32 `(n,)`, -1 to 1. A callback may add others, to name them as the `bg_noise` of `apply_transform`.
+        """
+        if self._bg_noises is None:
+            noises = self.random_transforms().noises
+            found = zip(noises.names, noises.samples, strict=True) if noises else ()
+            self._bg_noises = {Path(name).stem: as_float(samples) for name, samples in found}
+        return self._bg_noises
+
+    def _named_transforms(self) -> RandomTransforms:
+        noises = Recordings(tuple(self.bg_noises), tuple(self.bg_noises.values()))
+        return replace(self.random_transforms(), noises=noises if noises.names else None)
 
     @property
     def sample_length(self) -> int:
@@ -289,7 +316,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         """
         if self.disable_random_transforms:
             return self.default_transform
-        random = self.random_transforms()
+        random = self._named_transforms()
         return as_dictionary(random.draw(1, rng or self._rng), 0, random)
 
     def apply_transform(
@@ -312,7 +339,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         Raises:
             SpecificationError: `params` names something that does not exist.
         """
-        random = self.random_transforms()
+        random = self._named_transforms()
         try:
             transforms = from_dictionary(params, random)
         except KeyError as e:
@@ -429,6 +456,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         # What is changed in the settings later must not change batches that are being made.
         own.frontend_settings = self.frontend_settings.copy()
         root = os.path.abspath(Path(directory).expanduser())  # noqa: PTH100 (keeps links as the user wrote them)
+        own._directory, own._bg_noises = root, None
         split = settings.split_of(subset, self.validation_split)
         limit = max_samples_per_class if max_samples_per_class >= 0 else self.max_samples_per_class
         counts: dict[str, int] = {}

@@ -25,7 +25,10 @@ _FLOAT32 = np.dtype(np.float32)
 
 @dataclass(frozen=True, kw_only=True)
 class ParallelProcessParams:
-    """What callbacks are told about the data set they work for: their first argument."""
+    """What callbacks are told about the data set they work for: their first argument.
+
+    The settings of the generator are attributes too.
+    """
 
     image_data_generator: ParallelImageDataGenerator
     subset: str | None = None
@@ -44,6 +47,12 @@ class ParallelProcessParams:
     batch_shape: tuple[int, ...] | None = None
     """Shape of a whole batch before standardisation."""
     dtype: np.dtype[Any] = _FLOAT32
+
+    def __getattr__(self, name: str) -> Any:
+        # A copy that is being made has no attributes yet.
+        if name.startswith("_") or name == "image_data_generator":
+            raise AttributeError(name)
+        return getattr(self.image_data_generator, name)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -23,6 +23,8 @@ from .utils import download_archive, resampled_copy
 DOWNLOAD_URL = "https://mcdermottlab.mit.edu/Reverb/IRMAudio/Audio.zip"
 VERIFY_SHA1 = "de04f5be419c12f4f847f65d7ef8e2356b73aa38"
 
+_RESAMPLED = "resampled_"
+
 
 def download(
     dest_dir: str | os.PathLike[str] | None = None,
@@ -53,12 +55,17 @@ def download(
         clean_dest_dir=clean_dest_dir,
         logger=logger,
     )
-    return resampled_copy(f"{folder}/Audio", f"{folder}/resampled_{sample_rate_hz}", sample_rate_hz)
+    return resampled_copy(f"{folder}/Audio", f"{folder}/{_RESAMPLED}{sample_rate_hz}", sample_rate_hz)
 
 
 def load_dataset(dataset_dir: str | os.PathLike[str]) -> list[np.ndarray]:
-    """Read all impulse responses of a folder, sorted by name: float32 `(n,)` each."""
-    files = sorted(p for p in Path(dataset_dir).iterdir() if p.suffix.lower() in FILE_FORMATS)
+    """Read all impulse responses of a folder, sorted by name: float32 `(n,)` each.
+
+    Args:
+        dataset_dir: What `download` returned, or the `dest_dir` that it was given.
+    """
+    folder = next(iter(sorted(Path(dataset_dir).glob(f"{_RESAMPLED}*"))), Path(dataset_dir))
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in FILE_FORMATS)
     return [as_float(read_recording(path)[0]) for path in files]
 
 

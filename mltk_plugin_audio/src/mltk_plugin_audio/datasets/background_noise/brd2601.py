@@ -12,7 +12,7 @@ import os
 from mltk_plugin_audio.datasets.utils import download_archive, resampled_copy
 
 DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/brd2601_background_audio.7z"
-VERIFY_SHA1 = "3069a85002965a7830c660343c215edd4faae39c6"
+VERIFY_SHA1 = "3069a85002965a7830c660343c215edd4fae39c6"
 
 _NAME = "brd2601_background_audio.wav"
 _RATE = 16000

@@ -108,11 +108,11 @@ def load_clean_data(
     were chosen by ear.)
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+        dest_dir: A new or empty folder, or one to add to; `None` means `dest_subdir` in mltk's own folder.
         dest_subdir: Path below mltk's own folder.
-        clean_dest_dir: See `load_data`.
+        clean_dest_dir: Have nothing else in the folder; else add to what it has.
     """
-    source = Path(load_data(clean_dest_dir=clean_dest_dir))
+    source = Path(load_data())
 
     def write(folder: Path) -> None:
         left_out = 0
@@ -132,7 +132,7 @@ def load_clean_data(
         logger.info("Left out %d recordings of Speech Commands without a word", left_out)
 
     content = {"source": CHECKSUM, "quietest": _QUIETEST_WORD_DB, "contrast": _LEAST_CONTRAST_DB}
-    return write_folder_once(dest_dir or cache_dir() / dest_subdir, content, write)
+    return write_folder_once(dest_dir or cache_dir() / dest_subdir, content, write, add=not clean_dest_dir)
 
 
 def has_word(path: str | os.PathLike[str]) -> bool:
