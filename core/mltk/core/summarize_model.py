@@ -107,8 +107,10 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
         keras_model: A built model.
         mltk_model: Its specification; events `SUMMARIZE_MODEL` may replace the text.
     """
+    from mltk.core.keras.models import model_to_save
     from mltk.core.model.metrics import keras_model_metrics
 
+    keras_model = model_to_save(keras_model)
     lines: list[str] = []
     with _fixed_width():
         keras_model.summary(print_fn=lines.append)

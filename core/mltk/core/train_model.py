@@ -570,6 +570,7 @@ def _reports_accuracy(keras_model: keras.Model) -> bool:
 def _save_model(mltk_model: Any, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
     import keras
 
+    from mltk.core.keras.models import model_to_save
     from mltk.core.keras.saving import save_keras_model
 
     if mltk_model.on_save_keras_model:
@@ -579,6 +580,7 @@ def _save_model(mltk_model: Any, keras_model: keras.Model, logger: logging.Logge
                 f"my_model.on_save_keras_model must return the Keras model to save, not {type(saved).__name__}."
             )
         keras_model = saved
+    keras_model = model_to_save(keras_model)
     box = {"value": keras_model}
     event: dict[str, Any] = {"keras_model": keras_model, "keras_model_dict": box, "logger": logger}
     mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_MODEL, **event)

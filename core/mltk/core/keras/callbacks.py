@@ -329,39 +329,40 @@ def _metrics(logs: dict[str, Any] | None, names: Sequence[str] | None = None) ->
 class SteppedLearnRateScheduler(keras.callbacks.Callback):  # type: ignore[misc]
     """Sets the learning rate by the number of training steps, and stops the training after the last one.
 
+    The steps are those that the optimizer has done, so a resumed training goes on where it was.
+
     Args:
-        schedule: Pairs `(n_steps, learning_rate)`, one after the other.
-        initial_step: Steps done before, when a training goes on.
+        learning_rate: Pairs `(n_steps, learning_rate)`, one after the other.
         verbose: Tell each change.
     """
 
-    def __init__(
-        self, schedule: Sequence[tuple[int, float]], initial_step: int = 0, verbose: bool | int = False
-    ) -> None:
+    def __init__(self, learning_rate: Sequence[tuple[int, float]], verbose: bool | int = False) -> None:
         super().__init__()
-        if not schedule:
+        if not learning_rate:
             raise ValueError("The schedule needs at least one pair (n_steps, learning_rate).")
-        self._ends = np.cumsum([n for n, _ in schedule])
-        self._rates = [float(rate) for _, rate in schedule]
-        self._step = initial_step
+        self._ends = np.cumsum([n for n, _ in learning_rate])
+        self._rates = [float(rate) for _, rate in learning_rate]
         self._verbose = verbose
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate for this step."""
-        i = int(np.searchsorted(self._ends, self._step, side="right"))
+        step = self._steps()
+        i = int(np.searchsorted(self._ends, step, side="right"))
         rate = self._rates[min(i, len(self._rates) - 1)]
         if not np.isclose(float(self.model.optimizer.learning_rate), rate, rtol=1e-6, atol=0):
             self.model.optimizer.learning_rate = rate
             if self._verbose:
-                print(f"Step {self._step}: learning rate {rate:g}")
+                print(f"Step {step}: learning rate {rate:g}")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Count the step; stop after the last."""
-        self._step += 1
-        if self._step >= self._ends[-1]:
+        """Stop after the last step."""
+        if self._steps() >= self._ends[-1]:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add the rate to the history."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+    def _steps(self) -> int:
+        return int(self.model.optimizer.iterations)

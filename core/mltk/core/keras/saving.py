@@ -29,6 +29,10 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
         keras_model: The model.
         path: The final path.
     """
+    optimizer = getattr(keras_model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        # Keras makes its variables on reading, and then warns that they are not in the file.
+        optimizer.build(keras_model.trainable_variables)
     with _no_legacy_warning():
         if Path(path).suffix == ".h5":
             content = io.BytesIO()
