@@ -1,5 +1,88 @@
-"""The plugin `autoencoder`."""
+"""The plugin `autoencoder`: judges models that inherit `EvaluateAutoEncoderMixin`."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mltk.plugins import Evaluator, Parameter, hookimpl
+
+if TYPE_CHECKING:
+    import keras
+
+    from mltk.core.evaluation.results import EvaluationResults
+    from mltk.core.model.event import MltkModelEvent
+    from mltk.core.model.model import MltkModel
+    from mltk.plugins import EvaluationContext
+
 mltk_api_version = 1
+
+
+@hookimpl(wrapper=True)
+def mltk_build_model(mltk_model: MltkModel) -> Generator[None, keras.Model, keras.Model]:
+    """Check the training data and the network of an autoencoder before it is trained."""
+    keras_model = yield
+    if _is_autoencoder(mltk_model):
+        from mltk_plugin_autoencoder.checks import check_before_training
+
+        check_before_training(mltk_model, keras_model)
+    return keras_model
+
+
+@hookimpl
+def mltk_custom_objects() -> Mapping[str, object]:
+    """Offer the tied layers and the losses."""
+    from mltk_plugin_autoencoder.layers import Conv2DTranspose_tied, DenseTranspose_tied
+    from mltk_plugin_autoencoder.losses import Correlation, StructuralSimilarity
+
+    return {
+        c.__name__: c for c in (Conv2DTranspose_tied, DenseTranspose_tied, Correlation, StructuralSimilarity)
+    }
+
+
+@hookimpl
+def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
+    """Keep the threshold that the last evaluation put into the `.tflite`."""
+    if not _is_autoencoder(mltk_model):
+        return None
+    from mltk_plugin_autoencoder.threshold import embedded_threshold
+
+    return embedded_threshold(mltk_model)
+
+
+@hookimpl
+def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
+    """Offer `autoencoder` for a bare `.tflite` and for models with `EvaluateAutoEncoderMixin`."""
+    if mltk_model is not None and not _is_autoencoder(mltk_model):
+        return None
+    custom = getattr(mltk_model, "eval_custom_function", None)
+    return [
+        Evaluator(
+            "autoencoder",
+            "ROC, precision and recall of anomaly scores, and a threshold",
+            _evaluate,
+            default=mltk_model is not None and custom is None,
+            folder="",
+            options=("max_false_positive_rate", "scoring_function"),
+        )
+    ]
+
+
+@hookimpl
+def mltk_event(mltk_model: MltkModel, event: MltkModelEvent) -> None:
+    """Note whether the model is being quantized: then the threshold in the archive is of another `.tflite`."""
+    if event.name in ("QUANTIZE_STARTUP", "QUANTIZE_SHUTDOWN") and _is_autoencoder(mltk_model):
+        mltk_model._autoencoder_is_quantized = event.name == "QUANTIZE_STARTUP"
+
+
+def _evaluate(context: EvaluationContext) -> EvaluationResults:
+    from mltk_plugin_autoencoder.evaluation import evaluate
+
+    return evaluate(context)
+
+
+def _is_autoencoder(mltk_model: Any) -> bool:
+    # A model that inherits the mixin has imported it; importing it for every other model would take time.
+    mixins = sys.modules.get("mltk_plugin_autoencoder.mixins")
+    return mixins is not None and isinstance(mltk_model, mixins.EvaluateAutoEncoderMixin)

@@ -1,0 +1,1 @@
+"""Data sets, computed from a seed."""

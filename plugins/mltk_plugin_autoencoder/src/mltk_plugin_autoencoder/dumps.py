@@ -1,0 +1,109 @@
+"""Pictures of samples beside their reconstructions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LIMIT = 200
+"""Greatest number of pictures of a class."""
+
+
+class SampleWriter:
+    """Writes `<folder>/<class>/<i>.png`: original, reconstruction and error of sample i of the class.
+
+    Samples of one axis, or of one channel on it, are drawn as lines, all others as pictures.
+
+    Args:
+        folder: Where to write.
+        classes: Names of the classes.
+    """
+
+    def __init__(self, folder: Path, classes: Sequence[str]) -> None:
+        # A name may hold what no file name should.
+        self._folders = [folder / (re.sub(r"[^\w-]+", "_", name) or "_") for name in classes]
+
+    def write(
+        self, index: int, first: int, originals: np.ndarray, decoded: np.ndarray, scores: np.ndarray
+    ) -> None:
+        """Write the pictures of a batch, up to the limit of its class.
+
+        Args:
+            index: The class.
+            first: Number of the batch's first sample within the class.
+            originals: `(n, …)`.
+            decoded: Of the same shape.
+            scores: `(n,)`.
+        """
+        from mltk.core.evaluation.plots import drawing, save_figure
+
+        for i in range(min(len(originals), LIMIT - first)):
+            title = f"Score {scores[i]:.6g}"
+            with drawing(
+                lambda figure, i=i, title=title: _draw(figure, originals[i], decoded[i], title),  # type: ignore[misc]
+                show=False,
+            ) as figure:
+                save_figure(figure, self._folders[index] / f"{first + i}.png")
+
+
+def _draw(figure: Figure, original: np.ndarray, decoded: np.ndarray, title: str) -> None:
+    if original.ndim == 1 or original.size == len(original):
+        _draw_lines(figure, original.reshape(-1), decoded.reshape(-1), title)
+    else:
+        _draw_pictures(figure, _picture(original), _picture(decoded), title)
+
+
+def _draw_lines(figure: Figure, original: np.ndarray, decoded: np.ndarray, title: str) -> None:
+    figure.set_size_inches(6.4, 3.6)
+    axes = figure.subplots()
+    axes.fill_between(np.arange(len(original)), original, decoded, color="#f4b8b0", label="Error")
+    axes.plot(original, label="Original")
+    axes.plot(decoded, label="Reconstruction")
+    axes.set_title(title)
+    axes.legend(loc="upper right", fontsize=8)
+
+
+def _draw_pictures(figure: Figure, original: np.ndarray, decoded: np.ndarray, title: str) -> None:
+    figure.set_size_inches(7.2, 2.9)
+    figure.suptitle(title)
+    # One scale for both: with one for each, an offset or a weak contrast would not show.
+    low = float(min(original.min(), decoded.min()))
+    high = max(float(max(original.max(), decoded.max())), low + 1e-9)
+    error = np.abs(original - decoded)
+    if original.ndim == 3:
+        pictures: list[tuple[str, np.ndarray, dict[str, Any]]] = [
+            ("Original", (original - low) / (high - low), {}),
+            ("Reconstruction", (decoded - low) / (high - low), {}),
+            ("Error", error.mean(axis=2), {"cmap": "magma", "vmin": 0}),
+        ]
+    else:
+        scale = {"cmap": "viridis", "vmin": low, "vmax": high}
+        pictures = [
+            ("Original", original, scale),
+            ("Reconstruction", decoded, scale),
+            ("Error", error, {"cmap": "magma", "vmin": 0}),
+        ]
+    for axes, (name, picture, how) in zip(figure.subplots(1, 3), pictures, strict=True):
+        axes.imshow(picture, aspect="equal" if _is_near_square(picture) else "auto", **how)
+        axes.set_title(name, fontsize=9)
+        axes.set_axis_off()
+
+
+def _picture(sample: np.ndarray) -> np.ndarray:
+    """Return `(height, width)`, or `(height, width, 3)` for colours."""
+    sample = sample.astype(np.float32)
+    if sample.ndim == 3 and sample.shape[2] in (3, 4):
+        return sample[:, :, :3]
+    return sample.reshape(len(sample), -1)
+
+
+def _is_near_square(picture: np.ndarray) -> bool:
+    height, width = picture.shape[:2]
+    return bool(height <= 3 * width and width <= 3 * height)

@@ -1,0 +1,335 @@
+"""The evaluator `autoencoder`: scores the samples of each class by how badly the model reconstructs them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from mltk.core.evaluation.classifier import class_ids
+from mltk.core.evaluation.data import iterate_batches
+from mltk.core.model.event import MltkModelEvent
+from mltk.core.model.mixins.dataset import DatasetMixin
+from mltk.core.model.model import MltkModel
+from mltk.core.preprocess.loader import BatchIterator
+from mltk.errors import EvaluationError, SpecificationError
+from mltk_plugin_autoencoder.dumps import SampleWriter
+from mltk_plugin_autoencoder.mixins import DEFAULT_CLASSES, EvaluateAutoEncoderMixin
+from mltk_plugin_autoencoder.results import AutoEncoderEvaluationResults
+from mltk_plugin_autoencoder.scores import SCORES, Score, as_score
+
+if TYPE_CHECKING:
+    from mltk.plugins.types import EvaluationContext, Predictor
+
+OPTIONS = ("max_false_positive_rate", "scoring_function")
+"""What `mltk evaluate --option NAME=VALUE` may set, in place of the model's properties."""
+
+
+def evaluate_autoencoder(
+    mltk_model: MltkModel,
+    tflite: bool = False,
+    weights: str | None = None,
+    max_samples_per_class: int = -1,
+    classes: Sequence[str] | None = None,
+    dump: bool = False,
+    verbose: bool | None = None,
+    show: bool = False,
+    callbacks: Sequence[Any] | None = None,
+    update_archive: bool = True,
+) -> AutoEncoderEvaluationResults:
+    """Evaluate a trained autoencoder.
+
+    Args:
+        mltk_model: A model that inherits `EvaluateAutoEncoderMixin`.
+        tflite: Evaluate the quantized model instead of the Keras model.
+        weights: Weights to load into the Keras model first.
+        max_samples_per_class: Limit; -1 takes all, or what the specification says.
+        classes: The normal class and the abnormal ones, in place of `eval_classes`.
+        dump: Write a picture of each sample and its reconstruction, at most 200 per class.
+        verbose: Accepted for compatibility.
+        show: Show the plots in windows.
+        callbacks: Accepted for compatibility.
+        update_archive: Put the results into the archive.
+
+    Raises:
+        SpecificationError: The model does not inherit the mixin.
+        EvaluationError: The data do not allow the evaluation.
+    """
+    from mltk.core.evaluate_model import evaluate_model
+
+    if not isinstance(mltk_model, EvaluateAutoEncoderMixin):
+        raise SpecificationError(
+            f"The model '{mltk_model.name}' is no autoencoder: its class must inherit EvaluateAutoEncoderMixin."
+        )
+    results = evaluate_model(
+        mltk_model,
+        tflite=tflite,
+        weights=weights,
+        max_samples_per_class=max_samples_per_class,
+        classes=classes,
+        dump=dump,
+        verbose=verbose,
+        show=show,
+        callbacks=callbacks,
+        update_archive=update_archive,
+        evaluators=["autoencoder"],
+    )
+    return cast("AutoEncoderEvaluationResults", results)
+
+
+def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
+    """Score all samples, and write results and plots; the evaluator itself."""
+    model: Any = context.model
+    classes = _classes(context)
+    score = _score(context)
+    folder = context.output_dir / "dumps"
+    # Not emptied by the operation, which leaves the folders of other evaluators alone.
+    shutil.rmtree(folder, ignore_errors=True)
+    limit = context.options.get("max_samples_per_class", -1)
+    if limit < 0 and model is not None:
+        limit = getattr(model, "eval_max_samples_per_class", -1)
+    writer = SampleWriter(folder, classes) if context.options.get("dump") else None
+    scorer = _Scorer(context.predictor, score, classes, limit, writer)
+    if model is None or context.options.get("data") is not None:
+        _score_labelled(scorer, context)
+    else:
+        _score_by_class(scorer, model, context.logger)
+
+    rate = context.options.get("max_false_positive_rate", getattr(model, "max_false_positive_rate", 0.05))
+    results = AutoEncoderEvaluationResults(
+        name=context.predictor.name, classes=list(classes), scoring_function=score.name
+    )
+    results.calculate(
+        all_scores=scorer.all_scores(),
+        max_false_positive_rate=EvaluateAutoEncoderMixin.max_false_positive_rate.prepare(rate),
+    )
+    results.save(context.output_dir)
+    results.generate_plots(
+        show=context.show, output_dir=context.output_dir, logger=context.logger, on_figure=_teller(context)
+    )
+    if writer is not None:
+        context.logger.info("Samples and their reconstructions are in %s", folder)
+    _embed_threshold(context, results)
+    return results
+
+
+class _Scorer:
+    """Collects the scores of the samples of each class."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        score: Score,
+        classes: Sequence[str],
+        limit: int,
+        writer: SampleWriter | None,
+    ) -> None:
+        self.classes = classes
+        self._predictor = predictor
+        self._score = score
+        self._limit = limit
+        self._writer = writer
+        self._scores: list[list[np.ndarray]] = [[] for _ in classes]
+        self._counts = [0] * len(classes)
+        self._digests = [hashlib.sha256() for _ in classes]
+
+    def add(self, index: int, x: np.ndarray) -> None:
+        """Score a batch of samples of one class."""
+        if self._limit >= 0:
+            x = x[: max(0, self._limit - self._counts[index])]
+        if not len(x):
+            return
+        label = self.classes[index]
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            bad = int((~np.isfinite(x.reshape(len(x), -1)).all(axis=1)).argmax()) + self._counts[index]
+            raise EvaluationError(
+                f"Sample {bad} of the class '{label}' has values that are NaN or infinite: repair or leave it out."
+            )
+        _check_shape(x, self._predictor)
+        decoded = self._predictor.predict(x)
+        if decoded.size != x.size:
+            raise EvaluationError(
+                f"'{self._predictor.name}' is no autoencoder: it gives an output of shape {decoded.shape[1:]} for "
+                f"samples of shape {x.shape[1:]}."
+            )
+        decoded = decoded.reshape(x.shape)
+        scores = self._score.batch(x, decoded)
+        if self._writer is not None:
+            self._writer.write(index, self._counts[index], x, decoded, scores)
+        self._scores[index].append(scores)
+        self._counts[index] += len(x)
+        self._digests[index].update(np.ascontiguousarray(x).data)
+
+    def check_new(self, index: int) -> None:
+        """Refuse the samples of a class that are those of a class before."""
+        for other in range(index):
+            if (
+                self._counts[index]
+                and self._counts[other] == self._counts[index]
+                and self._digests[other].digest() == self._digests[index].digest()
+            ):
+                raise EvaluationError(
+                    f"The data set gave the same samples for the classes '{self.classes[other]}' and "
+                    f"'{self.classes[index]}': let its loader return only the samples of the classes in its argument "
+                    f"'classes', or return class ids (0 is normal) as y."
+                )
+
+    def all_scores(self) -> list[np.ndarray]:
+        """Return the scores of each class, float64 `(n,)`."""
+        return [np.concatenate(parts) if parts else np.empty(0) for parts in self._scores]
+
+
+def _score_labelled(scorer: _Scorer, context: EvaluationContext) -> None:
+    for x, y in context.batches():
+        if y is None:
+            raise EvaluationError(
+                "The data have no labels: give class ids as y, 0 for normal and 1 and above for abnormal samples."
+            )
+        _add_labelled(scorer, x, class_ids(y))
+
+
+def _add_labelled(scorer: _Scorer, x: np.ndarray, ids: np.ndarray) -> None:
+    count = len(scorer.classes)
+    if len(ids) != len(x):
+        raise EvaluationError(f"There are {len(ids):,} labels for {len(x):,} samples.")
+    if len(ids) and not 0 <= ids.min() <= ids.max() < count:
+        wrong = ids.min() if ids.min() < 0 else ids.max()
+        raise EvaluationError(
+            f"A label is class {wrong}, but there are only the classes 0 to {count - 1}: "
+            f"{', '.join(scorer.classes)}. Name them all in my_model.eval_classes or with --classes."
+        )
+    for index in range(count):
+        scorer.add(index, x[ids == index])
+
+
+def _score_by_class(scorer: _Scorer, model: Any, logger: logging.Logger) -> None:
+    """Load the samples of each class in turn, unless the first load gives all of them with labels."""
+    if not isinstance(model, DatasetMixin):
+        raise SpecificationError(
+            f"The model '{model.name}' cannot be evaluated: its class must inherit DatasetMixin, or give --data."
+        )
+    for index, label in enumerate(scorer.classes):
+        labelled = False
+        with _loaded(model, scorer.classes, label, logger) as batches:
+            for x, y in batches:
+                ids = _labels(x, y) if index == 0 else None
+                if ids is None:
+                    scorer.add(index, x)
+                else:
+                    _add_labelled(scorer, x, ids)
+                    labelled = labelled or bool(ids.any())
+        if labelled:
+            return
+        scorer.check_new(index)
+
+
+@contextmanager
+def _loaded(
+    model: Any, classes: Sequence[str], label: str, logger: logging.Logger
+) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
+    """Load the evaluation samples of one class; the model's own classes need not name it."""
+    stored = model.attributes.stored
+    own = stored.get(MltkModel.classes.key)
+    model.classes = list(dict.fromkeys([*(own or ()), *classes]))
+    try:
+        model.load_dataset(
+            "evaluation",
+            test=model.test_mode_enabled,
+            max_samples_per_class=-1,
+            classes=[label],
+            logger=logger,
+        )
+        if model.x is None:
+            raise EvaluationError(
+                f"The data set of '{model.name}' gave no evaluation data for the class '{label}': let its loader "
+                f"return the samples of the classes in its argument 'classes'."
+            )
+        if isinstance(model.x, BatchIterator):
+            model.x.reset()
+        yield iterate_batches(
+            model.x,
+            model.y,
+            steps=model.eval_steps_per_epoch,
+            batch_size=getattr(model, "batch_size", 32),
+        )
+    finally:
+        model.unload_dataset()
+        model.classes = own
+
+
+def _labels(x: np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
+    """Return class ids where `y` is that, and not what is to be reconstructed."""
+    if y is None or y.shape == x.shape or y.size != len(x):
+        return None
+    return class_ids(y)
+
+
+def _check_shape(x: np.ndarray, predictor: Predictor) -> None:
+    wanted = predictor.input_shape[1:]
+    if len(wanted) != x.ndim - 1 or any(w not in (None, n) for w, n in zip(wanted, x.shape[1:], strict=True)):
+        shown = tuple("any" if w is None else w for w in wanted)
+        raise EvaluationError(
+            f"The evaluation samples have the shape {x.shape[1:]}, but '{predictor.name}' takes {shown}."
+        )
+
+
+def _classes(context: EvaluationContext) -> tuple[str, ...]:
+    given = context.options.get("classes")
+    if context.model is None:
+        # Of a bare .tflite, the names in its parameters; one that was trained with normal samples only may have one.
+        named = tuple(given or context.classes)
+        return named if len(named) > 1 else DEFAULT_CLASSES
+    classes = tuple(given or cast(Any, context.model).eval_classes)
+    if len(set(classes)) < 2:
+        raise EvaluationError(
+            f"An autoencoder is judged by normal and abnormal samples: name at least two classes, the normal one "
+            f"first (my_model.eval_classes, or --classes), not only {', '.join(classes)}."
+        )
+    return classes
+
+
+def _score(context: EvaluationContext) -> Score:
+    chosen = context.options.get("scoring_function")
+    if chosen is not None:
+        return as_score(chosen)
+    return SCORES["mse"] if context.model is None else cast(Any, context.model).get_scoring_function()
+
+
+def _teller(context: EvaluationContext) -> Any:
+    def tell(name: str, figure: object) -> None:
+        if context.model is not None:
+            context.model.trigger_event(
+                MltkModelEvent.GENERATE_EVALUATE_PLOT,
+                tflite=context.predictor.kind == "tflite",
+                name=name,
+                fig=figure,
+                logger=context.logger,
+            )
+
+    return tell
+
+
+def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationResults) -> None:
+    """Put the threshold into the `.tflite`, where the specification asks for it and all its data were used."""
+    model: Any = context.model
+    if model is None or context.predictor.kind != "tflite" or model.threshold_parameter is None:
+        return
+    options = context.options
+    partial = options.get("classes") or options.get("max_samples_per_class", -1) >= 0
+    if partial or options.get("data") is not None or not options.get("update_archive", True):
+        context.logger.info(
+            "The threshold is not put into the .tflite: for that, evaluate with all data of the specification, and "
+            "with the archive."
+        )
+        return
+    from mltk.core.update_model_parameters import update_model_parameters
+
+    update_model_parameters(model, {model.threshold_parameter: results.recommended_threshold})
+    context.logger.info(
+        "Put %s = %.6g into the .tflite", model.threshold_parameter, results.recommended_threshold
+    )

@@ -1,0 +1,1 @@
+"""Specifications of models that can be trained at once."""
