@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.keras.environment import import_tensorflow, native_stderr
+from mltk.core.keras.tf_data import data_errors
 from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model
+from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.core.model.mixins.train import CONVERTER_DEFAULTS, TrainMixin
 from mltk.core.model.model import MltkModel
 from mltk.core.model.operation import get_active_model, operation
@@ -373,39 +376,51 @@ def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> lis
         return None
     limit = TEST_SAMPLES if mltk_model.test_mode_enabled else settings["representative_dataset_max_samples"]
     samples: list[np.ndarray] = []
-    if callable(wanted):
-        for item in wanted():
-            samples.append(item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item)
-            if len(samples) >= limit:
-                break
-    else:
-        for batch in _representative_batches(mltk_model):
-            samples += [np.asarray(sample, np.float32)[None] for sample in batch[: limit - len(samples)]]
-            if len(samples) >= limit:
-                break
+    with _calibration_data(mltk_model):
+        if callable(wanted):
+            for item in wanted():
+                samples.append(item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item)
+                if len(samples) >= limit:
+                    break
+        else:
+            for batch in _representative_batches(mltk_model):
+                samples += [np.asarray(sample, np.float32)[None] for sample in batch[: limit - len(samples)]]
+                if len(samples) >= limit:
+                    break
     if not samples:
         raise DatasetError("The representative data set for the quantization has no sample.")
     return samples
 
 
+@contextlib.contextmanager
+def _calibration_data(mltk_model: Any) -> Iterator[None]:
+    """Load the data to calibrate with, for the block."""
+    has_data = isinstance(mltk_model, DatasetMixin)
+    try:
+        if has_data:
+            mltk_model.load_dataset("validation", test=mltk_model.test_mode_enabled)
+        with data_errors():
+            yield
+    finally:
+        if has_data:
+            mltk_model.unload_dataset()
+
+
 def _representative_batches(mltk_model: Any) -> Iterator[np.ndarray]:
     from mltk.core.evaluation.data import iterate_batches
 
-    mltk_model.load_dataset("validation", test=mltk_model.test_mode_enabled)
-    try:
-        data = mltk_model.validation_data
-        if data is None:
-            data = mltk_model.x
-        if data is None:
-            raise DatasetError(
-                f"The data set of '{mltk_model.name}' gave no data to calibrate the quantization with. "
-                f"Let its loader return data for the subset 'validation', or set "
-                f"my_model.tflite_converter['representative_dataset']."
-            )
-        for x, _ in iterate_batches(data, steps=mltk_model.validation_steps):
-            yield x
-    finally:
-        mltk_model.unload_dataset()
+    data = mltk_model.validation_data
+    if data is None:
+        data = mltk_model.x
+    if data is None:
+        raise DatasetError(
+            f"The data set of '{mltk_model.name}' gave no data to calibrate the quantization with. "
+            f"Let its loader return data for the subset 'validation', or set "
+            f"my_model.tflite_converter['representative_dataset']."
+        )
+    # What repeats without an end is read until there are enough samples.
+    for x, _ in iterate_batches(data, steps=mltk_model.validation_steps or sys.maxsize):
+        yield x
 
 
 def convert(

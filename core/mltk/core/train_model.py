@@ -324,6 +324,7 @@ def _fit(
     logger: logging.Logger,
 ) -> SimpleNamespace:
     from mltk.core.keras import callbacks as own
+    from mltk.core.keras import tf_data
 
     x, y, sample_weight, validation_data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
@@ -353,7 +354,11 @@ def _fit(
     if not initial_epoch:
         own.begin_run(checkpoints)
 
-    steps = mltk_model.steps_per_epoch
+    x, steps = tf_data.for_training(
+        x, mltk_model, keras_model, mltk_model.steps_per_epoch, done=initial_epoch
+    )
+    validation_steps = mltk_model.validation_steps
+    validation_data = tf_data.for_validation(validation_data, mltk_model, keras_model, validation_steps)
     batched = _yields_batches(x)
     iterators = [d for d in (x, validation_data) if isinstance(d, BatchIterator)]
     seeds = own.EpochSeed(mltk_model.seed, datasets=[x] if isinstance(x, BatchIterator) else [])
@@ -364,10 +369,10 @@ def _fit(
         "batch_size": None if batched else mltk_model.batch_size,
         "steps_per_epoch": None if isinstance(x, BatchIterator) else steps,
         "validation_split": 0.0 if validation_data is not None else mltk_model.validation_split,
-        "validation_data": _for_keras(validation_data, mltk_model.validation_steps),
+        "validation_data": _for_keras(validation_data, validation_steps),
         "validation_steps": None
-        if isinstance(validation_data, BatchIterator)
-        else mltk_model.validation_steps,
+        if isinstance(validation_data, BatchIterator) or tf_data.is_tf_dataset(validation_data)
+        else validation_steps,
         "validation_batch_size": mltk_model.validation_batch_size,
         "validation_freq": mltk_model.validation_freq,
         "shuffle": False if batched else mltk_model.shuffle,
@@ -387,7 +392,7 @@ def _fit(
     fit_kwargs.update({k: v for k, v in mltk_model.train_kwargs.items() if k != "callbacks"})
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
     try:
-        with original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
+        with tf_data.fitting(), original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
             history = keras_model.fit(**fit_kwargs)
     finally:
         if progress:
@@ -424,7 +429,8 @@ def _training_data(mltk_model: Any) -> tuple[Any, Any, Any, Any]:
     """Return x, y, sample_weight and validation data; arrays become seeded batch iterators."""
     from mltk.core.keras.data import array_iterator
 
-    x, y, sample_weight = mltk_model.x, mltk_model.y, mltk_model.sample_weight
+    x = mltk_model.prepare_training_data(mltk_model.x)
+    y, sample_weight = mltk_model.y, mltk_model.sample_weight
     validation_data = mltk_model.validation_data
     if not _is_array(x) or not (y is None or _is_array(y)):
         return x, y, sample_weight, validation_data

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mltk.core.keras.tf_data import data_errors
 from mltk.core.preprocess.loader import BatchIterator
 from mltk.errors import DatasetError, EvaluationError
 
@@ -31,7 +32,7 @@ def iterate_batches(
         x: Samples as an array or a list, or `(x, y)` or `(x, y, sample_weight)` of arrays; or anything that
             gives batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
             generator.
-        y: Labels, where `x` is an array of samples.
+        y: Labels, where `x` is an array of samples; left aside where `x` gives batches with labels.
         steps: Greatest number of batches. A generator or data set without an end needs it.
         batch_size: Samples in a batch, where `x` does not come in batches.
 
@@ -39,14 +40,21 @@ def iterate_batches(
         The samples, and the labels or `None`.
 
     Raises:
-        EvaluationError: Samples and labels differ in number, a data set has no end, or the data have a form
-            that is not known.
+        DatasetError: A `tf.data` pipeline failed.
+        EvaluationError: There are values that are not finite, samples and labels differ in number, a data set has no
+            end, or the data have a form that is not known.
     """
     if isinstance(x, tuple):
         x, y = _unpack(x)
-    for batch in islice(_batches(x, y, batch_size, steps), steps):
-        samples, labels = _unpack(batch)
-        yield _as_array(samples), None if labels is None else _as_array(labels)
+    with data_errors():
+        for i, batch in enumerate(islice(_batches(x, y, batch_size, steps), steps)):
+            samples, labels = (None if part is None else _as_array(part) for part in _unpack(batch))
+            assert samples is not None
+            if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+                raise EvaluationError(
+                    f"Batch {i + 1} of the data holds values that are not finite (NaN or infinite)."
+                )
+            yield samples, labels
 
 
 def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
@@ -100,7 +108,7 @@ def _find_arrays(name: str, file: Mapping[str, Array]) -> tuple[Array, Array | N
 def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any]:
     if hasattr(x, "shape") or isinstance(x, list):
         return _slices(_as_array(x), None if y is None else _as_array(y), batch_size)
-    if y is not None:
+    if y is not None and not isinstance(getattr(x, "element_spec", None), tuple):
         raise EvaluationError(
             f"Labels beside a {type(x).__name__} cannot be used: its batches must be (x, y)."
         )

@@ -172,11 +172,17 @@ class DatasetMixin:
         self.trigger_event(MltkModelEvent.SUMMARIZE_DATASET, summary=summary, summary_dict=box)
         return box["value"]
 
+    def prepare_training_data(self, x: Any) -> Any:
+        """Return `x` as `fit` is to get it; mixins override this. Called once, before a training."""
+        return x
+
     def _apply(self: Any, loaded: LoadedDataset) -> None:
+        from mltk.core.keras.tf_data import as_batches
+
         for name in ("x", "y", "validation_data"):
             value = getattr(loaded, name)
             if value is not None:
-                setattr(self, name, value)
+                setattr(self, name, value if name == "y" else as_batches(value, self))
         for subset, counts in (loaded.class_counts or {}).items():
             self.class_counts[subset] = dict(counts)
         self._dataset_fingerprint = loaded.fingerprint
