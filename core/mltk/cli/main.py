@@ -149,15 +149,15 @@ def plugin_commands(manager: PluginManager | None = None) -> Mapping[str, tuple[
 
         manager = get_plugin_manager()
     added: dict[str, tuple[str, Command]] = {}
+    owners: dict[str, str | None] = {_folded(name): None for name in COMMANDS}
     for plugin, commands in manager.call_each("mltk_commands"):
         for name, command in commands:
-            if _find(name, COMMANDS) is not None:
-                rival = "mltk itself"
-            elif (taken := _find(name, added)) is not None:
-                rival = manager.describe(added[taken][0])
-            else:
+            if _folded(name) not in owners:
+                owners[_folded(name)] = plugin
                 added[name] = (plugin, command)
                 continue
+            owner = owners[_folded(name)]
+            rival = "mltk itself" if owner is None else manager.describe(owner)
             manager.report(f"The command '{name}' of {manager.describe(plugin)} is left out: {rival} has it.")
     return dict(sorted(added.items()))
 
@@ -183,7 +183,11 @@ def _find(name: str, known: Mapping[str, object] | list[str]) -> str | None:
     """Return the known name that equals `name` when `-` and `_` are the same."""
     if name in known:
         return name
-    return next((k for k in known if k.replace("-", "_") == name.replace("-", "_")), None)
+    return next((k for k in known if _folded(k) == _folded(name)), None)
+
+
+def _folded(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _place_in_specification(error: BaseException) -> str | None:
@@ -214,7 +218,8 @@ def _errors_in_one_line(debug: bool) -> Iterator[None]:
         place = _place_in_specification(e)
         if debug or place is None:
             raise
-        print_error(f"{place}: {type(e).__name__}: {e} (--debug shows the traceback)")
+        notes = "".join(f" {note}" for note in getattr(e, "__notes__", ()))
+        print_error(f"{place}: {type(e).__name__}: {e}{notes} (--debug shows the traceback)")
         raise click.exceptions.Exit(1) from e
     except KeyboardInterrupt as e:
         if debug:

@@ -44,25 +44,26 @@ class BatchSource(Protocol):
         ...
 
 
-def worker_count(cores: float) -> int:
-    """Return the number of threads that a setting `cores` stands for, at least 1.
+def worker_count(cores: float, name: str = "cores") -> int:
+    """Return the number of threads that a setting stands for, at least 1.
 
     Args:
         cores: An int is the number itself, a float is a fraction (0 to 1) of the cores of this process.
+        name: Of the setting, for messages.
 
     Raises:
         SpecificationError: The value is neither.
     """
     if isinstance(cores, bool) or not isinstance(cores, int | float):
         raise SpecificationError(
-            f"cores must be a number of threads or a fraction of the cores, not {cores!r}."
+            f"{name} must be a number of threads or a fraction of the cores, not {cores!r}."
         )
     if isinstance(cores, int):
         if cores < 1:
-            raise SpecificationError(f"cores must be at least 1, not {cores}.")
+            raise SpecificationError(f"{name} must be at least 1, not {cores}.")
         return cores
     if not 0 < cores <= 1:
-        raise SpecificationError(f"cores as a fraction must be above 0 and at most 1.0, not {cores}.")
+        raise SpecificationError(f"{name} as a fraction must be above 0 and at most 1.0, not {cores}.")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, round(available * cores))
 
