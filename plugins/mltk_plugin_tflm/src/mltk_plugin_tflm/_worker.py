@@ -33,6 +33,7 @@ class _Worker:
         self._model = b""
         self._interpreter: Any = None
         self._stateful = False
+        self._limit = 0
 
     def load(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
         """Take the model that the following requests are about."""
@@ -68,6 +69,7 @@ class _Worker:
         """Make the interpreter that `run` and `trace` use."""
         self._interpreter = self._make(request["arena"], preserve=request["preserve"])
         self._stateful = request["stateful"]
+        self._limit = request["limit"]
         return {}, []
 
     def run(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
@@ -95,10 +97,12 @@ class _Worker:
         )
 
     def _invoke(self, inputs: Sequence[np.ndarray]) -> None:
+        signal.alarm(self._limit)
         if self._stateful:
             self._interpreter.reset()
         _set_inputs(self._interpreter, inputs)
         self._interpreter.invoke()
+        signal.alarm(0)
 
 
 def _set_inputs(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:

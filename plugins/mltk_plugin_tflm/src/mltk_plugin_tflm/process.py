@@ -27,6 +27,7 @@ _LARGEST_ARENA = 2**31 - ALIGNMENT
 _SPARE = 16 << 20
 # For each byte of the tensors; scratch buffers of some kernels hold int32 for an int8 tensor.
 _PER_BYTE = 8
+# For one inference; a damaged model may make a kernel run for ever.
 _LIMIT_SECONDS = 60
 _NOISE = re.compile(r"^\[RecordingMicroAllocator\]|^\s*$")
 
@@ -146,6 +147,7 @@ class TflmProcess:
                 "arena": generous_arena(self._model),
                 "preserve": preserve,
                 "stateful": is_stateful(self._model),
+                "limit": _LIMIT_SECONDS,
             }
         )
 

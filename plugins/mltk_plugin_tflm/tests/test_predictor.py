@@ -1,0 +1,85 @@
+"""Predictions by TensorFlow Lite Micro."""
+
+import gc
+
+import numpy as np
+import pytest
+
+from mltk.core import evaluate_model
+from mltk.core.tflite_model.interpreter import LiteRtPredictor
+from mltk.errors import EvaluationError
+from mltk.plugins import Predictor
+from mltk_plugin_tflm import plugin
+from mltk_plugin_tflm.predictor import TflmPredictor
+from mltk_plugin_tflm.process import TflmError
+
+
+@pytest.fixture
+def int8(load):
+    predictor = TflmPredictor(load("conv_int8"))
+    yield predictor
+    predictor.close()
+
+
+def test_it_answers_as_litert_does(int8, load):
+    assert isinstance(int8, Predictor)
+    assert (int8.kind, int8.name, int8.input_shape) == ("tflm", "conv_int8", (None, 12, 12, 1))
+    litert = LiteRtPredictor(load("conv_int8"))
+    rng = np.random.default_rng(0)
+    for batch in (
+        rng.integers(-128, 128, (5, 12, 12, 1)).astype(np.int8),
+        rng.normal(size=(3, 12, 12, 1)).astype(np.float32),
+    ):
+        mine, theirs = int8.predict(batch), litert.predict(batch)
+        assert (mine.dtype, mine.shape) == (np.float32, (len(batch), 3))
+        np.testing.assert_allclose(mine, theirs, atol=1.01 / 256)  # a step of the output
+    assert int8.predict(np.zeros((0, 12, 12, 1), np.float32)).shape == (0, 3)
+
+
+def test_float_models_answer(load):
+    x = np.random.default_rng(0).normal(size=(4, 20)).astype(np.float32)
+    predictor = TflmPredictor(load("dense_float32"))
+    np.testing.assert_allclose(
+        predictor.predict(x), LiteRtPredictor(load("dense_float32")).predict(x), rtol=1e-5
+    )
+
+
+def test_a_model_made_for_several_samples_takes_any_number(load):
+    model = load("dense_float32")
+    graph = model.flatbuffer_subgraph
+    for tensor in model.tensors:
+        if not tensor.is_constant:
+            graph.tensors[tensor.index].shape = [4, *tensor.shape[1:]]
+    model.regenerate_flatbuffer(reload_model=True)
+    x = np.random.default_rng(0).normal(size=(6, 20)).astype(np.float32)
+    expected = TflmPredictor(load("dense_float32")).predict(x)
+    np.testing.assert_array_equal(TflmPredictor(model).predict(x), expected)
+
+
+def test_what_does_not_fit_is_refused(int8):
+    with pytest.raises(EvaluationError, match="12x12x1"):
+        int8.predict(np.zeros((2, 10, 10, 1), np.float32))
+
+
+def test_the_process_ends_with_the_predictor(load):
+    predictor = TflmPredictor(load("conv_int8"))
+    process = predictor._process._process
+    assert process.poll() is None
+    del predictor
+    gc.collect()
+    assert process.poll() is not None
+
+
+def test_layers_that_tflm_lacks_are_named_at_once(unknown_operators):
+    with pytest.raises(TflmError, match="op4-segment_sum: Didn't find op for builtin opcode 'SEGMENT_SUM'"):
+        TflmPredictor(unknown_operators(4))
+
+
+def test_a_bare_file_is_evaluated_with_it(load, mltk_plugin_manager):
+    mltk_plugin_manager.register(plugin, "tflm")
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, (20, 12, 12, 1)).astype(np.int8)
+    np.savez("data.npz", x=x, y=LiteRtPredictor(load("conv_int8")).predict(x).argmax(-1))
+    load("conv_int8").save("conv.tflite")
+    results = evaluate_model("conv.tflite", data="data.npz", runtime="tflm", output="out")
+    assert results.overall_accuracy > 0.9
