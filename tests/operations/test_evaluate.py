@@ -176,6 +176,20 @@ def test_options_reach_the_evaluators_that_have_them(trained, mltk_plugin_manage
     assert archived(trained, "eval/h5/echo/eval-results.json")["given"] == {"limits": [3, "b=c"], "rate": 0.5}
 
 
+def test_evaluators_know_whether_data_were_given_and_the_archive_is_kept(trained, mltk_plugin_manager):
+    seen = []
+
+    class Noting(OptionsPlugin):
+        def evaluate(self, context):
+            seen.append((context.options["data"], context.options["update_archive"]))
+            return super().evaluate(context)
+
+    mltk_plugin_manager.register(Noting(), name="echo")
+    evaluate_model("tiny_v1", evaluators=["echo"])
+    evaluate_model("tiny_v1", evaluators=["echo"], data="arrays.npz", update_archive=False)
+    assert seen == [(None, True), ("arrays.npz", False)]
+
+
 def test_evaluator_that_needs_no_data_judges_a_bare_tflite(trained, mltk_plugin_manager, tmp_path, cli):
     mltk_plugin_manager.register(OptionsPlugin(), name="echo")
     tflite = trained.cache / "models/tiny_v1/tiny_v1.tflite"

@@ -88,6 +88,8 @@ def evaluate_model(
         "classes": list(classes) if classes else None,
         "dump": dump,
         "callbacks": callbacks,
+        "data": data,
+        "update_archive": update_archive,
     }
     if isinstance(model, (str, Path)) and str(model).endswith(".tflite"):
         return _evaluate_file(
