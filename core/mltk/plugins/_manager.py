@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import pluggy
 
 from mltk import _namespace
 from mltk.errors import MltkError, SpecificationError
-from mltk.plugins import _builtin, _checks, hookspecs
+from mltk.plugins import _builtin, _checks, _isolation, hookspecs
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
@@ -168,12 +169,15 @@ class PluginManager(pluggy.PluginManager):
             pluggy.PluginValidationError: One of its hooks does not exist, or does not have this form.
             ValueError: The name, or the plugin, is registered already.
         """
-        _checks.check_hooks(self, plugin)
-        registered = super().register(plugin, name)
+        registered = self._register(plugin, name)
         is_specification = any(plugin is specification for specification, _ in self._specifications)
-        if registered and not is_specification and not any(f.plugin is plugin for f in self._found):
+        if registered and not is_specification:
             self._found.append(_Found(registered, plugin=plugin))
         return registered
+
+    def _register(self, plugin: object, name: str | None) -> str | None:
+        _checks.check_hooks(self, plugin)
+        return super().register(plugin, name)
 
     def unregister(self, plugin: object = None, name: str | None = None) -> Any:
         """Take a plugin out again; it no longer has a record."""
@@ -183,6 +187,9 @@ class PluginManager(pluggy.PluginManager):
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> pluggy.HookimplOpts | None:
         """Return the options of a hook function; a specification's are called before all others."""
+        # Most of a module's names are no functions, and pluggy looks at each at length.
+        if isinstance(plugin, ModuleType) and not isinstance(vars(plugin).get(name), FunctionType):
+            return None
         options = super().parse_hookimpl_opts(plugin, name)
         if options is not None and any(plugin is specification for specification, _ in self._specifications):
             return {**options, "tryfirst": True, "trylast": False}
@@ -316,36 +323,36 @@ class PluginManager(pluggy.PluginManager):
 
     def _load(self, found: list[_Found]) -> None:
         claimed: dict[str, _Found] = {}
-        modules: list[_Found] = []
-        for entry in found:
-            assert entry.entry_point is not None
-            if _namespace.is_blocked(entry.entry_point):
-                entry.status = "blocked"
-                continue
-            first = claimed.setdefault(entry.name, entry)
-            if first is not entry:
-                entry.fail("broken", f"the name '{entry.name}' is taken by {first.distribution[0]}")
-                continue
-            try:
-                # A plugin that prints while it is imported must not spoil `--json`.
-                with redirect_stdout(sys.stderr):
-                    entry.plugin = entry.entry_point.load()
-                    version = getattr(entry.plugin, "mltk_api_version", API_VERSION)
-            # Anything may go wrong in foreign code; `SystemExit` would end the program without a word.
-            except (Exception, SystemExit) as e:  # noqa: BLE001
-                entry.fail("broken", f"{type(e).__name__}: {_one_line(e)}", e)
-                continue
-            twin = next((m for m in modules if m.plugin is entry.plugin), None)
-            if version != API_VERSION:
-                entry.fail("incompatible", _version_advice(version, entry))
-            elif twin is not None:
-                entry.fail("broken", f"its module is already registered as '{twin.name}'")
-            else:
-                modules.append(entry)
+        modules: dict[int, _Found] = {}
+        current: list[_Found] = []
+        with _isolation.named_when_slow(lambda: _waiting_for(current[-1]) if current else ""):
+            for entry in found:
+                assert entry.entry_point is not None
+                if _namespace.is_blocked(entry.entry_point):
+                    entry.status = "blocked"
+                    continue
+                first = claimed.setdefault(entry.name, entry)
+                if first is not entry:
+                    entry.fail("broken", f"the name '{entry.name}' is taken by {first.distribution[0]}")
+                    continue
+                current.append(entry)
+                try:
+                    with _isolation.contained_import():
+                        entry.plugin = entry.entry_point.load()
+                        version = getattr(entry.plugin, "mltk_api_version", API_VERSION)
+                # Anything may go wrong in foreign code; `SystemExit` would end the program without a word.
+                except (Exception, SystemExit) as e:  # noqa: BLE001
+                    entry.fail("broken", f"{type(e).__name__}: {_one_line(e)}", e)
+                    continue
+                twin = modules.setdefault(id(entry.plugin), entry)
+                if version != API_VERSION:
+                    entry.fail("incompatible", _version_advice(version, entry))
+                elif twin is not entry:
+                    entry.fail("broken", f"its module is already registered as '{twin.name}'")
 
     def _admit(self, entry: _Found) -> None:
         try:
-            self.register(entry.plugin, entry.name)
+            self._register(entry.plugin, entry.name)
         except (pluggy.PluginValidationError, ValueError) as e:
             entry.fail("broken", _one_line(e))
 
@@ -377,12 +384,15 @@ class PluginManager(pluggy.PluginManager):
         return [i for i in reversed(caller.get_hookimpls()) if not i.wrapper]
 
     def _ask(self, hook: str, implementation: pluggy.HookImpl, arguments: Mapping[str, object]) -> Any:
-        caller: pluggy.HookCaller = getattr(self.hook, hook)
-        others = [i.plugin for i in caller.get_hookimpls() if i.plugin is not implementation.plugin]
-        answer = self.subset_hook_caller(hook, others)(**arguments)
-        if not _checks.is_first_answer(hook):
-            answer = answer[0] if answer else None
-        return None if answer is None else _checks.check_answer(hook, answer)
+        given = [arguments[name] for name in implementation.argnames]
+        if _checks.is_first_answer(hook):
+            # These load, build and convert: it is their business to change things.
+            answer = implementation.function(*given)
+            return None if answer is None else _checks.check_answer(hook, answer)
+        with _isolation.contained():
+            answer = implementation.function(*given)
+            # An answer may be a generator, which only runs now.
+            return None if answer is None else _checks.check_answer(hook, answer)
 
     def _ask_or_blame(
         self, hook: str, implementation: pluggy.HookImpl, arguments: Mapping[str, object]
@@ -474,6 +484,13 @@ def call_first(hook: str, /, **arguments: object) -> Any:
 def specification_registered(specification: object, name: str) -> AbstractContextManager[None]:
     """See `PluginManager.specification_registered`."""
     return get_plugin_manager().specification_registered(specification, name)
+
+
+def _waiting_for(entry: _Found) -> str:
+    return (
+        f"still waiting for the plugin {entry} to be imported. "
+        f"{_namespace.BLOCK_VARIABLE}={entry.name} leaves it out."
+    )
 
 
 def _one_line(error: BaseException) -> str:
