@@ -42,9 +42,9 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
         )
     url = _start(folder, host, port)
     logger.info(f"{folder} is shown at {url} (Ctrl-C stops)")
-    if launch:
-        webbrowser.open(url)
     try:
+        if launch:
+            webbrowser.open(url)
         threading.Event().wait()
     except KeyboardInterrupt:
         # The way to stop it.

@@ -97,9 +97,9 @@ def view_model(
     name, content = _load(model, test, build, tflite, trust)
     with _serving(pages, name, content, host or DEFAULT_HOST, port) as url:
         get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
-        if browser:
-            webbrowser.open(url)
         try:
+            if browser:
+                webbrowser.open(url)
             threading.Event().wait(timeout)
         except KeyboardInterrupt:
             # The way to stop it.
