@@ -257,6 +257,48 @@ def test_callbacks_get_what_their_signatures_name(rock_paper):
     assert all(shape == (12, 16, 1) and dtype == np.float32 and top > 200 for *_, shape, dtype, top in seen)
 
 
+def test_images_of_different_sizes_may_be_brought_to_one_by_a_callback(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "a").mkdir()
+    for i in range(6):
+        np.save(tmp_path / "a" / f"{i}.npy", rng.normal(i, 1, (8 + i // 3, 5)).astype(np.float32))
+
+    def batch(**settings):
+        generator = ParallelImageDataGenerator(width_shift_range=(-1, 1), noise=["gauss"], **settings)
+        iterator = generator.flow_from_directory(
+            tmp_path, (4, 5), "grayscale", ["a"], "input", batch_size=4, shuffle=False, interpolation="none"
+        )
+        return iterator[0]
+
+    x, y = batch(preprocessing_function=lambda params, image: image[:4])
+    assert x.shape == (4, 4, 5, 1) and np.array_equal(x, y)
+    assert np.array_equal(x, batch(preprocessing_function=lambda params, image: image[:4])[0])
+    with pytest.raises(DatasetError, match=r"a/3\.npy' has the shape \(9, 5, 1\).*\(8, 5, 1\)"):
+        batch(preprocessing_function=lambda params, image: image)
+    with pytest.raises(DatasetError, match="not to be resized"):
+        batch()
+
+
+def test_a_sample_may_be_a_pair_of_images(rock_paper):
+    def pairs(base_directory, search_class, **_):
+        names = [f"{search_class}/{i}.png" for i in range(2)]
+        return search_class, [(names[0], names[1]), (names[1], names[0])]
+
+    root, seen = rock_paper(), []
+    generator = ParallelImageDataGenerator(
+        preprocessing_function=lambda params, x, filename: seen.append(filename) or x
+    )
+    options = {"shuffle": False, "list_valid_filenames_in_directory_function": pairs}
+    iterator = flow(root, generator, **options)
+    (first, second), y = iterator[0]
+    assert first.shape == second.shape == (4, 12, 16, 1) and y.shape == (4, 2)
+    assert np.array_equal(first[[1, 0]], second[[0, 1]]) and not np.array_equal(first, second)
+    assert ("rock/0.png", "rock/1.png") in seen
+    moving = flow(root, ParallelImageDataGenerator(noise=["gauss"]), **options)
+    (first, second), _ = moving[0]
+    assert not np.array_equal(first[[1, 0]], second[[0, 1]])
+
+
 def test_a_callback_may_change_the_shape(rock_paper):
     generator = ParallelImageDataGenerator(debug=True, preprocessing_function=lambda params, x: x[::2, ::2])
     assert flow(rock_paper(), generator)[0][0].shape == (4, 6, 8, 1)

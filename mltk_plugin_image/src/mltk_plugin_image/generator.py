@@ -229,10 +229,11 @@ class ParallelImageDataGenerator(GeneratorSettings):
             subset: `training` or `validation`, the parts that `validation_split` makes; `None` for
                 everything. The validation subset is the same in every epoch.
             interpolation: `nearest`, `bilinear`, `bicubic`, `lanczos`, `box`, `hamming`, or `none` where all
-                files have the target size.
+                files have the target size or `preprocessing_function` brings them to it.
             max_samples_per_class: Upper limit; -1: that of the generator.
             list_valid_filenames_in_directory_function: Lists the files of a class, see
-                `mltk.core.preprocess.utils.list_dataset_directory`.
+                `mltk.core.preprocess.utils.list_dataset_directory`. It may give a tuple of files, e.g. a pair, for
+                each sample: x is then a tuple of as many arrays.
             class_counts: Filled with the number of images of each class.
             augment: Apply the random transforms; `None`: as the settings say for this subset.
             only: Those of `classes` to read; ids stay those of `classes`.
@@ -273,7 +274,11 @@ class ParallelImageDataGenerator(GeneratorSettings):
         if class_counts is not None:
             class_counts.update(counts)
         files = [name for name in names if name is not None]
-        samples = FileSamples(root, files, size, color_mode, interpolation, self.cache_bytes)
+        # A callback may bring images to their size.
+        sized_later = interpolation == "none" and self.preprocessing_function is not None
+        samples = FileSamples(
+            root, files, None if sized_later else size, color_mode, interpolation, self.cache_bytes
+        )
         params = ParallelProcessParams(
             image_data_generator=self,
             subset=subset,

@@ -201,11 +201,13 @@ class GeneratorBatches:
         """Return a hex digest over the identity of all samples."""
         return self._samples.fingerprint()
 
-    def samples_of_batch(self, epoch: int, index: int, indices: np.ndarray) -> np.ndarray:
-        """Return x of a batch, standardised, for the samples at `indices`."""
+    def samples_of_batch(
+        self, epoch: int, index: int, indices: np.ndarray
+    ) -> np.ndarray | tuple[np.ndarray, ...]:
+        """Return x of a batch, standardised, for the samples at `indices`; a tuple for a model of several inputs."""
         raise NotImplementedError
 
-    def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
+    def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
         """Return `(x,)`, `(x, y)` or `(x, y, sample_weight)`; see `BatchSource`."""
         if self.same_every_epoch:
             epoch = 0
@@ -215,7 +217,7 @@ class GeneratorBatches:
             names = [self.names[i] for i in indices]
             return tuple(custom(index, names, self.labels.ids[indices], self.params)[1])
         x = self.samples_of_batch(epoch, index, indices)
-        return (x, *self.labels.batch(indices, x))
+        return (x, *self.labels.batch(indices, x[0] if isinstance(x, tuple) else x))
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the sample numbers of an epoch in the order in which they come."""
@@ -226,11 +228,21 @@ class GeneratorBatches:
                 self._order = (epoch, epoch_permutation(self.n, self.seed, epoch))
             return self._order[1]
 
-    def stepped(self, steps: Sequence[AugmentationStep], x: np.ndarray, epoch: int, index: int) -> np.ndarray:
-        """Apply steps of plugins to a batch; the result is float32 and may be overwritten."""
+    def stepped(
+        self, steps: Sequence[AugmentationStep], x: np.ndarray, epoch: int, index: int, stream: str = ""
+    ) -> np.ndarray:
+        """Apply steps of plugins to a batch; the result is float32 and may be overwritten.
+
+        Args:
+            steps: The steps.
+            x: The batch, or a part of it.
+            epoch: Of the batch.
+            index: Position of the batch in the epoch.
+            stream: Names the part, which then has draws of its own.
+        """
         for step in steps:
             # A stream of its own: a plugin that is installed or removed does not move any other draw.
-            result = step.apply(x, batch_rng(self.seed, epoch, index, f"step {step.name}"))
+            result = step.apply(x, batch_rng(self.seed, epoch, index, f"step {step.name}{stream}"))
             if np.shape(result)[:1] != x.shape[:1]:
                 raise DatasetError(
                     f"The augmentation step '{step.name}' returned shape {np.shape(result)} for a batch of "
