@@ -107,7 +107,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
     Transforms are drawn for each batch from the seed of the iterator, the epoch and the position of the batch
     alone: neither the number of threads nor an interruption changes anything.
 
-    Order: read, `noaug_preprocessing_function`, speed with pitch and vocal tract, resample, trim silence, pad or
+    Order: read, `noaug_preprocessing_function`, trim silence, speed with pitch and vocal tract, resample, pad or
     crop, time shift, room, coloured noise, background noise, loudness, `preprocessing_function`, front end,
     masks, `postprocessing_function`, rescale and normalise, channel axis.
 
@@ -361,7 +361,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         whole_sample: bool = False,
         out_length: int | None = None,
     ) -> np.ndarray:
-        """Return a recording resampled, trimmed, and padded or cropped.
+        """Return a recording trimmed, resampled, and padded or cropped.
 
         Args:
             sample: `(n,)`, float from -1 to 1, or integers.
