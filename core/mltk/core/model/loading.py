@@ -154,7 +154,8 @@ def list_mltk_models(
                     names.add(name.removesuffix("-test"))
             elif entry.name.endswith(".py") and not test:
                 try:
-                    text = Path(entry.path).read_bytes()
+                    with open(entry.path, "rb") as file:  # noqa: PTH123 - as above
+                        text = file.read()
                 except OSError as e:
                     if logger:
                         logger.warning(f"{entry.path} could not be read: {e.strerror}")
