@@ -196,6 +196,21 @@ def test_test_mode_reads_three_samples_of_each_class_without_threads(make_model,
     assert (arrays_model.x.samples, arrays_model.x.batch_size, arrays_model.x.workers) == (6, 3, 0)
 
 
+def test_interpolation_none_leaves_the_size_to_a_callback(make_model, tmp_path):
+    (tmp_path / "arrays" / "rock").mkdir(parents=True)
+    np.save(tmp_path / "arrays" / "rock" / "0.npy", np.arange(30 * 16, dtype=np.float32).reshape(30, 16))
+    model = make_model(
+        dataset=str(tmp_path / "arrays"),
+        classes=["rock"],
+        class_mode="input",
+        datagen=ParallelImageDataGenerator(preprocessing_function=lambda params, x: x[2:14]),
+    )
+    model.interpolation = None
+    model.load_dataset("training")
+    x, y = model.x[0]
+    assert np.array_equal(x, y) and np.array_equal(x[0].ravel(), np.arange(32, 14 * 16))
+
+
 def test_a_validation_generator_of_its_own(make_model, rock_paper):
     model = make_model(
         dataset=str(rock_paper()), validation_datagen=ParallelImageDataGenerator(rescale=1 / 255)

@@ -88,7 +88,7 @@ class _Loader(GeneratorLoader):
             shuffle_index_dir=model.get_shuffle_index_dir(),
             follow_links=model.follow_links,
             subset=self.part(subset),
-            interpolation=model.interpolation,
+            interpolation=model.interpolation or "none",
             list_valid_filenames_in_directory_function=getattr(
                 model.dataset, "list_valid_filenames_in_directory", None
             ),
@@ -146,7 +146,7 @@ class _Loader(GeneratorLoader):
             classes=self.classes,
             class_mode=model.class_mode,
             follow_links=model.follow_links,
-            interpolation=model.interpolation,
+            interpolation=model.interpolation or "nearest",
             **common,
         )
 

@@ -79,8 +79,9 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
         "image.interpolation",
         type=str,
         default="bilinear",
+        optional=True,
         convert=one_of("interpolation", (*INTERPOLATIONS, "none")),
-        doc="How images are resized.",
+        doc="How images are resized; `None`, like none: they have the size, or a callback brings them to it.",
     )
     follow_links = Attribute("image.follow_links", type=bool, default=True, doc="Follow links to folders.")
     shuffle_dataset_enabled = Attribute(
