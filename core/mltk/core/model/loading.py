@@ -59,6 +59,7 @@ __all__ = [
 
 _TAG = re.compile(rb"(?:^|[\s#])@mltk_model(?:\s|\Z)", re.MULTILINE)
 _MAX_LIST_DEPTH = 5
+_FIRST_READ = 16384
 # What was run as a specification in this process.
 _specification_files: set[str] = set()
 _LOADABLE = (".py", ARCHIVE_EXTENSION)
@@ -154,18 +155,30 @@ def list_mltk_models(
                     names.add(name.removesuffix("-test"))
             elif entry.name.endswith(".py") and not test:
                 try:
-                    with open(entry.path, "rb") as file:  # noqa: PTH123 - as above
-                        text = file.read()
+                    text = _read(entry.path)
                 except OSError as e:
                     if logger:
                         logger.warning(f"{entry.path} could not be read: {e.strerror}")
                     continue
-                # The substring test is many times faster, and nearly all files fail it.
-                if b"@mltk_model" in text and _TAG.search(text):
+                # The substring is found many times faster, and nearly all files lack it.
+                tag = text.find(b"@mltk_model")
+                if tag >= 0 and _TAG.search(text, max(tag - 1, 0)):
                     if for_utests and b"@mltk_utest_disabled" in text:
                         continue
                     names.add(entry.name.removesuffix(".py"))
     return sorted(names)
+
+
+def _read(path: str) -> bytes:
+    """Return what a file holds; for small ones in half of the time that a file object takes."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        text = os.read(descriptor, _FIRST_READ)
+        while len(text) >= _FIRST_READ and (more := os.read(descriptor, len(text))):
+            text += more
+        return text
+    finally:
+        os.close(descriptor)
 
 
 def find_model_specification_file(
