@@ -37,7 +37,7 @@ def as_batches(data: Any, mltk_model: Any) -> Any:
         return data
     wanted = tuple(mltk_model.input_shape)
     found = _shape_of_x(data)
-    if found is None or found.rank is None:
+    if found is None:
         return data
     if found.is_compatible_with(wanted):
         return data.batch(getattr(mltk_model, "batch_size", 32))
@@ -199,9 +199,7 @@ def _with_known_shapes(data: Any, keras_model: keras.Model) -> Any:
             return data
         shapes[0] = shapes[0].merge_with(expected)
     if any(shape.rank is None for shape in shapes):
-        first = next(iter(data.take(1)), None)
-        tensors: tuple[Any, ...] = first if isinstance(first, tuple) else () if first is None else (first,)
-        for i, tensor in enumerate(tensors):
+        for i, tensor in enumerate(_first(data)):
             if shapes[i].rank is None:
                 shapes[i] = tf.TensorShape([None] * tensor.shape.rank)
     if shapes == [part.shape for part in parts]:
@@ -230,20 +228,28 @@ def _finite(data: Any) -> Any:
 
 
 def _shape_of_x(data: Any) -> Any:
-    """Return the `TensorShape` of the first component, or `None` if it is not one tensor."""
+    """Return the `TensorShape` of the first component; `None` if it is not one tensor, or is seen to be a batch."""
     import tensorflow as tf
 
-    def first(element: Any) -> Any:
-        return element[0] if isinstance(element, tuple) else element
-
-    spec = first(data.element_spec)
-    if not isinstance(spec, tf.TensorSpec):
+    spec = data.element_spec
+    x, y = (*spec, None, None)[:2] if isinstance(spec, tuple) else (spec, None)
+    if not isinstance(x, tf.TensorSpec):
         return None
-    if spec.shape.rank is not None:
-        return spec.shape
-    for element in data.take(1):
-        return first(element).shape
-    return spec.shape
+    if x.shape.rank is not None:
+        return x.shape
+    # Python made it. The labels tell batches, too, and reading an element may take long: a shuffle reads many.
+    if isinstance(y, tf.TensorSpec) and y.shape.rank and (y.shape.rank > 1 or y.shape[0] is None):
+        return None
+    first = _first(data)
+    return first[0].shape if first else None
+
+
+def _first(data: Any) -> tuple[Any, ...]:
+    """Return the components of the first element; none of an empty data set."""
+    with data_errors():
+        for element in data.take(1):
+            return element if isinstance(element, tuple) else (element,)
+    return ()
 
 
 def _shown(shape: Any) -> str:

@@ -1,0 +1,1 @@
+"""Commands that this plugin adds to `mltk`."""

@@ -1,0 +1,47 @@
+"""`TfDataDatasetMixin`: a data set whose batches may be prepared on other machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mltk.core.keras.tf_data import is_tf_dataset
+from mltk.core.model.attributes import Attribute
+from mltk.core.model.mixins.dataset import DatasetMixin
+from mltk.errors import SpecificationError
+
+
+def _as_address(value: str) -> str:
+    from mltk_plugin_tfdata.service import parse_address
+
+    parse_address(value)
+    return value
+
+
+class TfDataDatasetMixin(DatasetMixin):
+    """A `DatasetMixin` whose training data may come from a `tf.data` service."""
+
+    tf_data_service = Attribute(
+        "tf_data.service",
+        type=str,
+        default=None,
+        convert=_as_address,
+        doc="`'grpc://host:port'` of a `tf.data` service's dispatcher, whose workers prepare the training's batches.",
+    )
+
+    def prepare_training_data(self: Any, x: Any) -> Any:
+        """Let the workers of the service, if there is one, make the batches."""
+        x = DatasetMixin.prepare_training_data(self, x)
+        if self.tf_data_service is None:
+            return x
+        from mltk_plugin_tfdata.seeded import SeededBatches
+        from mltk_plugin_tfdata.service import ServiceStream, distributed
+
+        if isinstance(x, SeededBatches):
+            x.use_service(ServiceStream(x.source, self.tf_data_service))
+            return x
+        if is_tf_dataset(x):
+            return distributed(x, self.tf_data_service)
+        raise SpecificationError(
+            f"my_model.tf_data_service is set, but the training data are of type {type(x).__name__}: "
+            f"let the loader return seeded_batches(…) or a tf.data.Dataset."
+        )

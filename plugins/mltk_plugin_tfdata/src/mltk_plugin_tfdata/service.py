@@ -1,0 +1,324 @@
+"""Prepare batches on other machines with TensorFlow's `tf.data` service.
+
+A trainer registers a pipeline with a dispatcher, which hands its work out to workers. Ours is a function of the batch's
+position (see `seeded_batches`), so the trainer puts the batches back into their order and makes those itself that a
+worker took along when it ended. A training is therefore the same with and without a service, to the bit.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, Queue
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mltk.core.keras.tf_data import data_errors
+from mltk.core.logging import get_mltk_logger
+from mltk.errors import DatasetError, SpecificationError
+
+if TYPE_CHECKING:
+    from mltk_plugin_tfdata.seeded import _Rows
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds until a dispatcher must answer."""
+
+FIRST_BATCH_TIMEOUT = 60.0
+"""Seconds until a worker must have given something."""
+
+STALL_TIMEOUT = 20.0
+"""Seconds without anything new after which the trainer makes the next batch itself."""
+
+# Batches that may wait for one that is late.
+_AHEAD = 64
+# Several threads ask for the next batches at once.
+_SLACK = 8
+_LARGEST_COLUMNS = 1 << 30
+_FOREVER = 1 << 62
+
+# Sources of elements; each gets work of its own from the dispatcher.
+_SOURCES = (
+    "TensorSliceDataset",
+    "TensorDataset",
+    "RangeDataset",
+    "RandomDataset",
+    "GeneratorDataset",
+    "ScanDataset",
+)
+_SOURCE_FILES = (
+    "TFRecordDataset",
+    "TextLineDataset",
+    "FixedLengthRecordDataset",
+    "LoadDataset",
+    "ListDataset",
+)
+_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+
+
+def parse_address(address: str) -> tuple[str, int]:
+    """Return host and port of `grpc://host:port`.
+
+    Raises:
+        SpecificationError: It is no such address.
+    """
+    protocol, separator, rest = address.partition("://")
+    host, _, port = rest.rpartition(":")
+    if protocol != "grpc" or not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SpecificationError(f"my_model.tf_data_service must be 'grpc://HOST:PORT', not '{address}'.")
+    return host.strip("[]"), int(port)
+
+
+def distributed(dataset: Any, address: str) -> Any:
+    """Let the workers of a service run a pipeline of the user's own.
+
+    Each element of the pipeline's source goes to one worker, in the order in which they ask. So the order of what comes
+    back is not the same on each run, and what a worker had taken when it ended is missing from that epoch.
+
+    Args:
+        dataset: A `tf.data.Dataset`.
+        address: `grpc://host:port` of the dispatcher.
+
+    Raises:
+        DatasetError: Nobody answers, or there is no worker.
+        SpecificationError: The pipeline cannot be divided.
+    """
+    import tensorflow as tf
+
+    check_divisible(dataset)
+    connect(address)
+
+    def first() -> Any:
+        service = tf.data.experimental.service
+        result = dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, service=address))
+        next(iter(result.take(1)), None)
+        return result
+
+    result = _within(FIRST_BATCH_TIMEOUT, first, address)
+    get_mltk_logger().info(
+        f"Batches come from the tf.data service at {address}, in no fixed order; with seeded_batches they would."
+    )
+    return result
+
+
+def check_divisible(dataset: Any) -> None:
+    """Refuse a pipeline that a service would run wrongly or not at all.
+
+    Raises:
+        SpecificationError: It calls Python functions, or it has several sources.
+    """
+    import tensorflow as tf
+    from tensorflow.core.framework import graph_pb2
+
+    serialized = tf.raw_ops.DatasetToGraphV2(
+        input_dataset=tf.data.experimental.to_variant(dataset), external_state_policy=1
+    )
+    graph = graph_pb2.GraphDef.FromString(serialized.numpy())
+    inner = [node.op for function in graph.library.function for node in function.node_def]
+    outer = [node.op for node in graph.node]
+    if any(op in _PYTHON for op in inner + outer):
+        raise SpecificationError(
+            "The data set calls Python functions (parallel_process, numpy_function, from_generator, …), which the "
+            "workers of a tf.data service cannot run. Use TensorFlow's operations, or leave tf_data_service out."
+        )
+    sources = [op for op in outer if op.removesuffix("V2").removesuffix("V3") in (*_SOURCES, *_SOURCE_FILES)]
+    if len(sources) > 1:
+        # Measured with zip((x, y)) and three workers: a third of the samples got the labels of others.
+        raise SpecificationError(
+            f"The data set has {len(sources)} sources, whose elements the workers of a tf.data service would pair "
+            f"wrongly. Make it from one, from_tensor_slices((x, y)) instead of zip, or use seeded_batches."
+        )
+
+
+def connect(address: str, timeout: float | None = None) -> None:
+    """Wait until somebody listens at an address.
+
+    Args:
+        address: `grpc://host:port`.
+        timeout: Seconds to wait; `CONNECT_TIMEOUT` by default.
+
+    Raises:
+        DatasetError: Nobody does.
+    """
+    host, port = parse_address(address)
+    timeout = CONNECT_TIMEOUT if timeout is None else timeout
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=timeout).close()
+        except OSError as e:
+            if time.monotonic() > end or isinstance(e, socket.gaierror):
+                raise DatasetError(
+                    f"Nobody answers at my_model.tf_data_service = '{address}': {e.strerror or e}. Start a dispatcher "
+                    f"there (mltk tfdata-service dispatcher --port {port}), or leave the property out."
+                ) from e
+            time.sleep(0.2)
+        else:
+            return
+
+
+class ServiceStream:
+    """The batches of a `seeded_batches`, made by the workers of a service and put back into their order.
+
+    Args:
+        rows: What the batches are.
+        address: `grpc://host:port` of the dispatcher.
+
+    Raises:
+        DatasetError: Nobody answers at the address, or the columns are too large to be sent to workers.
+        SpecificationError: The function calls Python.
+    """
+
+    def __init__(self, rows: _Rows, address: str) -> None:
+        if rows.nbytes > _LARGEST_COLUMNS:
+            raise DatasetError(
+                f"The columns have {rows.nbytes >> 20:,} MiB; up to {_LARGEST_COLUMNS >> 20:,} can be sent to the "
+                f"workers of a tf.data service. Give the paths of files, and read them in the function."
+            )
+        self.address = address
+        self.taken_over = 0
+        """Batches that this process made itself, because no worker gave them."""
+        self._rows = rows
+        # All below is guarded by the condition.
+        self._changed = threading.Condition()
+        self._ready: dict[int, tuple[np.ndarray, ...]] = {}
+        self._next = 0
+        self._received = 0
+        self._stalled = False
+        self._failure: Exception | None = None
+        self._reader: threading.Thread | None = None
+        check_divisible(self._dataset(0))
+        connect(address)
+
+    def get(self, position: int) -> tuple[np.ndarray, ...]:
+        """Return the batch at a position; waits for workers, but not for one that has ended.
+
+        Raises:
+            DatasetError: No worker gave anything at all within `FIRST_BATCH_TIMEOUT`, or the batch is not usable.
+        """
+        with self._changed:
+            if self._reader is None or abs(position - self._next) > _AHEAD:
+                self._start(position)
+            batch = self._wait(position)
+            self._next = max(self._next, position + 1)
+            self._forget_old()
+            self._changed.notify_all()
+        if batch is None:
+            self._say_taken_over()
+            return self._rows.local(position)
+        return self._rows.checked(position, batch)
+
+    def close(self) -> None:
+        """Take no more batches."""
+        with self._changed:
+            self._reader = None
+            self._ready.clear()
+            self._changed.notify_all()
+
+    def _wait(self, position: int) -> tuple[np.ndarray, ...] | None:
+        """Return a batch when it comes; `None` when no worker will give it."""
+        received, since = self._received, time.monotonic()
+        while position not in self._ready:
+            # Positions are handed out in order: what so many have overtaken has gone with its worker.
+            if self._failure or self._stalled or len(self._ready) >= _AHEAD or self._reader is None:
+                return None
+            if received != self._received:
+                received, since = self._received, time.monotonic()
+            limit = STALL_TIMEOUT if received else FIRST_BATCH_TIMEOUT
+            left = since + limit - time.monotonic()
+            if left <= 0 and not received:
+                raise DatasetError(_no_worker(self.address, limit))
+            if left <= 0:
+                self._stalled = True
+            else:
+                self._changed.wait(left)
+        return self._ready.pop(position)
+
+    def _forget_old(self) -> None:
+        for old in [p for p in self._ready if p < self._next - _SLACK]:
+            del self._ready[old]
+
+    def _say_taken_over(self) -> None:
+        self.taken_over += 1
+        if self.taken_over == 1:
+            reason = f" ({self._failure})" if self._failure else ""
+            get_mltk_logger().warning(
+                f"No worker of the tf.data service at {self.address} gave a certain batch{reason}. "
+                f"This process makes such batches itself; the training is the same."
+            )
+
+    def _start(self, position: int) -> None:
+        self._ready.clear()
+        self._next, self._received, self._stalled, self._failure = position, 0, False, None
+        self._reader = threading.Thread(
+            target=self._read, args=(position,), name="mltk-tfdata-service", daemon=True
+        )
+        self._reader.start()
+
+    def _read(self, start: int) -> None:
+        me = threading.current_thread()
+        try:
+            with data_errors():
+                for position, *batch in self._distributed(start).as_numpy_iterator():
+                    with self._changed:
+                        self._received += 1
+                        self._stalled = False
+                        while len(self._ready) >= _AHEAD and self._reader is me:
+                            self._changed.wait()
+                        if self._reader is not me:
+                            return
+                        self._ready[int(position)] = tuple(batch)
+                        self._forget_old()
+                        self._changed.notify_all()
+        # Whatever it is: batches are made here from now on, and if it is the data, the first of them shows it.
+        except Exception as e:  # noqa: BLE001
+            with self._changed:
+                if self._reader is me:
+                    self._failure = e
+                    self._changed.notify_all()
+
+    def _dataset(self, start: int) -> Any:
+        import tensorflow as tf
+
+        def make(position: Any) -> Any:
+            return (position, *self._rows.make(position))
+
+        return tf.data.Dataset.range(start, _FOREVER).map(make, num_parallel_calls=2, deterministic=True)
+
+    def _distributed(self, start: int) -> Any:
+        import tensorflow as tf
+
+        service = tf.data.experimental.service
+        return self._dataset(start).apply(
+            service.distribute(service.ShardingPolicy.DYNAMIC, service=self.address)
+        )
+
+
+def _within(seconds: float, function: Callable[[], Any], address: str) -> Any:
+    """Call a function that would wait for a worker without an end."""
+    results: Queue[Any] = Queue()
+
+    def run() -> None:
+        try:
+            with data_errors():
+                results.put((function(), None))
+        except Exception as e:  # noqa: BLE001 - raised below, in the thread that asked
+            results.put((None, e))
+
+    threading.Thread(target=run, name="mltk-tfdata-service", daemon=True).start()
+    try:
+        result, failure = results.get(timeout=seconds)
+    except Empty:
+        raise DatasetError(_no_worker(address, seconds)) from None
+    if failure is not None:
+        raise failure
+    return result
+
+
+def _no_worker(address: str, seconds: float) -> str:
+    return (
+        f"No worker of the tf.data service at {address} gave a batch within {seconds:.0f} s. Start one: "
+        f"mltk tfdata-service worker --dispatcher {address.partition('://')[2]}"
+    )

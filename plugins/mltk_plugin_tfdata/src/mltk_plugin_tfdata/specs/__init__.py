@@ -1,0 +1,1 @@
+"""Model specifications that come with the plugin."""
