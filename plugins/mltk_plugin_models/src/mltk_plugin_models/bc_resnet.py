@@ -305,7 +305,8 @@ def bc_resnet(
         if pool > 1:
             x = (layers.MaxPooling2D if max_pool else layers.AveragePooling2D)((pool, 1))(x)
     x = layers.DepthwiseConv2D(5, padding="same")(x)
-    x = layers.Conv2D(last_filters, 1, use_bias=False)(keras.ops.mean(x, axis=2, keepdims=True))
+    x = layers.AveragePooling2D((1, x.shape[2]))(x)
+    x = layers.Conv2D(last_filters, 1, use_bias=False)(x)
     return layers.GlobalAveragePooling2D()(x)
 
 
