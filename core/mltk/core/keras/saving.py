@@ -5,9 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
+import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +71,6 @@ def load_keras_model(
     import_tensorflow()
     if not Path(path).is_file():
         raise ModelNotFoundError(f"There is no file {path}.")
-    import keras
-
     from mltk.plugins import collect_offers
 
     objects: dict[str, Any] = dict(collect_offers("mltk_custom_objects"))
@@ -78,9 +80,9 @@ def load_keras_model(
         objects.update(mltk_model.keras_custom_objects or {})
     objects.update(custom_objects or {})
     try:
-        with _no_legacy_warning():
-            return keras.saving.load_model(path, custom_objects=objects, safe_mode=not trust)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError, zipfile.BadZipFile) as e:
+        with _no_legacy_warning(), _readable(path) as source:
+            return _load(source, objects, safe_mode=not trust)
+    except (ValueError, TypeError, LookupError, OSError, AttributeError, zipfile.BadZipFile) as e:
         reason = " ".join(str(e).split())
         if "safe_mode" in reason or "unsafe" in reason.lower():
             raise FileFormatError(
@@ -88,6 +90,22 @@ def load_keras_model(
                 f"If you trust the file, allow it with --trust (in Python: trust=True)."
             ) from e
         raise FileFormatError(f"{path} cannot be read as a Keras model: {reason[:300]}") from e
+
+
+def _load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any], safe_mode: bool) -> keras.Model:
+    import keras
+
+    load = partial(keras.saving.load_model, path, custom_objects=custom_objects, safe_mode=safe_mode)
+    if not str(path).endswith(".h5"):
+        return load()
+    with warnings.catch_warnings():
+        # Keras advises how the model should have been written.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            return load()
+        except (ValueError, TypeError):
+            # Some losses that Keras 2 wrote by name Keras 3 does not find; only training needs them.
+            return load(compile=False)
 
 
 def save_weights(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
@@ -139,6 +157,62 @@ class _WeightsInMemory(io.BytesIO):
         return "memory.weights.h5"
 
 
+@contextmanager
+def _readable(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
+    """Give a file that Keras 3 can read: the file itself, or a temporary copy of what Keras 2 wrote otherwise."""
+    config = _legacy_config(path) if str(path).endswith(".h5") else None
+    if config is None or not _count_calls_anew(config):
+        yield path
+        return
+    import h5py
+
+    with tempfile.TemporaryDirectory(prefix="mltk-") as folder:
+        copy = shutil.copy(path, folder)
+        with h5py.File(copy, "r+") as file:
+            file.attrs["model_config"] = json.dumps(config)
+        yield copy
+
+
+def _legacy_config(path: str | os.PathLike[str]) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs.get("model_config", "null"))
+
+
+def _count_calls_anew(config: Any) -> bool:
+    """Let a graph refer to the calls of `Sequential` models in it by the numbers that Keras 3 gives them.
+
+    In Keras 2 the first number was that of the call by which such a model built itself.
+
+    Args:
+        config: Keras 2's description of a model; changed in place.
+
+    Returns:
+        Whether anything changed.
+    """
+    layers = config["config"].get("layers", []) if isinstance(config.get("config"), dict) else []
+    changed = False
+    for layer in layers:
+        changed |= _count_calls_anew(layer)
+    nested = {layer.get("name") for layer in layers if layer["class_name"] == "Sequential"}
+    references = [
+        reference
+        for node in [
+            *(node for layer in layers for node in layer.get("inbound_nodes", ())),
+            config["config"].get("output_layers", ()) if layers else (),
+        ]
+        for reference in ([node] if node and isinstance(node[0], str) else node)
+        if reference[0] in nested
+    ]
+    first = {reference[0]: 1 << 31 for reference in references}
+    for name, number, *_ in references:
+        first[name] = min(first[name], number)
+    for reference in references:
+        reference[1] -= first[reference[0]]
+    return changed or any(first.values())
+
+
 def _legacy_file() -> type:
     """Return a class of HDF5 files that Keras, which looks at the ending of the path, takes for legacy `.h5`."""
     import h5py
@@ -151,8 +225,6 @@ def _legacy_file() -> type:
 
 
 def _load_without_optimizer(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:
-    import warnings
-
     with warnings.catch_warnings():
         # Keras tells that the optimizer's variables in the file are not used: as wanted.
         warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
