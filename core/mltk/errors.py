@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from mltk.utils.string_formatting import printable
+
 
 class MltkError(Exception):
     """What the user gave, or the machine's state, does not allow the operation.
 
     Args:
-        message: One or a few whole sentences: what, where, what to do.
+        message: One or a few whole sentences in one line: what, where, what to do. Control characters, which
+            names in a file may contain, are made visible.
     """
+
+    def __init__(self, *message: object) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in message))
 
 
 class ModelNotFoundError(MltkError, FileNotFoundError):

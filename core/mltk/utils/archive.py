@@ -16,14 +16,14 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 from mltk.errors import FileFormatError, MltkError
 
@@ -33,16 +33,9 @@ _SINGLE_FILE_OPENERS: dict[bytes, Callable[[Path], BufferedIOBase]] = {
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
 }
-_DAMAGED = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    lzma.LZMAError,
-    zlib.error,
-    EOFError,
-    NotImplementedError,  # from zipfile: a method of compression it does not know
-)
 _CHUNK = 1 << 20
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -111,12 +104,34 @@ def _extract(archive: Path, folder: Path, max_files: int, max_bytes: int) -> int
         if magic.startswith(_7Z_MAGIC):
             return _extract_7z(archive, folder, max_files, max_bytes)
         with ExitStack() as stack:
-            members = _members(archive, magic, stack)
-            return _write_members(archive, members, folder, max_files, max_bytes)
-    except _DAMAGED as error:
-        raise FileFormatError(f"The archive '{archive}' is damaged: {error}.") from error
+            with _reading(archive):
+                members = _members(archive, magic, stack)
+            return _write_members(archive, _each(archive, members), folder, max_files, max_bytes)
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise FileFormatError(f"The archive '{archive}' has a file and a folder of the same name.") from error
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Turn what a damaged archive makes its reader raise into one error."""
+    try:
+        yield
+    except MltkError:
+        raise
+    # zipfile and tarfile answer damage with exceptions of many kinds: OSError (a seek to nowhere), zlib.error, …
+    except Exception as error:
+        raise FileFormatError(f"The archive '{archive}' is damaged: {error}.") from error
+
+
+def _each(archive: Path, items: Iterator[_T]) -> Iterator[_T]:
+    """Return the items of an iterator that reads from the archive."""
+    while True:
+        with _reading(archive):
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
 
 
 def _members(archive: Path, magic: bytes, stack: ExitStack) -> Iterator[_Member]:
@@ -194,9 +209,11 @@ def _write_members(
             target.mkdir(parents=True, exist_ok=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with member.open() as source_file, target.open("wb") as target_file:
+            with _reading(archive):
+                source_file = member.open()
+            with source_file, target.open("wb") as target_file:
                 # Counted while copying: the sizes that an archive declares can be wrong.
-                while chunk := source_file.read(_CHUNK):
+                for chunk in _each(archive, iter(partial(source_file.read, _CHUNK), b"")):
                     written += len(chunk)
                     _check_size(archive, written, max_bytes)
                     target_file.write(chunk)

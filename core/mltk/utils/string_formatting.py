@@ -1,11 +1,34 @@
-"""Numbers and tables as text for people."""
+"""Numbers, tables and what others wrote as text for people."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "u", -9: "n", -12: "p"}
+
+# Control characters, what turns the direction of writing round, other ends of lines, and halves of characters, which
+# cannot be encoded.
+_ACTS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, lines: bool = False) -> str:
+    r"""Return a text that comes from elsewhere so that it does nothing to a terminal but appear on it.
+
+    Args:
+        text: E.g. a name in a file.
+        lines: Keep the ends of lines and tabs; else the result is one line.
+
+    Returns:
+        The text, with escapes such as `\x1b` for what would act.
+    """
+
+    def shown(match: re.Match[str]) -> str:
+        character = match[0]
+        return character if lines and character in "\n\t" else character.encode("unicode_escape").decode()
+
+    return _ACTS.sub(shown, text)
 
 
 def format_units(value: float, precision: int = 3, add_space: bool = True) -> str:

@@ -27,6 +27,8 @@ __all__ = ["TfliteModel", "TfliteOpCode"]
 # 2^40 elements: far beyond any model, and small enough for sums and products of sizes to stay exact
 # everywhere.
 _MAX_ELEMENTS = 1 << 40
+# Far beyond any model too, and what every version of NumPy takes.
+_MAX_DIMENSIONS = 32
 
 
 class TfliteModel:
@@ -472,10 +474,13 @@ def _check(model: Any, source: str) -> None:
                 0 <= tensor.buffer < n_buffers,
                 f"tensor {t} of graph {g} refers to a buffer that is not there",
             )
+            shape = _indices(tensor.shape)
+            require(len(shape) <= _MAX_DIMENSIONS, f"tensor {t} of graph {g} has {len(shape)} dimensions")
             elements = 1
-            for dimension in _indices(tensor.shape):
+            for dimension in shape:
                 require(dimension >= 0, f"tensor {t} of graph {g} has a negative dimension")
-                elements *= dimension
+                # NumPy computes the size without regard to zeros.
+                elements *= max(dimension, 1)
                 require(elements <= _MAX_ELEMENTS, f"tensor {t} of graph {g} is impossibly large")
         for i in [*_indices(subgraph.inputs), *_indices(subgraph.outputs)]:
             require(0 <= i < len(tensors), f"graph {g} takes or gives a tensor that is not there")

@@ -101,7 +101,10 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
     )
     window_step_ms = _Setting(10, "Time from one row to the next in milliseconds.", low=1, high=_TEN_MILLION)
     filterbank_n_channels = _Setting(
-        32, "Channels of the mel filter bank: the width of the spectrogram.", low=1, high=_TEN_MILLION
+        32,
+        "Channels of the mel filter bank: the width of the spectrogram.",
+        low=1,
+        high=WINDOW_LIMITS[1] // 2,
     )
     filterbank_upper_band_limit = _Setting(
         7500.0, "Upper end of the highest channel in Hz, at most half of the sample rate."
