@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mltk.core import evaluate_model, quantize_model, update_model_parameters
+from mltk.core import evaluate_model, load_mltk_model, quantize_model, update_model_parameters
 from mltk.core.archive import ModelArchive
 from mltk.core.tflite_model import TfliteModel
 from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.core.tflite_model_parameters import TfliteModelParameters
-from mltk.errors import MltkError, SpecificationError
+from mltk.errors import EvaluationError, MltkError, SpecificationError
 from mltk.plugins import Parameter, Runtime, hookimpl
 
 
@@ -92,6 +92,14 @@ def test_a_bare_tflite_has_no_unknown_runtime(trained):
         evaluate_model(
             str(trained.cache / "models/tiny_v1/tiny_v1.tflite"), data="data.npz", runtime="x", output="out"
         )
+
+
+def test_a_function_that_would_not_use_the_runtime_is_refused(trained, shifted):
+    model = load_mltk_model("tiny_v1")
+    model.eval_custom_function = lambda mltk_model, built_model, **kwargs: {"accuracy": 1.0}
+    with pytest.raises(EvaluationError, match="'shifted' would not run"):
+        evaluate_model(model, runtime="shifted")
+    assert evaluate_model(model, runtime="shifted", evaluators=["classifier"]).overall_accuracy < 0.2
 
 
 class Measuring:

@@ -30,6 +30,11 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
     from mltk.errors import EvaluationError
 
     predictor = context.predictor
+    if predictor.kind not in ("h5", "tflite"):
+        raise EvaluationError(
+            f"my_model.eval_custom_function is given the model itself, which the runtime '{predictor.kind}' would not "
+            f"run. Evaluate without it, or choose another evaluator with --evaluator."
+        )
     results = context.model.eval_custom_function(  # type: ignore[union-attr]
         context.model,
         built_model=getattr(predictor, "keras_model", None) or getattr(predictor, "tflite_model", None),
