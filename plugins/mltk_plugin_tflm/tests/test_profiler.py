@@ -11,8 +11,9 @@ from mltk.core.model.metrics import tflite_model_metrics
 from mltk.core.tflite_model import TfliteModel
 from mltk_plugin_tflm import plugin
 from mltk_plugin_tflm.process import TflmError, TflmProcess
-from mltk_plugin_tflm.profiler import profile, random_values
+from mltk_plugin_tflm.profiler import profile
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
+from mltk_plugin_tflm.support import random_values
 
 
 @pytest.fixture(scope="module")

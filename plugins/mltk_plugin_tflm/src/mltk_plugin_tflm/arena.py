@@ -7,9 +7,11 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mltk.core.profiling_results import MemoryPart, RuntimeMemory
 from mltk_plugin_tflm.process import ALIGNMENT, TflmError, TflmProcess, generous_arena
-from mltk_plugin_tflm.support import check
+from mltk_plugin_tflm.support import check, random_values
 
 if TYPE_CHECKING:
     from mltk.core.tflite_model import TfliteModel
@@ -28,7 +30,7 @@ def runtime_memory_size(model: TfliteModel) -> int | None:
     try:
         with TflmProcess(model) as process:
             check(model, process)
-            return _recorded(process).total
+            return _recorded(model, process).total
     except TflmError as error:
         _log.warning("The parameter 'runtime_memory_size' is left out. %s", error)
         return None
@@ -48,12 +50,12 @@ def measure_memory(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
     Raises:
         TflmError: TFLM cannot run the model.
     """
-    recorded = _recorded(process)
-    return replace(recorded, smallest_arena=smallest_arena(process, recorded.total, generous_arena(model)))
+    recorded = _recorded(model, process)
+    return replace(recorded, smallest_arena=_smallest_arena(model, process, recorded.total))
 
 
-def _recorded(process: TflmProcess) -> RuntimeMemory:
-    attempt = process.attempt(allocations=True)
+def _recorded(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
+    attempt = process.attempt(inputs=_inputs(model), allocations=True)
     if attempt.problem is not None:
         raise process.error(attempt.problem)
     return parse_allocations(attempt.text)
@@ -75,28 +77,31 @@ def parse_allocations(text: str) -> RuntimeMemory:
     return RuntimeMemory(sizes["total"], sizes.get("head"), sizes.get("tail"), parts=parts)
 
 
-def smallest_arena(process: TflmProcess, used: int, enough: int) -> int:
-    """Return the smallest arena, a multiple of 16 bytes, in which the model runs.
+def _smallest_arena(model: TfliteModel, process: TflmProcess, used: int) -> int:
+    """Return the smallest arena, a multiple of 16 bytes, in which a model runs that holds `used` bytes of it."""
+    inputs, enough = _inputs(model), generous_arena(model)
 
-    Args:
-        process: Has the model loaded.
-        used: Bytes that it holds while it runs; less does not work.
-        enough: Bytes that are known to be enough.
-    """
+    def works(arena: int) -> bool:
+        return process.attempt(arena=arena, inputs=inputs).problem is None
+
     # Planning takes memory too, but nothing of the size of a tensor: what is needed is near to what is used.
     low = _aligned(used) - ALIGNMENT
     step = ALIGNMENT
-    while low + step < enough and process.attempt(arena=low + step).problem is not None:
+    while low + step < enough and not works(low + step):
         low += step
         step *= 2
     high = min(low + step, _aligned(enough))
     while high - low > ALIGNMENT:
         middle = low + (high - low) // 2 // ALIGNMENT * ALIGNMENT
-        if process.attempt(arena=middle).problem is None:
+        if works(middle):
             high = middle
         else:
             low = middle
     return high
+
+
+def _inputs(model: TfliteModel) -> list[np.ndarray]:
+    return [random_values(tensor) for tensor in model.inputs]
 
 
 def _aligned(size: int) -> int:

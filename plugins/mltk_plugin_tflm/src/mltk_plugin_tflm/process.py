@@ -27,7 +27,7 @@ _LARGEST_ARENA = 2**31 - ALIGNMENT
 _SPARE = 16 << 20
 # For each byte of the tensors; scratch buffers of some kernels hold int32 for an int8 tensor.
 _PER_BYTE = 8
-# For one inference; a damaged model may make a kernel run for ever.
+# For an inference, or an attempt; a damaged model may make a kernel run for ever.
 _LIMIT_SECONDS = 60
 _NOISE = re.compile(r"^\[RecordingMicroAllocator\]|^\s*$")
 
@@ -71,8 +71,10 @@ class TflmProcess:
             # Threads of a linear algebra library that is not used would not survive the forks.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
+        self._started = False
         try:
             self.load(model)
+            self._started = True
         except BaseException:
             self.close()
             raise
@@ -196,7 +198,7 @@ class TflmProcess:
         except (BrokenPipeError, EOFError):
             code = self._process.wait()
         text = self._text()
-        if request["do"] == "load":
+        if not self._started:
             last = text.strip().splitlines()[-1:] or ["it ended without a word"]
             raise TflmError(f"TensorFlow Lite Micro (the package tflite-micro) cannot be started: {last[0]}")
         raise self.error(_of_signal(-code))

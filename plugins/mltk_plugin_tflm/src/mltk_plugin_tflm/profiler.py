@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mltk.core.profiling_results import ProfilingLayerResult, ProfilingModelResults
 from mltk_plugin_tflm.arena import measure_memory
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
-from mltk_plugin_tflm.support import refused_layers
+from mltk_plugin_tflm.support import random_values, refused_layers
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel, TfliteTensor
+    import numpy as np
+
+    from mltk.core.tflite_model import TfliteModel
 
 _SECONDS = 0.2
 """About how long the model is run to time it; its layers by themselves take as long again."""
@@ -62,17 +62,6 @@ def profile(model: TfliteModel) -> ProfilingModelResults:
         memory=memory,
         totals={} if time is None else {"host_time": time},
     )
-
-
-def random_values(tensor: TfliteTensor) -> np.ndarray:
-    """Return values for a tensor: normally distributed or all integers of a byte, and 0 for indices and the like."""
-    rng = np.random.default_rng(0)
-    if tensor.dtype.kind == "f":
-        return rng.standard_normal(tensor.shape).astype(tensor.dtype)
-    if tensor.dtype in (np.int8, np.uint8):
-        limits = np.iinfo(tensor.dtype)
-        return rng.integers(limits.min, limits.max, tensor.shape, dtype=tensor.dtype, endpoint=True)
-    return np.zeros(tensor.shape, tensor.dtype)
 
 
 def _platform() -> str:

@@ -1,4 +1,4 @@
-"""Which layers of a model TensorFlow Lite Micro refuses."""
+"""Values to try a model with, and which of its layers TensorFlow Lite Micro refuses."""
 
 from __future__ import annotations
 
@@ -6,13 +6,26 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.core.tflite_model import TfliteModel, TfliteTensor
 
 _FAILED_NODE = re.compile(r"(?:; )?Node \w+ \(number (\d+)\) failed to \w+ with status \d+")
+
+
+def random_values(tensor: TfliteTensor) -> np.ndarray:
+    """Return values for a tensor: normally distributed or all integers of a byte, and 0 for indices and the like."""
+    rng = np.random.default_rng(0)
+    if tensor.dtype.kind == "f":
+        return rng.standard_normal(tensor.shape).astype(tensor.dtype)
+    if tensor.dtype in (np.int8, np.uint8):
+        limits = np.iinfo(tensor.dtype)
+        return rng.integers(limits.min, limits.max, tensor.shape, dtype=tensor.dtype, endpoint=True)
+    return np.zeros(tensor.shape, tensor.dtype)
 
 
 def refused_layers(model: TfliteModel, process: TflmProcess, problem: str) -> Mapping[int, str]:
