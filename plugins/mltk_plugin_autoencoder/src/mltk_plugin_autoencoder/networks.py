@@ -44,8 +44,8 @@ def ConvolutionalAutoEncoder(  # noqa: N802 - named as the other networks are
 ) -> keras.Model:
     """Return a convolutional autoencoder for images and spectrograms, not compiled.
 
-    Each stage of the encoder halves height and width with a convolution of stride 2, batch normalisation and ReLU; the
-    decoder undoes it with transposed convolutions.
+    Each stage of the encoder halves height and width with a convolution of stride 2; the decoder undoes it with
+    transposed convolutions. There is no batch normalisation: small sets of normal samples are learnt better without.
 
     Args:
         input_shape: `(height, width, channels)`.
@@ -60,16 +60,15 @@ def ConvolutionalAutoEncoder(  # noqa: N802 - named as the other networks are
     shapes = []
     for count in filters:
         shapes.append(x.shape[1:])
-        x = layers.Conv2D(count, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(x))
+        x = layers.Conv2D(count, 3, strides=2, padding="same", activation="relu")(x)
     if latent_units is not None:
         narrowest = x.shape[1:]
         x = layers.Dense(latent_units)(layers.Flatten()(x))
-        x = layers.ReLU()(layers.Dense(math.prod(narrowest))(x))
+        x = layers.Dense(math.prod(narrowest), activation="relu")(x)
         x = layers.Reshape(narrowest)(x)
     for height, width, channels in reversed(shapes[1:]):
-        x = layers.Conv2DTranspose(channels, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.BatchNormalization()(_cropped(x, height, width)))
+        x = layers.Conv2DTranspose(channels, 3, strides=2, padding="same", activation="relu")(x)
+        x = _cropped(x, height, width)
     x = layers.Conv2DTranspose(input_shape[2], 3, strides=2, padding="same", activation=output_activation)(x)
     return keras.Model(inputs, _cropped(x, *input_shape[:2]))
 

@@ -320,10 +320,10 @@ class _Curve:
         return float((self.true + normal - self.false).max() / (normal + abnormal))
 
     def stats(self) -> dict[str, Any]:
-        """Return the entry of `class_stats`; points on a straight part of the ROC curve are left out."""
+        """Return the entry of `class_stats`; points within a straight part of the ROC curve are left out."""
         normal, abnormal = self.sizes
-        bends = (np.diff(self.true, 2) != 0) | (np.diff(self.false, 2) != 0)
-        kept = np.r_[True, bends, True]
+        kept = np.ones(len(self.true), bool)
+        kept[2:-1] = (np.diff(self.true[1:], 2) != 0) | (np.diff(self.false[1:], 2) != 0)
         precision = self.true[1:] / (self.true[1:] + self.false[1:])
         return {
             "fpr": self.false[kept] / normal,
