@@ -1,6 +1,8 @@
 import io
 import os
 import stat
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -102,6 +104,42 @@ def test_too_many_members_and_too_large_ones_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("mltk.core.archive.MAX_MEMBERS", 1)
     with pytest.raises(FileFormatError, match="has 2 members"):
         archive.names()
+
+
+def test_a_bomb_is_refused_by_its_ratio_before_anything_is_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr("mltk.core.archive._ANY_RATIO_BYTES", 1 << 20)
+    archive = ModelArchive(tmp_path / "m.mltk.zip")
+    archive.update({"small.txt": bytes(1 << 19)})
+    assert archive.names() == ["small.txt"]
+    archive.update({"zeros.json": bytes(2 << 20)})
+    assert archive.path.stat().st_size < 5000
+    with pytest.raises(FileFormatError, match=r"too large when unpacked \('zeros\.json'\)"):
+        archive.read("small.txt")
+
+
+def test_ten_gigabytes_and_a_million_members_are_refused_at_once(tmp_path):
+    size = struct.pack("<I", 0xFFFFFFFF)
+    extra = struct.pack("<2HQ", 1, 8, 10 << 30)
+    directory = (
+        b"PK\x01\x02" + bytes(20) + size + struct.pack("<2H", 1, len(extra)) + bytes(14) + b"a" + extra
+    )
+    end = b"PK\x05\x06" + bytes(4) + struct.pack("<2H2IH", 1, 1, len(directory), 0, 0)
+    (tmp_path / "m.mltk.zip").write_bytes(directory + end)
+    with pytest.raises(FileFormatError, match="too large when unpacked"):
+        ModelArchive(tmp_path / "m.mltk.zip").names()
+
+    one = b"PK\x01\x02" + bytes(24) + struct.pack("<H", 1) + bytes(16) + b"a"
+    members = one * 1_000_000
+    # The count is of 16 bits and is not what is read.
+    end = b"PK\x05\x06" + bytes(4) + struct.pack("<2H2IH", 1, 1, len(members), 0, 0)
+    (tmp_path / "n.mltk.zip").write_bytes(members + end)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match="more than 20000 members"):
+            ModelArchive(tmp_path / "n.mltk.zip").names()
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_damaged_archive_is_one_clear_line(archive):

@@ -5,10 +5,12 @@ Reading never trusts the file: member names, kinds, counts and sizes are checked
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +22,11 @@ ARCHIVE_EXTENSION = ".mltk.zip"
 MAX_MEMBERS = 20_000
 MAX_MEMBER_BYTES = 2 << 30
 MAX_TOTAL_BYTES = 4 << 30
+# Weights shrink to a half, text to a tenth. What unpacks to more than this many times the file is made to fill memory.
+_MAX_RATIO = 100
+_ANY_RATIO_BYTES = 64 << 20
+# `zipfile` reads the whole directory of members, at least 46 bytes each, before it can be asked how many there are.
+_MAX_DIRECTORY_BYTES = MAX_MEMBERS * 256
 
 # The smallest date that ZIP can express; the real dates of an archive are in its records.
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -134,12 +141,19 @@ class ModelArchive:
                 f"Make the folder writable, or copy the specification to one that is."
             ) from e
 
-    def _open(self) -> zipfile.ZipFile:
-        try:
-            return zipfile.ZipFile(self.path)
-        # zipfile answers damage with exceptions of many kinds: IndexError, struct.error, UnicodeDecodeError, …
-        except Exception as e:
-            raise FileFormatError(f"{self.path} is not a readable model archive: {e}.") from e
+    @contextmanager
+    def _open(self) -> Iterator[zipfile.ZipFile]:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(_BoundedReader(self.path))
+                archive = stack.enter_context(zipfile.ZipFile(file))
+            except MltkError:
+                raise
+            # zipfile answers damage with exceptions of many kinds: IndexError, struct.error, UnicodeDecodeError, …
+            except Exception as e:
+                raise FileFormatError(f"{self.path} is not a readable model archive: {e}.") from e
+            file.is_bounded = False
+            yield archive
 
     def _read_member(self, archive: zipfile.ZipFile, name: str) -> bytes:
         try:
@@ -153,6 +167,26 @@ class ModelArchive:
         return data
 
 
+class _BoundedReader(io.BufferedReader):
+    """An archive's file from which, at first, nothing longer than the directory of a sound archive is read at once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._path = path
+        self.is_bounded = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_bounded:
+            return super().read(size)
+        within = size is not None and 0 <= size <= _MAX_DIRECTORY_BYTES
+        data = super().read(size if within else _MAX_DIRECTORY_BYTES + 1)
+        if len(data) > _MAX_DIRECTORY_BYTES:
+            raise FileFormatError(
+                f"The archive {self._path} has more than {MAX_MEMBERS} members, or is no archive."
+            )
+        return data
+
+
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     members = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(members) > MAX_MEMBERS:
@@ -161,6 +195,7 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         )
     seen = set()
     total = 0
+    most = min(MAX_TOTAL_BYTES, max(_ANY_RATIO_BYTES, _MAX_RATIO * path.stat().st_size))
     for info in members:
         _check_name(info.filename, path)
         if info.filename in seen:
@@ -170,7 +205,7 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
             raise FileFormatError(f"'{info.filename}' in the archive {path} is not a plain file.")
         total += info.file_size
-        if info.file_size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+        if info.file_size > MAX_MEMBER_BYTES or total > most:
             raise FileFormatError(f"The archive {path} is too large when unpacked ('{info.filename}').")
     return members
 
