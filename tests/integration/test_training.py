@@ -175,7 +175,7 @@ my_model.build_model_function = large
         ),
         pytest.param(
             4 << 10,
-            "run.txt",
+            "run.json",
             id="log",
         ),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from mltk.cli import get_logger
@@ -67,53 +69,68 @@ def train_command(
     logger = get_logger(verbose=verbose)
     from mltk.core.evaluate_model import applicable_evaluators
     from mltk.core.model.loading import load_mltk_model
-    from mltk.core.train_model import last_state, train_model
+    from mltk.core.model.model import HandlerError
+    from mltk.core.model.operation import sole_writer
+    from mltk.core.train_model import TrainingResults, last_state, train_model
+    from mltk.utils.stopping import stop_signals
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
     test = mltk_model.test_mode_enabled
-    try:
-        results = train_model(
-            mltk_model,
-            weights=weights,
-            epochs=epochs,
-            resume_epoch=-1 if resume else resume_epoch,
-            clean=clean,
-            show=show,
-            test=test,
-            post_process=post,
-            seed=seed,
-            verbose=True,
-        )
-    except KeyboardInterrupt:
-        if last_state(mltk_model):
-            logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
-        raise
-    rows = [("Model", mltk_model.name), ("Training", str(results))]
     failures = []
-    if evaluate and applicable_evaluators(mltk_model):
-        for tflite in (False, True) if mltk_model.tflite_converter else (False,):
-            label = "int8" if tflite else "Float"
-            try:
-                rows.append((label, _evaluate(mltk_model, tflite, show, post)))
-            except Exception as e:
-                # The training itself is done and kept; say so, and fail at the end.
-                logger.debug("Traceback:", exc_info=e)
-                what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
-                failures.append(f"{label} evaluation: {what}")
-    rows += _files(mltk_model)
+    # The evaluation, too: nobody else's training may begin in between.
+    with stop_signals(), sole_writer(mltk_model, "trains"):
+        try:
+            results = train_model(
+                mltk_model,
+                weights=weights,
+                epochs=epochs,
+                resume_epoch=-1 if resume else resume_epoch,
+                clean=clean,
+                show=show,
+                test=test,
+                post_process=post,
+                seed=seed,
+                verbose=True,
+            )
+        except HandlerError as e:
+            if not isinstance(e.results, TrainingResults):
+                raise
+            results = e.results
+            failures.append(str(e))
+        except KeyboardInterrupt:
+            if last_state(mltk_model):
+                logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
+            raise
+        rows = [("Model", mltk_model.name), ("Training", str(results))]
+        if evaluate and applicable_evaluators(mltk_model):
+            for tflite in (False, True) if mltk_model.tflite_converter else (False,):
+                label = "int8" if tflite else "Float"
+                try:
+                    rows.append((label, _evaluate(mltk_model, tflite, show, post)))
+                except Exception as e:
+                    # The training itself is done and kept; say so, and fail at the end.
+                    logger.debug("Traceback:", exc_info=e)
+                    what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
+                    failures.append(f"{label} evaluation: {what}")
+                    if isinstance(e, HandlerError) and isinstance(e.results, dict):
+                        rows.append((label, _in_short(e.results)))
+        rows += _files(mltk_model)
     click.echo()
     print_rows(rows)
     if failures:
-        raise MltkError(
-            f"The model was trained and kept, but not all of it could be evaluated. {' '.join(failures)}"
-        )
+        raise MltkError(f"The model was trained and kept, but not all went well. {' '.join(failures)}")
 
 
 def _evaluate(mltk_model: object, tflite: bool, show: bool, post: bool) -> str:
     from mltk.core.evaluate_model import evaluate_model
 
     # Trusted: this process wrote the Keras file a moment ago.
-    results = evaluate_model(mltk_model, tflite=tflite, show=show, post_process=post, trust=True)  # type: ignore[arg-type]
+    return _in_short(
+        evaluate_model(mltk_model, tflite=tflite, show=show, post_process=post, trust=True)  # type: ignore[arg-type]
+    )
+
+
+def _in_short(results: dict[str, Any]) -> str:
     accuracy = results.get("overall_accuracy")
     if accuracy is None:
         return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"

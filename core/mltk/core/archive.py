@@ -5,6 +5,7 @@ Reading never trusts the file: member names, kinds, counts and sizes are checked
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import stat
@@ -15,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, MltkError
-from mltk.utils.files import atomic_path
+from mltk.utils.files import atomic_path, remove_temporaries
+from mltk.utils.locks import locked
 
 ARCHIVE_EXTENSION = ".mltk.zip"
 
@@ -102,7 +104,13 @@ class ModelArchive:
             members: Content, or the file that holds it, by member name.
             remove: Prefixes of names to drop first, e.g. `eval/h5/`; `""` drops everything.
         """
-        prefixes = tuple(remove)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # What another process adds between reading and writing would be lost.
+        with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
+            remove_temporaries(self.path.parent.glob(glob.escape(f".{self.path.name[:64]}.") + "*"))
+            self._update(members, tuple(remove))
+
+    def _update(self, members: Mapping[str, bytes | Path], prefixes: tuple[str, ...]) -> None:
         content: dict[str, bytes | Path] = {}
         if self.path.exists() and "" not in prefixes:
             with self._open() as archive:

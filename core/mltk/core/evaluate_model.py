@@ -13,7 +13,7 @@ from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model, load_tflite_model, load_tflite_or_keras_model
 from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.core.model.model import MltkModel
-from mltk.core.model.operation import operation
+from mltk.core.model.operation import operation, sole_writer
 from mltk.core.preprocess.loader import BatchIterator
 from mltk.errors import EvaluationError, MltkError, SpecificationError, did_you_mean
 from mltk.plugins.types import EvaluationContext, Evaluator, Predictor, Runtime
@@ -105,9 +105,9 @@ def evaluate_model(
         )
     if max_samples_per_class == 0:
         raise SpecificationError("The number of samples per class must be at least 1, or -1 for all.")
-    logger = mltk_model.create_logger("eval", parent=get_mltk_logger())
     results: EvaluationResults | None = None
-    with operation(mltk_model):
+    with operation(mltk_model), sole_writer(mltk_model, "evaluates"):
+        logger = mltk_model.create_logger("eval", parent=get_mltk_logger())
         mltk_model.trigger_event(
             MltkModelEvent.EVALUATE_STARTUP,
             tflite=runtime is not None,

@@ -18,7 +18,7 @@ from mltk.core.model.loading import load_mltk_model
 from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.core.model.mixins.train import CONVERTER_DEFAULTS, TrainMixin
 from mltk.core.model.model import MltkModel
-from mltk.core.model.operation import get_active_model, operation
+from mltk.core.model.operation import get_active_model, operation, sole_writer
 from mltk.errors import ConversionError, DatasetError, SpecificationError, did_you_mean
 from mltk.utils.files import atomic_write
 
@@ -133,7 +133,8 @@ def _quantize(
         "logger": logger,
     }
     tflite_model: TfliteModel | None = None
-    with operation(mltk_model):
+    alone = sole_writer(mltk_model, "quantizes") if output is None else contextlib.nullcontext()
+    with operation(mltk_model), alone:
         mltk_model.trigger_event(
             MltkModelEvent.QUANTIZE_STARTUP, build=build, post_process=post_process, **startup
         )

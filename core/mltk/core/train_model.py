@@ -8,7 +8,7 @@ import inspect
 import json
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,13 +22,21 @@ from mltk.core.model.mixins.archive import files_of
 from mltk.core.model.mixins.dataset import DatasetMixin, compute_class_weights
 from mltk.core.model.mixins.train import CHECKPOINT_DEFAULTS, TrainMixin, is_minimized
 from mltk.core.model.model import MltkModel
-from mltk.core.model.operation import operation
+from mltk.core.model.operation import operation, sole_writer
 from mltk.core.preprocess.loader import BatchIterator, original_errors
 from mltk.core.quantize_model import converter_settings, quantize_model
 from mltk.core.summarize_model import summarize_keras_model
 from mltk.core.training_results import TrainingResults
-from mltk.errors import DatasetError, MltkError, SpecificationError, did_you_mean
+from mltk.errors import (
+    DatasetError,
+    FileFormatError,
+    MltkError,
+    ModelNotFoundError,
+    SpecificationError,
+    did_you_mean,
+)
 from mltk.utils.files import atomic_write
+from mltk.utils.stopping import in_steps
 
 if TYPE_CHECKING:
     import logging
@@ -82,6 +90,7 @@ def train_model(
         SpecificationError: The specification cannot be trained as it is.
         DatasetError: The data set cannot be loaded.
         HandlerError: An event handler failed; all else was done.
+        MltkError: Another process trains the model or writes its files, or the loss is no number any more.
     """
     mltk_model = _trainable(model, test=test, trust=trust)
     if create_archive:
@@ -92,18 +101,19 @@ def train_model(
     if quantize:
         # A wrong setting must not be found only after hours of training.
         converter_settings(mltk_model)
-    if clean:
-        if resume_epoch:
-            raise MltkError(
-                "A training cannot be resumed (--resume) when its log folder is emptied first (--clean)."
-            )
-        for folder in ("train", "eval", "dataset"):
-            shutil.rmtree(Path(mltk_model.log_dir) / folder, ignore_errors=True)
-    if clean is not None and not resume_epoch:
-        _remove_loose_files(mltk_model)
+    if clean and resume_epoch:
+        raise MltkError(
+            "A training cannot be resumed (--resume) when its log folder is emptied first (--clean)."
+        )
     logger = get_mltk_logger()
     results: TrainingResults | None = None
-    with operation(mltk_model):
+    with operation(mltk_model), sole_writer(mltk_model, "trains"):
+        if resume_epoch == -1:
+            resume_epoch = last_state(mltk_model)
+            if not resume_epoch:
+                logger.warning("There is nothing to resume; starting from the first epoch.")
+        if not resume_epoch:
+            _begin_run(mltk_model, clean)
         log_file = mltk_model.create_logger("train", parent=logger)
         mltk_model.trigger_event(MltkModelEvent.TRAIN_STARTUP, post_process=post_process, logger=log_file)
         try:
@@ -114,7 +124,6 @@ def train_model(
                 epochs=epochs,
                 resume_epoch=resume_epoch,
                 verbose=logger.isEnabledFor(20) if verbose is None else verbose,
-                keep_old=clean is None,
                 create_archive=create_archive,
                 show=show,
             )
@@ -126,6 +135,9 @@ def train_model(
                     post_process=post_process,
                 )
             _call_on_training_complete(mltk_model, results)
+        except Exception as e:
+            _name_what_is_kept(mltk_model, e)
+            raise
         finally:
             if mltk_model.loaded_subset:
                 mltk_model.unload_dataset()
@@ -134,6 +146,15 @@ def train_model(
                 handler.close()
     mltk_model.raise_failures(results)
     return results
+
+
+def _name_what_is_kept(mltk_model: Any, error: Exception) -> None:
+    """Add to an error what the training had made before."""
+    keras_file = Path(mltk_model.keras_log_dir_path)
+    if keras_file.is_file():
+        error.add_note(f"The trained model is kept: {keras_file}.")
+    elif not isinstance(error, (SpecificationError, FileFormatError)) and last_state(mltk_model):
+        error.add_note(f"All up to epoch {last_state(mltk_model)} is kept: --resume goes on from there.")
 
 
 def _trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> Any:
@@ -157,7 +178,6 @@ def _train(
     epochs: int | None,
     resume_epoch: int,
     verbose: bool,
-    keep_old: bool,
     create_archive: bool,
     show: bool,
 ) -> TrainingResults:
@@ -191,7 +211,7 @@ def _train(
     if dataset_summary:
         logger.info(dataset_summary)
 
-    history = _fit(mltk_model, keras_model, epochs, resume_epoch, verbose, keep_old, logger)
+    history = _fit(mltk_model, keras_model, epochs, resume_epoch, verbose, logger)
     mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
     fingerprint = mltk_model._dataset_fingerprint
     mltk_model.unload_dataset()
@@ -201,7 +221,10 @@ def _train(
     train_dir = Path(mltk_model.create_log_dir("train"))
     event = {"keras_model": keras_model, "results": results, "output_dir": str(train_dir), "logger": logger}
     mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_RESULTS, **event)
-    results.save(train_dir)
+    try:
+        results.save(train_dir)
+    except Exception as e:  # noqa: BLE001 - a plot that fails must not cost the model; reported in the end
+        mltk_model.record_failure("The history of the training could not be written", e)
     atomic_write(
         train_dir / "provenance.json", json.dumps(provenance(mltk_model, fingerprint), indent=2) + "\n"
     )
@@ -320,7 +343,6 @@ def _fit(
     epochs: int,
     resume_epoch: int,
     verbose: bool,
-    keep_old: bool,
     logger: logging.Logger,
 ) -> SimpleNamespace:
     from mltk.core.keras import callbacks as own
@@ -334,35 +356,19 @@ def _fit(
     mltk_model.trigger_event(
         MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
     )
-    weights_files = [p for d in (checkpoints, Path(mltk_model.weights_dir)) for p in d.iterdir()]
-    state = own.EpochState(
-        checkpoints,
-        list(callbacks),
-        save=mltk_model.checkpoints_enabled,
-        stale={} if resume_epoch or keep_old else own.identities(weights_files),
-    )
-
-    initial_epoch = 0
+    state = own.EpochState(checkpoints, list(callbacks), save=mltk_model.checkpoints_enabled)
     stopped = False
     if resume_epoch:
-        initial_epoch = own.last_whole_epoch(checkpoints) if resume_epoch == -1 else resume_epoch
-        if initial_epoch:
-            stopped = state.restore(keras_model, initial_epoch)
-            logger.info(f"Going on after epoch {initial_epoch}")
-        else:
-            logger.warning("There is nothing to resume; starting from the first epoch.")
-    if not initial_epoch:
-        own.begin_run(checkpoints)
+        stopped = state.restore(keras_model, resume_epoch)
+        logger.info(f"Going on after epoch {resume_epoch}")
 
-    x, steps = tf_data.for_training(
-        x, mltk_model, keras_model, mltk_model.steps_per_epoch, done=initial_epoch
-    )
+    x, steps = tf_data.for_training(x, mltk_model, keras_model, mltk_model.steps_per_epoch, done=resume_epoch)
     validation_steps = mltk_model.validation_steps
     validation_data = tf_data.for_validation(validation_data, mltk_model, keras_model, validation_steps)
     batched = _yields_batches(x)
     iterators = [d for d in (x, validation_data) if isinstance(d, BatchIterator)]
     seeds = own.EpochSeed(mltk_model.seed, datasets=[x] if isinstance(x, BatchIterator) else [])
-    progress = own.Progress(initial_epoch) if verbose else None
+    progress = own.Progress(resume_epoch) if verbose else None
     fit_kwargs: dict[str, Any] = {
         "x": x.to_keras(steps) if isinstance(x, BatchIterator) else x,
         "y": y,
@@ -379,20 +385,27 @@ def _fit(
         "class_weight": class_weight,
         "sample_weight": sample_weight,
         "epochs": epochs,
-        "initial_epoch": epochs if stopped else min(initial_epoch, epochs),
+        "initial_epoch": epochs if stopped else min(resume_epoch, epochs),
         "callbacks": [
             seeds,
+            own.FiniteLoss(lambda: _kept_weights(mltk_model, state.epochs)),
             own.Monitors(_monitors(mltk_model)),
             *callbacks,
             state,
             *([progress] if progress else []),
+            own.Steps(),
         ],
         "verbose": 0,
     }
     fit_kwargs.update({k: v for k, v in mltk_model.train_kwargs.items() if k != "callbacks"})
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
     try:
-        with tf_data.fitting(), original_errors(*iterators), _shapes_explained(mltk_model, keras_model):
+        with (
+            in_steps(),
+            tf_data.fitting(),
+            original_errors(*iterators),
+            _shapes_explained(mltk_model, keras_model),
+        ):
             history = keras_model.fit(**fit_kwargs)
     finally:
         if progress:
@@ -401,6 +414,14 @@ def _fit(
             iterator.close()
     params = {**history.params, "epochs": fit_kwargs["epochs"]}
     return SimpleNamespace(epoch=state.epochs, history=state.history, params=params)
+
+
+def _kept_weights(mltk_model: Any, epochs: Sequence[int]) -> str | None:
+    """Return the path of the best weights of a run, if any of its epochs was whole."""
+    try:
+        return str(mltk_model.get_weights_path("best")) if epochs else None
+    except ModelNotFoundError:
+        return None
 
 
 @contextlib.contextmanager
@@ -623,6 +644,24 @@ def own_files(mltk_model: Any) -> list[Path]:
     return [
         path for path in names if path.is_file() and path.resolve() not in others and path.suffix != ".zip"
     ]
+
+
+def _begin_run(mltk_model: Any, clean: bool | None) -> None:
+    """Make what older runs left old: what this one replaces, and what goes now."""
+    from mltk.core.keras.callbacks import begin_run
+
+    def begin() -> None:
+        folders = () if clean is None else (mltk_model.checkpoints_dir, mltk_model.weights_dir)
+        stale = [path for folder in folders for path in Path(folder).iterdir()]
+        begin_run(Path(mltk_model.checkpoints_dir), stale)
+
+    begin()
+    if clean:
+        for folder in ("train", "eval", "dataset"):
+            shutil.rmtree(Path(mltk_model.log_dir) / folder, ignore_errors=True)
+        begin()
+    if clean is not None:
+        _remove_loose_files(mltk_model)
 
 
 def _remove_loose_files(mltk_model: Any) -> None:

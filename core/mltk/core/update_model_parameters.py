@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mltk.core.archive import ARCHIVE_EXTENSION
 from mltk.core.model.loading import find_archive, load_mltk_model, load_tflite_model
 from mltk.core.model.model import MltkModel
-from mltk.core.model.operation import operation
+from mltk.core.model.operation import operation, sole_writer
 from mltk.errors import SpecificationError
 from mltk.utils.files import atomic_write
 
@@ -121,7 +122,10 @@ def _update_from_specification(
 ) -> str:
     from mltk.core.quantize_model import embed_parameters
 
-    with operation(mltk_model):
+    alone = (
+        sole_writer(mltk_model, "updates the parameters of") if output is None else contextlib.nullcontext()
+    )
+    with operation(mltk_model), alone:
         tflite_model = load_tflite_model(mltk_model)
         mltk_model.model_parameters.update(params or {})
         for key in _REGENERATED:

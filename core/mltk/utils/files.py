@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mltk.errors import MltkError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+# The names that `atomic_path` gives.
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]*){0,2}", re.DOTALL)
 
 
 @contextmanager
@@ -29,7 +33,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path; it does not exist yet.
 
     Raises:
-        MltkError: The disk is full.
+        MltkError: The disk is full, or the file too large.
     """
     # A link stays a link: what it points to is replaced.
     final = Path(path).resolve() if Path(path).is_symlink() else Path(path)
@@ -49,6 +53,10 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise MltkError(
                 f"{final} cannot be written: the disk is full. Make room on it, then try again."
             ) from e
+        if getattr(e, "errno", None) == errno.EFBIG:
+            raise MltkError(
+                f"{final} cannot be written: it is larger than files may be here (see `ulimit -f`)."
+            ) from e
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -64,6 +72,13 @@ def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
     return Path(path)
+
+
+def remove_temporaries(paths: Iterable[Path]) -> None:
+    """Remove temporary files that killed processes left, out of files that no other process writes at present."""
+    for path in paths:
+        if _TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def is_disk_full(error: BaseException) -> bool:

@@ -6,11 +6,12 @@ This module imports Keras; it is imported when a training starts.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import keras  # noqa: TID253 - the classes below derive from Keras'
 import numpy as np
 
 from mltk.core.keras.saving import load_weights, save_weights
-from mltk.errors import FileFormatError, SpecificationError, did_you_mean
+from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
 from mltk.utils.files import atomic_path, atomic_write
+from mltk.utils.stopping import stop_here
 
 # What the callbacks of Keras keep from epoch to epoch and do not save themselves.
 _STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter", "epochs_since_last_save")
@@ -60,7 +62,6 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         folder: Where to write.
         callbacks: The callbacks whose state is kept.
         save: Write anything at all.
-        stale: Files of older runs, from `identities`; removed when this run's first epoch is whole.
     """
 
     def __init__(
@@ -68,11 +69,9 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         folder: Path,
         callbacks: Sequence[keras.callbacks.Callback],
         save: bool = True,
-        stale: Mapping[Path, tuple[int, int]] | None = None,
     ) -> None:
         super().__init__()
         self.folder = folder
-        self.stale = dict(stale or {})
         self.callbacks = callbacks
         self.save = save
         self.epochs: list[int] = []
@@ -124,18 +123,13 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         self.model.set_weights(current)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the state."""
+        """Write the state; then the files of older runs are not needed any more."""
         self.epochs.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
         if self.save:
             self._write(epoch)
-        # Files that this run has written anew under an old name are other files.
-        for path in [
-            path for path, identity in identities(self.stale).items() if self.stale[path] == identity
-        ]:
-            path.unlink()
-        self.stale.clear()
+        remove_stale(self.folder)
 
     def _write(self, epoch: int) -> None:
         state = {
@@ -159,20 +153,43 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         save_weights(self.model, weights)
 
 
-def identities(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
-    """Return what tells the files that exist apart from others that may take their names: inode and time."""
-    return {p: (s.st_ino, s.st_mtime_ns) for p in paths if p.is_file() for s in [p.stat()]}
+def begin_run(folder: Path, stale: Iterable[Path] = ()) -> None:
+    """Mark what older runs left in a folder of epoch states as not to be resumed.
 
-
-def begin_run(folder: Path) -> None:
-    """Mark what older runs left in a folder of epoch states as not to be resumed."""
-    atomic_write(folder / "run.txt", secrets.token_hex(8))
+    Args:
+        folder: The folder.
+        stale: Files of older runs, for `remove_stale`.
+    """
+    files = {os.path.relpath(path, folder): identity for path, identity in _identities(stale).items()}
+    # In a file, since the run that replaces them may be a resumed one.
+    atomic_write(folder / "run.json", json.dumps({"run": secrets.token_hex(8), "stale": files}))
 
 
 def current_run(folder: Path) -> str:
     """Return the mark of the run that a folder of epoch states belongs to."""
-    path = folder / "run.txt"
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return str(_read_run(folder)["run"])
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the files that were stale when the run began."""
+    run = _read_run(folder)
+    if not run["stale"]:
+        return
+    stale = {folder / name: tuple(identity) for name, identity in run["stale"].items()}
+    # Files that this run has written anew under an old name are other files.
+    for path in [path for path, identity in _identities(stale).items() if stale[path] == identity]:
+        path.unlink()
+    atomic_write(folder / "run.json", json.dumps({**run, "stale": {}}))
+
+
+def _identities(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Return what tells the files that exist apart from others that may take their names: inode and time."""
+    return {p: (s.st_ino, s.st_mtime_ns) for p in paths if p.is_file() for s in [p.stat()]}
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": "", "stale": {}}
 
 
 def last_whole_epoch(folder: Path) -> int:
@@ -226,6 +243,53 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
             generator.state.assign(key)
         for dataset in self.datasets:
             dataset.epoch = epoch
+
+
+class FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
+    """Ends the training when its loss is no number any more: what follows would be in vain.
+
+    Args:
+        kept: Returns the path of the best weights so far, `None` where there are none.
+    """
+
+    def __init__(self, kept: Callable[[], str | None]) -> None:
+        super().__init__()
+        self._kept = kept
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Note the epoch."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Look at the loss, the mean of the epoch so far, in which one NaN stays."""
+        loss = (logs or {}).get("loss")
+        if loss is None or np.isfinite(loss).all():
+            return
+        steps = self.params.get("steps")
+        best = self._kept()
+        raise MltkError(
+            f"The loss became {float(np.mean(loss))} in epoch {self._epoch + 1}, batch {batch + 1}"
+            f"{f' of {steps}' if steps else ''}, and the training was stopped. "
+            + (f"The best weights are kept: {best}. " if best else "No best weights were kept before. ")
+            + "Look for values in the data that are no numbers, or lower the learning rate."
+        )
+
+
+class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+    """Lets a signal end the training between two steps; the last of all callbacks, so that what they save is whole."""
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop after a step of training."""
+        stop_here()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop after a step of validation."""
+        stop_here()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop when the epoch is saved."""
+        stop_here()
 
 
 class Monitors(keras.callbacks.Callback):  # type: ignore[misc]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.model.event import MltkModelEvent
+from mltk.errors import MltkError
+from mltk.utils.files import remove_temporaries
+from mltk.utils.locks import LockedError, locked
 
 if TYPE_CHECKING:
     from mltk.core.model.model import MltkModel
@@ -62,3 +66,37 @@ def operation(mltk_model: MltkModel) -> Iterator[None]:
             yield
     finally:
         _active.reset(token)
+
+
+@contextlib.contextmanager
+def sole_writer(mltk_model: MltkModel, purpose: str) -> Iterator[None]:
+    """Let no other process write to the model's log folder within the block.
+
+    Operations that one calls within another share it.
+
+    Args:
+        mltk_model: The model.
+        purpose: What is being done to it, e.g. `"trains"`.
+
+    Raises:
+        MltkError: Another process does something to the model, or the folder cannot be written.
+    """
+    folder = Path(mltk_model.log_dir)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / f".{mltk_model.name}.lock", purpose))
+        except LockedError as e:
+            raise MltkError(
+                f"Another process{f' ({e.pid})' if e.pid else ''} {e.purpose or 'works on'} "
+                f"'{mltk_model.name}' now and writes to {folder}. Wait until it has ended, "
+                f"or set MLTK_CACHE_DIR to have files of your own."
+            ) from e
+        except OSError as e:
+            raise MltkError(
+                f"The log folder {folder} cannot be written: {e.strerror or e}. "
+                f"Choose another with MLTK_CACHE_DIR, or my_model.log_dir."
+            ) from e
+        for written in (folder, *(folder / "train" / name for name in ("", "checkpoints", "weights"))):
+            own = f".{mltk_model.name}." if written == folder else "."
+            remove_temporaries(p for p in written.glob(".*") if p.name.startswith(own))
+        yield

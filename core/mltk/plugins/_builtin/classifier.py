@@ -45,7 +45,7 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
 
     from mltk.core.evaluation.classifier import ClassifierEvaluationResults, limit_per_class
     from mltk.core.model.event import MltkModelEvent
-    from mltk.errors import EvaluationError
+    from mltk.errors import EvaluationError, MltkError
 
     labels: list[np.ndarray] = []
     predictions: list[np.ndarray] = []
@@ -81,7 +81,13 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
             )
 
     results.save(context.output_dir)
-    results.generate_plots(
-        show=context.show, output_dir=context.output_dir, logger=context.logger, on_figure=tell
-    )
+    try:
+        results.generate_plots(
+            show=context.show, output_dir=context.output_dir, logger=context.logger, on_figure=tell
+        )
+    except Exception as e:
+        # The figures that were calculated are worth more than a picture of them.
+        if context.model is None or isinstance(e, MltkError):
+            raise
+        context.model.record_failure("A plot failed", e)
     return results

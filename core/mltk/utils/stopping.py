@@ -1,0 +1,70 @@
+"""Ctrl-C and SIGTERM: the first ends a program where nothing is lost, the second at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+_requested = False
+_in_steps = 0
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM within the block raise `KeyboardInterrupt`, and a second one end the process.
+
+    Within `in_steps` the exception waits for the next `stop_here`. Signals that are ignored, as under nohup, stay so.
+    """
+    global _requested
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread can have handlers.
+        yield
+        return
+    usual: dict[signal.Signals, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    taken = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        global _requested
+        for other in taken:
+            signal.signal(other, signal.SIG_DFL)
+        _requested = True
+        if not _in_steps:
+            raise KeyboardInterrupt
+        # Not by way of sys.stderr, in whose midst the signal may have come.
+        os.write(2, b"\nStopping after this step. Once more ends it at once.\n")
+
+    _requested = False
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        _requested = False
+        for number in taken:
+            signal.signal(number, usual[number])
+
+
+@contextlib.contextmanager
+def in_steps() -> Iterator[None]:
+    """Let the signals of `stop_signals` have their effect between steps only, where the block calls `stop_here`."""
+    global _in_steps
+    _in_steps += 1
+    try:
+        yield
+    finally:
+        _in_steps -= 1
+    stop_here()
+
+
+def stop_here() -> None:
+    """Raise `KeyboardInterrupt` when a signal has asked for it."""
+    if _requested:
+        raise KeyboardInterrupt
