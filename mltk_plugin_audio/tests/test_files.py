@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mltk.errors import DatasetError
+from mltk_plugin_audio import _files
 from mltk_plugin_audio._files import (
     as_float,
     fitted,
@@ -147,3 +148,16 @@ def test_a_recording_is_padded_or_cropped_at_any_offset(n, length, offset):
     assert stop - start == min(n, length)
     assert np.array_equal(np.diff(out[start:stop]), np.ones(stop - start - 1))
     assert not out[:start].any() and not out[stop:].any()
+
+
+def test_recording_that_would_take_much_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "long.wav"
+    samples = np.arange(6000, dtype=np.int16).reshape(-1, 3)
+    soundfile.write(path, samples, 16_000)
+    monkeypatch.setattr(_files, "_BLOCK", 700)
+    np.testing.assert_array_equal(read_recording(path)[0], samples[:, 0])
+    monkeypatch.setattr(_files, "MAX_SAMPLES", 1999)
+    with pytest.raises(
+        DatasetError, match=r"long\.wav' has 2,000 samples, more than the 1,999 .* Cut it into pieces"
+    ):
+        read_recording(path)

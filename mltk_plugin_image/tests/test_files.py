@@ -185,3 +185,23 @@ def test_both_work_inside_a_tf_data_pipeline(tmp_path, pixels):
     (written, image), *_ = list(tf.data.Dataset.from_tensor_slices([path]).map(invert))
     assert written.numpy().decode() == str(tmp_path / "b.png")
     assert np.array_equal(read_image_file(tmp_path / "b.png", return_numpy=True), image.numpy())
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "bmp"])
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+def test_image_that_would_take_much_memory_is_refused(tmp_path, monkeypatch, ending):
+    from PIL import Image
+
+    from mltk_plugin_image import _files
+
+    path = tmp_path / f"large.{ending}"
+    Image.new("RGB", (60, 50)).save(path)
+    assert read_image(path).shape == (50, 60, 3)
+    monkeypatch.setattr(_files, "MAX_PIXELS", 2999)
+    with pytest.raises(DatasetError, match=r"large.* cannot be used: it has more than .* Make it smaller"):
+        read_image(path)
+    monkeypatch.undo()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    if ending != "jpg":
+        with pytest.raises(DatasetError, match="it has more than 89 million pixels"):
+            read_image(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 """Ways to resize; `none` besides these means that files must have the wanted size."""
+
+MAX_PIXELS = 89_000_000
+"""Larger images are refused: decoded, each takes a few hundred MB, and several are at once."""
+
+_TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels. Make it smaller, or remove it."
 
 _PILLOW_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 
@@ -78,7 +84,11 @@ def _decode(
 
     image: Image.Image
     if jpeg is None:
-        image = Image.open(io.BytesIO(data))
+        try:
+            image = Image.open(io.BytesIO(data))
+        except Image.DecompressionBombError:
+            raise DatasetError(_TOO_LARGE) from None
+        _check_size(image.width, image.height)
     else:
         image = Image.fromarray(jpeg[:, :, 0] if jpeg.shape[2] == 1 else jpeg)
     is_float = image.mode == "F"
@@ -105,8 +115,10 @@ def _decode_whole_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
     """
     if not data.startswith(b"\xff\xd8") or not data.endswith(b"\xff\xd9") or color_mode == "rgba":
         return None
-    if _jpeg_components(data) not in (1, 3):
+    height, width, components = _jpeg_frame(data)
+    if components not in (1, 3):
         return None
+    _check_size(width, height)
     import cv2
 
     mode = cv2.IMREAD_GRAYSCALE if color_mode == "grayscale" else cv2.IMREAD_COLOR_RGB
@@ -114,15 +126,21 @@ def _decode_whole_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
     return None if image is None else image.reshape(*image.shape[:2], CHANNELS[color_mode])
 
 
-def _jpeg_components(data: bytes) -> int:
-    """Return the number of components in the frame header; 0 when there is no sound header."""
+def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
+    """Return height, width and number of components in the frame header; zeros when there is no sound header."""
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            return data[position + 9]
+            height, width, components = struct.unpack_from(">HHB", data, position + 5)
+            return height, width, components
         position += 2 + int.from_bytes(data[position + 2 : position + 4])
-    return 0
+    return 0, 0, 0
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise DatasetError(_TOO_LARGE)
 
 
 def _without_palette(image: Image.Image) -> Image.Image:
