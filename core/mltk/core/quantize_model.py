@@ -268,7 +268,7 @@ def _convert_all(
     from mltk.plugins import call_first
 
     samples = _representative_samples(mltk_model, settings)
-    representative = None if samples is None else (lambda: ([sample] for sample in samples))
+    representative = None if samples is None else (lambda: (list(sample) for sample in samples))
     content: bytes = call_first(
         "mltk_convert_model",
         mltk_model=mltk_model,
@@ -368,24 +368,29 @@ def _write(
     return path
 
 
-def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> list[np.ndarray] | None:
-    """Return the samples to calibrate with, each float32 with a batch axis of 1; `None` when none are wanted."""
+def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> list[list[Any]] | None:
+    """Return the samples to calibrate with, each a list of one array (with a batch axis) per input.
+
+    `None` when none are wanted.
+    """
     import numpy as np
 
     wanted = settings["representative_dataset"]
     if wanted is None:
         return None
     limit = TEST_SAMPLES if mltk_model.test_mode_enabled else settings["representative_dataset_max_samples"]
-    samples: list[np.ndarray] = []
+    samples: list[list[Any]] = []
     with _calibration_data(mltk_model):
         if callable(wanted):
             for item in wanted():
-                samples.append(item[0] if isinstance(item, (list, tuple)) and len(item) == 1 else item)
+                samples.append(list(item) if isinstance(item, (list, tuple)) else [item])
                 if len(samples) >= limit:
                     break
         else:
             for batch in _representative_batches(mltk_model):
-                samples += [np.asarray(sample, np.float32)[None] for sample in batch[: limit - len(samples)]]
+                samples += [
+                    [np.asarray(sample, np.float32)[None]] for sample in batch[: limit - len(samples)]
+                ]
                 if len(samples) >= limit:
                     break
     if not samples:
@@ -436,7 +441,7 @@ def convert(
         mltk_model: Told of BEFORE_QUANTIZE.
         keras_model: What to convert.
         settings: From `converter_settings`.
-        representative_dataset: Yields lists of one sample, or `None`.
+        representative_dataset: Yields samples as lists of one array per input, or `None`.
 
     Returns:
         The flatbuffer.
@@ -489,7 +494,7 @@ def quantization_report(
     converter = _converter(keras_model, settings, representative)
     with _converter_output():
         debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_dataset=lambda: ([s[0]] for s in representative())
+            converter=converter, debug_dataset=representative
         )
         debugger.run()
     text = io.StringIO()
