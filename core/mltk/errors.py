@@ -7,6 +7,7 @@ a defect and keeps its traceback. A message says what is wrong, where, and what 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mltk.utils.string_formatting import printable
 
@@ -17,10 +18,11 @@ class MltkError(Exception):
     Args:
         message: One or a few whole sentences in one line: what, where, what to do. Control characters, which
             names in a file may contain, are made visible.
+        **more: What the other base class of a subclass takes besides.
     """
 
-    def __init__(self, *message: object) -> None:
-        super().__init__(*(printable(part) if isinstance(part, str) else part for part in message))
+    def __init__(self, *message: object, **more: Any) -> None:
+        super().__init__(*(printable(part) if isinstance(part, str) else part for part in message), **more)
 
 
 class ModelNotFoundError(MltkError, FileNotFoundError):

@@ -111,7 +111,7 @@ def test_missing_folders_on_the_path_are_passed_over(monkeypatch):
 def test_settings_file_that_is_no_yaml_is_named(tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "user_settings.yaml").write_text("a: [1\n")
-    with pytest.raises(FileFormatError, match=r"user_settings\.yaml is not valid YAML"):
+    with pytest.raises(FileFormatError, match=r"user_settings\.yaml cannot be read as YAML"):
         list_mltk_models()
 
 

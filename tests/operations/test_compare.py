@@ -95,7 +95,7 @@ def test_nothing_of_an_archive_is_run(trained):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{", "h5 of tiny_v1.mltk.zip are damaged"), (b"[1]", "are no mapping"), (b"\xff", "damaged")],
+    [(b"{", "h5 of tiny_v1.mltk.zip cannot be read"), (b"[1]", "are no mapping"), (b"\xff", "as JSON")],
 )
 def test_damaged_results_are_named(trained, content, message):
     ModelArchive("tiny_v1.mltk.zip").update({"eval/h5/eval-results.json": content})

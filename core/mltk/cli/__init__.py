@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mltk.cli._console import print_error as print_error
     from mltk.cli._console import print_info as print_info
     from mltk.cli._console import print_table as print_table
+    from mltk.cli._console import print_text as print_text
     from mltk.cli._console import print_warning as print_warning
     from mltk.cli._model_options import model_argument as model_argument
     from mltk.cli._model_options import require_model as require_model
@@ -35,6 +36,7 @@ _NAMES = {
     "print_error": _CONSOLE,
     "print_info": _CONSOLE,
     "print_table": _CONSOLE,
+    "print_text": _CONSOLE,
     "print_warning": _CONSOLE,
     "require_model": _MODEL,
     "root_cli": "mltk.cli.main",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from mltk.utils.string_formatting import printable
+
 if TYPE_CHECKING:
     import logging
 
@@ -17,14 +19,19 @@ def print_info(message: str) -> None:
     click.echo(message)
 
 
+def print_text(text: str) -> None:
+    """Print text with names and the like from files on stdout; what would act on a terminal is made visible."""
+    click.echo(printable(text, lines=True))
+
+
 def print_warning(message: str) -> None:
-    """Print a warning on stderr, yellow on a terminal."""
-    click.secho(f"mltk: warning: {message}", err=True, fg="yellow")
+    """Print a warning on stderr, yellow on a terminal; what would act on it is made visible."""
+    click.secho(f"mltk: warning: {printable(message, lines=True)}", err=True, fg="yellow")
 
 
 def print_error(message: str) -> None:
-    """Print an error on stderr, red on a terminal."""
-    click.secho(f"mltk: error: {message}", err=True, fg="red")
+    """Print an error on stderr, red on a terminal; what would act on it is made visible."""
+    click.secho(f"mltk: error: {printable(message, lines=True)}", err=True, fg="red")
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -32,8 +39,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     Args:
         headings: One per column.
-        rows: As many cells each.
+        rows: As many cells each; what would act on a terminal is made visible.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table

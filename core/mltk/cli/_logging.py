@@ -8,6 +8,7 @@ import click
 
 from mltk.core.logging import LogFileHandler
 from mltk.utils.files import cache_dir
+from mltk.utils.string_formatting import printable
 
 _COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}
 
@@ -17,7 +18,7 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            click.secho(self.format(record), err=True, fg=_COLORS.get(record.levelno))
+            click.secho(printable(self.format(record), lines=True), err=True, fg=_COLORS.get(record.levelno))
         except Exception:  # noqa: BLE001 - logging must not raise; this is what its own handlers do
             self.handleError(record)
 

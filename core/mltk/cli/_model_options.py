@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mltk.errors import MltkError, ModelNotFoundError, SpecificationError, TrustError
+from mltk.utils.string_formatting import printable
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -93,4 +94,4 @@ def print_rows(rows: list[tuple[str, str]]) -> None:
     """Print labels and values in two columns; labels are bold on a terminal."""
     width = max((len(label) for label, _ in rows), default=0)
     for label, value in rows:
-        click.echo(f"{click.style(label.ljust(width), bold=True)}  {value}")
+        click.echo(f"{click.style(printable(label).ljust(width), bold=True)}  {printable(value)}")

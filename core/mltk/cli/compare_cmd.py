@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import complete_models, require_model, test_option, verbose_option
 
 
@@ -24,4 +25,4 @@ def compare_command(models: tuple[str, ...], as_json: bool, test: bool, verbose:
     from mltk.core.compare_models import compare_models
 
     comparison = compare_models(models, test=test)
-    click.echo(comparison.to_json() if as_json else comparison.to_string())
+    print_text(comparison.to_json() if as_json else comparison.to_string())

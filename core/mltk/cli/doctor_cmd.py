@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mltk.cli._console import print_info
+from mltk.cli._console import print_info, print_text
+from mltk.utils.string_formatting import printable
 
 if TYPE_CHECKING:
     from mltk.doctor import Report, Severity
@@ -44,12 +45,11 @@ def _print(report: Report) -> None:
     for finding in report.findings:
         severity = click.style(finding.severity, fg=_COLORS[finding.severity], bold=True)
         probably = " (judged by its looks)" if finding.heuristic else ""
-        print_info(
-            f"{report.path}:{finding.line}:{finding.column}: {severity}: {finding.message}{probably} [{finding.rule}]"
-        )
+        place = printable(f"{report.path}:{finding.line}:{finding.column}")
+        print_info(f"{place}: {severity}: {printable(finding.message)}{probably} [{finding.rule}]")
     summary = ", ".join(_number(report.count(severity), what) for severity, what in _COUNTED.items())
     verdict = "It will run." if report.runs else "It will not run as it is."
-    print_info(f"{report.path}: {summary}. {verdict}")
+    print_text(f"{report.path}: {summary}. {verdict}")
 
 
 def _number(count: int, what: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import (
     model_argument,
     parse_assignment,
@@ -142,10 +143,10 @@ def evaluate_command(
         ),
         trust,
     )
-    click.echo(str(results))
+    print_text(str(results))
     for other in results.others.values():
         click.echo()
-        click.echo(str(other))
+        print_text(str(other))
 
 
 def _options(assignments: tuple[str, ...]) -> dict[str, Any]:

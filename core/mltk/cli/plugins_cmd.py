@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mltk.cli._console import print_info, print_table
+from mltk.cli._console import print_info, print_table, print_text
 
 if TYPE_CHECKING:
     from mltk.plugins import PluginManager, PluginRecord
@@ -69,9 +69,9 @@ def show_command(name: str, as_json: bool) -> None:
             if key == "details" or value in (None, [], ""):
                 continue
             text = "\n".join(value) if isinstance(value, list) else str(value)
-            print_info(f"{key.ljust(width)}  " + text.replace("\n", "\n" + " " * (width + 2)))
+            print_text(f"{key.ljust(width)}  " + text.replace("\n", "\n" + " " * (width + 2)))
         if record.details:
-            print_info("\n" + record.details.rstrip())
+            print_text("\n" + record.details.rstrip())
 
 
 @plugins_command.command("hooks")
@@ -105,7 +105,7 @@ def check_command(ctx: click.Context) -> None:
     manager = _manager()
     problems = list(_problems(manager))
     for problem in problems:
-        print_info(problem)
+        print_text(problem)
     count = sum(not record.builtin for record in manager.records())
     found = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "no problem"
     print_info(f"{count} plugin{'s' * (count != 1)}, {found}.")

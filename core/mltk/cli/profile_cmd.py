@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import (
     model_argument,
     print_rows,
@@ -68,7 +69,7 @@ def profile_command(
     results = with_consent(
         lambda trusted: profile_model(model, accelerator=accelerator, build=build, trust=trusted), trust
     )
-    click.echo(results.to_string(format_units=not no_format, full_summary=full_summary))
+    print_text(results.to_string(format_units=not no_format, full_summary=full_summary))
     if output is not None:
         for path in results.generate_report(output, format_units=not no_format, full_summary=full_summary):
             click.echo(f"Written: {path}")

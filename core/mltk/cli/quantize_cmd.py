@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import (
     model_argument,
     require_model,
@@ -57,5 +58,5 @@ def quantize_command(
         ),
         trust,
     )
-    click.echo(summarize_model(path))
+    print_text(summarize_model(path))
     click.echo(f"Written: {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import model_argument, require_model, verbose_option
 
 
@@ -32,7 +33,7 @@ def summarize_command(model: str, tflite: bool, build: bool, output: str | None,
 
     summary = summarize_model(model, tflite=tflite, build=build)
     if output is None:
-        click.echo(summary)
+        print_text(summary)
         return
     from mltk.utils.files import atomic_write
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mltk.cli import get_logger
+from mltk.cli._console import print_text
 from mltk.cli._model_options import model_argument, parse_assignment, require_model, verbose_option
 from mltk.errors import FileFormatError
 
@@ -45,20 +46,13 @@ def update_params_command(
 
     given = {**(_read(params) if params else {}), **dict(map(parse_assignment, values))}
     path = update_model_parameters(model, params=given or None, description=description, output=output)
-    click.echo(summarize_model(str(path), tflite=True))
+    print_text(summarize_model(str(path), tflite=True))
 
 
 def _read(path: str) -> dict[str, Any]:
-    import json
-    from pathlib import Path
+    from mltk.utils.structured import read_json_or_yaml
 
-    import yaml
-
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        content = json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as e:
-        raise FileFormatError(f"{path} cannot be read: {' '.join(str(e).split())}") from e
+    content = read_json_or_yaml(path)
     if not isinstance(content, dict):
         raise FileFormatError(f"{path} must hold a mapping of names to values, not {type(content).__name__}.")
     return {str(key): value for key, value in content.items()}

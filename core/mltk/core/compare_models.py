@@ -18,6 +18,7 @@ from mltk.core.tflite_model_parameters import TfliteModelParameters
 from mltk.errors import FileFormatError, MltkError, SpecificationError
 from mltk.utils.files import cache_dir
 from mltk.utils.string_formatting import format_table, format_units
+from mltk.utils.structured import parse_json
 
 _RESULTS = re.compile(r"eval/([^/]+)/eval-results\.json")
 _FIRST_KINDS = ("h5", "tflite")
@@ -198,10 +199,7 @@ def _evaluation(content: bytes, what: str) -> Evaluation:
     Raises:
         FileFormatError: It is damaged.
     """
-    try:
-        results = json.loads(content)
-    except ValueError as error:
-        raise FileFormatError(f"The results of the evaluation {what} are damaged: {error}.") from error
+    results = parse_json(content, f"The file with the results of the evaluation {what}")
     if not isinstance(results, dict):
         raise FileFormatError(f"The results of the evaluation {what} are damaged: they are no mapping.")
     classes, accuracies = results.get("classes"), results.get("class_accuracies")

@@ -75,6 +75,11 @@ def test_labels_tell_right_from_wrong(mltk_cli, write_model, recording):
         ({"leave_out": ("classes",)}, "does not name its classes"),
         ({"detection_threshold_list": [1, 2]}, "2 thresholds for 3 classes"),
         ({"suppression_ms": "long"}, "'suppression_ms' must be a whole number"),
+        ({"classes": 5}, "does not name its classes"),
+        ({"classes": [1, 2, 3]}, "does not name its classes"),
+        ({"detection_threshold_list": 5}, "must be a list, not 5"),
+        ({"samplewise_norm.rescale": "x"}, "must be a number, not 'x'"),
+        ({"fe.filterbank_n_channels": 10_000_000}, "at most 4096"),
     ],
 )
 def test_a_model_that_cannot_listen_is_one_line(mltk_cli, write_model, recording, parameters, message):
@@ -82,6 +87,22 @@ def test_a_model_that_cannot_listen_is_one_line(mltk_cli, write_model, recording
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_names_of_classes_lead_nowhere_and_do_nothing_to_the_terminal(
+    mltk_cli, write_model, recording, tmp_path
+):
+    names = ["x/../../../../out", "\x1b[2Jhigh", "_silence_"]
+    pictures = tmp_path / "deep" / "pictures"
+    before = set(tmp_path.rglob("*"))
+    model = write_model(classes=names)
+    result = mltk_cli.invoke(["classify_audio", model, "--wav", recording, "--dump-spectrograms", pictures])
+    assert result.exit_code == 0, result.stderr
+    assert "\x1b" not in result.stdout
+    assert "\\x1b[2Jhigh" in result.stdout
+    written = set(tmp_path.rglob("*.png")) - before
+    assert len(written) == 2
+    assert {path.parent for path in written} == {pictures}
 
 
 def test_wrong_input_is_one_line(mltk_cli, write_model, tmp_path):

@@ -11,8 +11,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import mltk
@@ -74,14 +75,9 @@ def user_settings() -> dict[str, Any]:
     path = Path(os.environ.get("MLTK_USER_SETTINGS_PATH") or cache_dir() / "user_settings.yaml").expanduser()
     if not path.is_file():
         return {}
-    import yaml
+    from mltk.utils.structured import parse_yaml
 
-    try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise FileFormatError(
-            f"The settings file {path} is not valid YAML: {' '.join(str(e).split())}"
-        ) from e
+    settings = parse_yaml(path.read_bytes(), f"The settings file {path}")
     if settings is None:
         return {}
     if not isinstance(settings, dict):
@@ -351,6 +347,13 @@ def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[Ml
     return next(iter(models.values()))[1], module
 
 
+class _Uncached(SourceFileLoader):
+    """Compiles a script each time: Python's cache tells a change by a time in whole seconds, and lies beside the script."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleType:
     # A specification may import modules that lie beside it, also as `mltk.models.<folder>.<module>`.
     beside = specification_packages.setdefault(f"mltk.models.{path.parent.name}", [])
@@ -363,7 +366,8 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
     text = path.read_bytes()
     if b"tensorflow" in text or b"keras" in text:
         import_tensorflow()
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    loader = _Uncached(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get(module_name)

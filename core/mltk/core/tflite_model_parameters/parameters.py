@@ -253,7 +253,8 @@ def _plain(key: str, value: Any) -> Any:
         return bytes(value)
     if isinstance(value, np.ndarray) and value.ndim == 1:
         return value.tolist()
-    if isinstance(value, list | tuple):
+    # No list in a list: among them may be lists that hold themselves.
+    if isinstance(value, list | tuple) and not any(isinstance(v, list | tuple) for v in value):
         return [_plain(key, element) for element in value]
     if isinstance(value, bool | int | float | str | bytes):
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mltk.cli import get_logger, model_argument, require_model, test_option, verbose_option
+from mltk.cli import get_logger, model_argument, print_text, require_model, test_option, verbose_option
 from mltk.errors import MltkError, SpecificationError
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ def classify_audio_command(
 
     tflite_model = load_tflite_model(model, test=test)
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
-    classes: list[str] = parameters.get("classes") or []
-    if not classes:
+    classes = parameters.get("classes")
+    if not classes or parameters.dtype("classes") != "str_list":
         raise SpecificationError(f"{tflite_model.source} does not name its classes (parameter classes).")
     settings = DetectionSettings.from_parameters(
         parameters,
@@ -166,7 +167,7 @@ def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
         line = {"time_ms": detection.time_ms, "class": label, "class_id": detection.class_id}
         click.echo(json.dumps(line | {"score": detection.score}))
         return
-    click.echo(
+    print_text(
         f"{detection.time_ms / 1000:9.3f} s  {label:<{max(map(len, classes))}}  score {detection.score}"
     )
 
@@ -174,7 +175,9 @@ def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
 def _draw(detection: Detection, classes: list[str], model: StreamingModel, folder: Path) -> None:
     from mltk_plugin_audio._preview import write_picture
 
-    write_picture(folder / f"{detection.time_ms:08d}-{classes[detection.class_id]}.png", model.spectrogram)
+    # A class may be named like a path, `../..` for one.
+    label = re.sub(r"[^\w.-]+", "_", classes[detection.class_id])
+    write_picture(folder / f"{detection.time_ms:08d}-{label}.png", model.spectrogram)
 
 
 @contextmanager

@@ -66,6 +66,10 @@ class DetectionSettings:
             values.pop("detection_threshold_list", None)
         thresholds = values.get("detection_threshold_list")
         if thresholds is not None:
+            if not isinstance(thresholds, list | tuple):
+                raise SpecificationError(
+                    f"The model parameter 'detection_threshold_list' must be a list, not {thresholds!r}."
+                )
             values["detection_threshold_list"] = tuple(thresholds) or None
         return cls(**values | given)
 

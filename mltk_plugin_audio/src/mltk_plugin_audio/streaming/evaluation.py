@@ -191,7 +191,8 @@ def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:
     given = {name: value for name, value in context.options.items() if name in OPTION_NAMES}
     options = StreamingOptions.from_mapping({**getattr(model, "streaming_evaluation", {}), **given})
     parameters, features = model_parameters(context.predictor, model)
-    classes = tuple(parameters.get("classes") or context.classes)
+    named = parameters.get("classes")
+    classes = tuple(named if named and isinstance(named, list | tuple) else context.classes)
     if not classes:
         raise EvaluationError(f"'{context.predictor.name}' does not name its classes (parameter classes).")
     settings = DetectionSettings.from_parameters(parameters, **options.detection())

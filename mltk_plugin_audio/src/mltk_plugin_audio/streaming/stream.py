@@ -69,7 +69,7 @@ class StreamingModel:
         self._convert = _converter(
             self.frontend,
             features or _input_type(predictor, source),
-            float(parameters.get("samplewise_norm.rescale") or 0),
+            _rescale(parameters),
             bool(parameters.get("samplewise_norm.mean_and_std")),
         )
         self._height, self._width = self.frontend.spectrogram_shape
@@ -220,6 +220,15 @@ def listen(
             yield from found
             if found and clear_on_detection:
                 model.clear()
+
+
+def _rescale(parameters: Mapping[str, Any]) -> float:
+    value = parameters.get("samplewise_norm.rescale") or 0
+    if not isinstance(value, int | float):
+        raise SpecificationError(
+            f"The model parameter 'samplewise_norm.rescale' must be a number, not {value!r}."
+        )
+    return float(value)
 
 
 def _input_type(predictor: Predictor, source: str) -> Features:
