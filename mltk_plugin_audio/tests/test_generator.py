@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -449,6 +450,8 @@ def test_single_recordings_can_be_transformed(tone, recordings):
 
 def test_a_batch_function_uses_background_noises_and_adds_its_own(recordings):
     def get_batch(batch_index, filenames, classes, params):
+        assert [name for name, i in zip(filenames, classes, strict=True) if i == 2] == [""] * 8
+        assert (Path(params.directory) / filenames[0]).is_file()
         generator = params.audio_data_generator
         generator.bg_noises["loud"] = np.full(20000, 0.5, np.float32)
         drawn = generator.get_random_transform()
@@ -460,10 +463,14 @@ def test_a_batch_function_uses_background_noises_and_adds_its_own(recordings):
         return batch_index, (x, np.eye(len(params.class_indices))[classes])
 
     generator = ParallelAudioDataGenerator(
-        bg_noise_dir="_background_noise_", bg_noise_range=(0.5, 0.5), get_batch_function=get_batch
+        bg_noise_dir="_background_noise_",
+        bg_noise_range=(0.5, 0.5),
+        get_batch_function=get_batch,
+        silence_class_percentage=1,
     )
-    x, y = generator.flow_from_directory(recordings(noise=True), CLASSES)[0]
-    assert np.all(x == 0.5) and y.shape == (16, 2)
+    classes = [*CLASSES, "_silence_"]
+    x, y = generator.flow_from_directory(recordings(noise=True), classes, shuffle=False)[0]
+    assert np.all(x == 0.5) and y.shape == (24, 3)
     assert "loud" not in ParallelAudioDataGenerator().bg_noises
 
 

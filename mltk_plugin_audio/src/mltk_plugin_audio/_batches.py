@@ -117,6 +117,10 @@ class AudioBatches(GeneratorBatches):
             for stage in ("before", "after")
         }
 
+    def files(self, indices: np.ndarray) -> list[Any]:
+        """Return names of files, empty for silence; see `GeneratorBatches`."""
+        return [self.names[i] if self.samples.path(i) else "" for i in indices]
+
     def samples_of_batch(self, epoch: int, index: int, indices: np.ndarray) -> np.ndarray:
         """Return x of a batch; see `GeneratorBatches`."""
         transforms = self.transforms(epoch, index, indices)

@@ -197,6 +197,10 @@ class GeneratorBatches:
         """What each sample is called."""
         return self._samples.names
 
+    def files(self, indices: np.ndarray) -> list[Any]:
+        """Return what `get_batch_function` is given to read samples: their names, empty for one without a file."""
+        return [self.names[i] for i in indices]
+
     def fingerprint(self) -> str:
         """Return a hex digest over the identity of all samples."""
         return self._samples.fingerprint()
@@ -214,8 +218,7 @@ class GeneratorBatches:
         indices = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         custom = self.settings.get_batch_function
         if custom is not None:
-            names = [self.names[i] for i in indices]
-            return tuple(custom(index, names, self.labels.ids[indices], self.params)[1])
+            return tuple(custom(index, self.files(indices), self.labels.ids[indices], self.params)[1])
         x = self.samples_of_batch(epoch, index, indices)
         return (x, *self.labels.batch(indices, x[0] if isinstance(x, tuple) else x))
 
