@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mltk.core.keras.saving import load_keras_model
+from mltk.core.keras.saving import load_keras_model, save_keras_model
 from mltk.errors import FileFormatError
 
 
@@ -85,6 +85,17 @@ def test_depthwise_convolutions_with_groups_are_read(tmp_path):
     kernel = {"depthwise/depthwise_kernel:0": np.full((1, 1, 1, 1), 5, np.float32)}
     path = write(tmp_path / "depthwise.h5", config, {"depthwise": kernel})
     assert np.all(load_keras_model(path).predict_on_batch(np.ones((1, 2, 2, 1))) == 5)
+
+
+def test_a_graph_that_keras_3_wrote_is_read(tmp_path):
+    import keras
+
+    inputs = keras.Input((4,))
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    network = keras.Model(inputs, keras.layers.Dense(3)(inner(inputs)))
+    save_keras_model(network, tmp_path / "graph.h5")
+    x = np.ones((1, 4), np.float32)
+    assert np.array_equal(load_keras_model(tmp_path / "graph.h5")(x), network(x))
 
 
 def test_a_damaged_file_is_one_line(tmp_path):

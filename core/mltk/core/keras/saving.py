@@ -202,6 +202,8 @@ def _count_calls_anew(config: Any) -> bool:
             *(node for layer in layers for node in layer.get("inbound_nodes", ())),
             config["config"].get("output_layers", ()) if layers else (),
         ]
+        # Keras 3 writes a mapping for each call, with its own numbers.
+        if not isinstance(node, dict)
         for reference in ([node] if node and isinstance(node[0], str) else node)
         if reference[0] in nested
     ]
