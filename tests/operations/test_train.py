@@ -342,6 +342,18 @@ def test_old_weights_with_options_none_are_accepted(load_spec):
     assert train_model(model, epochs=1, quantize=False).epochs == [0]
 
 
+def test_callbacks_of_keras_2_find_the_learning_rate_under_its_old_name(load_spec):
+    import tensorflow as tf
+
+    from mltk.core.train_model import build_keras_model
+
+    optimizer = build_keras_model(load_spec()).optimizer
+    names = [variable.path for variable in optimizer.variables]
+    tf.keras.backend.set_value(optimizer.lr, 0.25)
+    assert float(optimizer.learning_rate) == tf.keras.backend.get_value(optimizer.lr) == 0.25
+    assert [variable.path for variable in optimizer.variables] == names
+
+
 def test_callback_given_by_the_user_takes_the_place_of_the_property(load_spec):
     import keras
 

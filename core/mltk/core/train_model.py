@@ -304,8 +304,17 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
             f"call keras_model.compile(…)."
         )
     _check_outputs(mltk_model, keras_model)
+    _name_learning_rate(keras_model.optimizer)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
     return keras_model
+
+
+def _name_learning_rate(optimizer: Any) -> None:
+    """Let callbacks written for Keras 2 read and set the learning rate as `optimizer.lr`."""
+    variable = getattr(getattr(optimizer, "learning_rate", None), "value", None)
+    if hasattr(variable, "assign") and not hasattr(optimizer, "lr"):
+        # Keras would count an attribute that it knows of among the weights.
+        object.__setattr__(optimizer, "lr", variable)
 
 
 def _builds_itself(mltk_model: Any) -> bool:
