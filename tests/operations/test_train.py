@@ -342,12 +342,25 @@ def test_old_weights_with_options_none_are_accepted(load_spec):
     assert train_model(model, epochs=1, quantize=False).epochs == [0]
 
 
-def test_callbacks_of_keras_2_find_the_learning_rate_under_its_old_name(load_spec):
+def test_names_of_keras_2_for_shapes_and_the_learning_rate_are_there(load_spec):
+    import keras
     import tensorflow as tf
 
     from mltk.core.train_model import build_keras_model
 
-    optimizer = build_keras_model(load_spec()).optimizer
+    keras_model = build_keras_model(load_spec())
+    assert (keras_model.layers[0].input_shape, keras_model.layers[0].output_shape) == (
+        (None, 8, 8, 1),
+        (None, 6, 6, 8),
+    )
+
+    class Own(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.output_shape = "mine"
+
+    assert Own().output_shape == "mine"
+    optimizer = keras_model.optimizer
     names = [variable.path for variable in optimizer.variables]
     tf.keras.backend.set_value(optimizer.lr, 0.25)
     assert float(optimizer.learning_rate) == tf.keras.backend.get_value(optimizer.lr) == 0.25

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.keras.environment import import_tensorflow, seed_everything
+from mltk.core.keras.old_names import add_shapes_of_layers, name_learning_rate
 from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model
@@ -292,6 +293,7 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
             f"The model '{mltk_model.name}' has no build_model_function. "
             f"Set my_model.build_model_function = f, where f(my_model) returns a compiled Keras model."
         )
+    add_shapes_of_layers()
     keras_model = call_first("mltk_build_model", mltk_model=mltk_model)
     if not isinstance(keras_model, keras.Model):
         raise SpecificationError(
@@ -304,17 +306,9 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
             f"call keras_model.compile(…)."
         )
     _check_outputs(mltk_model, keras_model)
-    _name_learning_rate(keras_model.optimizer)
+    name_learning_rate(keras_model.optimizer)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
     return keras_model
-
-
-def _name_learning_rate(optimizer: Any) -> None:
-    """Let callbacks written for Keras 2 read and set the learning rate as `optimizer.lr`."""
-    variable = getattr(getattr(optimizer, "learning_rate", None), "value", None)
-    if hasattr(variable, "assign") and not hasattr(optimizer, "lr"):
-        # Keras would count an attribute that it knows of among the weights.
-        object.__setattr__(optimizer, "lr", variable)
 
 
 def _builds_itself(mltk_model: Any) -> bool:
@@ -365,7 +359,9 @@ def _fit(
     mltk_model.trigger_event(
         MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
     )
-    state = own.EpochState(checkpoints, list(callbacks), save=mltk_model.checkpoints_enabled)
+    state = own.EpochState(
+        checkpoints, list(callbacks), seed=mltk_model.seed, save=mltk_model.checkpoints_enabled
+    )
     stopped = False
     if resume_epoch:
         stopped = state.restore(keras_model, resume_epoch)
