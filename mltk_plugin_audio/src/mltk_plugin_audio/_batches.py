@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +141,25 @@ class AudioBatches(GeneratorBatches):
     def waveforms(self, epoch: int, index: int, indices: np.ndarray, transforms: Transforms) -> np.ndarray:
         """Return float32 `(n, samples)`, -1 to 1, at the target rate, as the front end gets them."""
         generator = self.generator
-        read = [self.samples.read(i) for i in indices.tolist()]
-        clips = self.called(generator.noaug_preprocessing_function, [x for x, _ in read], index, indices)
+        rates: list[int] = []
+
+        def recordings() -> Iterator[np.ndarray]:
+            for number in indices.tolist():
+                recording, rate = self.samples.read(number)
+                rates.append(rate)
+                yield recording
+
+        # One at a time: recordings may be long, of which only a part is wanted.
+        clips = self.each_called(generator.noaug_preprocessing_function, recordings(), index, indices)
         x = np.zeros((len(indices), generator.sample_length), np.float32)
         spans = np.zeros((len(indices), 2), np.int64)
-        for i, (clip, (_, rate)) in enumerate(zip(clips, read, strict=True)):
+        for i, clip in enumerate(clips):
             if clip.ndim != 1:
                 raise DatasetError(
                     f"{callback_name(generator.noaug_preprocessing_function)} returned shape {clip.shape} for "  # type: ignore[arg-type]
                     f"'{self.names[indices[i]]}'; it must return one row of samples."
                 )
-            spans[i] = placed(clip, rate, generator, transforms, i, x[i])
+            spans[i] = placed(clip, rates[i], generator, transforms, i, x[i])
         if self.augment:
             x = self.stepped(self._steps["audio", "before"], x, epoch, index)
             x = self.random.mix(x, spans, transforms, batch_rng(self.seed, epoch, index, "noise"))

@@ -70,10 +70,12 @@ def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
                 f"The recording '{os.fspath(path)}' has {announced:,} samples, more than the {MAX_SAMPLES:,} that are "
                 f"read at once. Cut it into pieces."
             )
-        # Of many channels, only one is kept in memory.
-        blocks = sound.blocks(_BLOCK, dtype=dtype, always_2d=True)
-        parts = [block[:, 0].copy() for block in blocks]
-        samples = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, dtype)])
+        if sound.channels == 1:
+            samples = sound.read(dtype=dtype)
+        else:
+            # Of many channels, only one is kept in memory.
+            blocks = sound.blocks(_BLOCK, dtype=dtype, always_2d=True)
+            samples = np.concatenate([np.empty(0, dtype), *(block[:, 0].copy() for block in blocks)])
         check_length(path, len(samples), announced, sound.format)
         check_finite(path, samples)
         return np.ascontiguousarray(samples), int(sound.samplerate)

@@ -61,6 +61,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
     Args:
         folder: Where to write.
         callbacks: The callbacks whose state is kept.
+        seed: Of the run; one with another seed cannot be gone on with.
         save: Write anything at all.
     """
 
@@ -68,11 +69,13 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         self,
         folder: Path,
         callbacks: Sequence[keras.callbacks.Callback],
+        seed: int,
         save: bool = True,
     ) -> None:
         super().__init__()
         self.folder = folder
         self.callbacks = callbacks
+        self.seed = seed
         self.save = save
         self.epochs: list[int] = []
         self.history: dict[str, list[float]] = {}
@@ -86,17 +89,23 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
 
         Raises:
             FileFormatError: The state is damaged or belongs to another model.
+            MltkError: It belongs to a run with another seed.
         """
         path = self.folder / f"weights-{epoch:03d}.json"
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
             self.epochs, self.history = list(state["epochs"]), dict(state["history"])
             self._restored = list(state["callbacks"])
-            stopped = bool(state["stopped"])
+            stopped, seed = bool(state["stopped"]), int(state["seed"])
         except (OSError, ValueError, KeyError, TypeError) as e:
             raise FileFormatError(
                 f"The training cannot be resumed: the state {path} is missing or damaged. Start anew without --resume."
             ) from e
+        if seed != self.seed:
+            raise MltkError(
+                f"The training cannot be resumed: it had the seed {seed}, and now it is {self.seed}. "
+                f"Resume it with --seed {seed}, or start anew without --resume."
+            )
         load_weights(model, self.folder / f"weights-{epoch:03d}.weights.h5", with_optimizer=True)
         return stopped
 
@@ -134,6 +143,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
     def _write(self, epoch: int) -> None:
         state = {
             "run": current_run(self.folder),
+            "seed": self.seed,
             "epochs": self.epochs,
             "history": self.history,
             "stopped": bool(self.model.stop_training),

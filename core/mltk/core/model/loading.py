@@ -348,7 +348,7 @@ def _load_script(path: Path, reload: bool, shown: str | None = None) -> tuple[Ml
 
 
 class _Uncached(SourceFileLoader):
-    """Compiles a script each time: Python's cache tells a change by a time in whole seconds, and lies beside the script."""
+    """Compiles a script each time: Python's cache, which lies beside it, tells a change by whole seconds only."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -258,12 +258,18 @@ class GeneratorBatches:
         self, function: Callable[..., Any] | None, x: Sequence[np.ndarray], index: int, indices: np.ndarray
     ) -> list[np.ndarray]:
         """Call a callback of the specification for each sample of a batch; `None` leaves the samples."""
+        return list(self.each_called(function, x, index, indices))
+
+    def each_called(
+        self, function: Callable[..., Any] | None, x: Iterable[np.ndarray], index: int, indices: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """Do as `called` does, one after the other: samples may be too large to have all of them at once."""
         if function is None:
-            return list(x)
+            yield from x
+            return
         wanted = callback_arguments(function)
         class_ids = self.labels.ids[indices]
         names = [self.names[i] for i in indices]
-        results: list[np.ndarray] = []
         for sample, class_id, name in zip(x, class_ids.tolist(), names, strict=True):
             available = {
                 "class_id": class_id,
@@ -279,8 +285,7 @@ class GeneratorBatches:
             except Exception as e:
                 e.add_note(f"Raised by {callback_name(function)} for '{name}'.")
                 raise
-            results.append(result)
-        return results
+            yield result
 
     def called_on_batch(
         self, function: Callable[..., Any] | None, x: np.ndarray, index: int, indices: np.ndarray
