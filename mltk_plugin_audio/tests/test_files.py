@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mltk.errors import DatasetError
@@ -161,3 +164,55 @@ def test_recording_that_would_take_much_memory_is_refused(tmp_path, monkeypatch)
         DatasetError, match=r"long\.wav' has 2,000 samples, more than the 1,999 .* Cut it into pieces"
     ):
         read_recording(path)
+
+
+@pytest.fixture(scope="module")
+def sound_files():
+    """Small recordings of all kinds, by ending."""
+    noise = 0.2 * np.random.default_rng(0).standard_normal((400, 2))
+    files = []
+    for file_format, subtype in (
+        ("WAV", "FLOAT"),
+        ("WAV", "IMA_ADPCM"),
+        ("FLAC", "PCM_16"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+        ("MP3", "MPEG_LAYER_III"),
+    ):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, noise, 16000, format=file_format, subtype=subtype)
+        files.append((file_format.lower(), buffer.getvalue()))
+    return files
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_recordings_of_every_kind_are_read_or_refused_in_one_line(
+    tmp_path_factory, sound_files, capfd, data
+):
+    ending, content = data.draw(st.sampled_from(sound_files))
+    spoilt = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, 100) | st.integers(0, len(spoilt) - 1))
+        spoilt[place : place + data.draw(st.sampled_from([0, 1, 4]))] = data.draw(st.binary(max_size=4))
+    path = tmp_path_factory.mktemp("fuzz") / f"a.{ending}"
+    path.write_bytes(spoilt)
+    try:
+        samples, _ = read_recording(path)
+    except DatasetError as e:
+        assert len(str(e).splitlines()) == 1
+    else:
+        assert len(samples)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_memory_is_taken_for_what_a_recording_has_and_not_for_what_it_announces():
+    path = Path(__file__).parent / "data" / "announces_too_much.mp3"
+    with _files.opened(path) as sound:
+        assert sound.frames > 100 * 1199
+    tracemalloc.start()
+    try:
+        assert len(read_recording(path)[0]) == 1199
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()

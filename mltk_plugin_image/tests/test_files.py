@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from mltk.core.preprocess.utils import image as by_reference_name
@@ -203,5 +207,50 @@ def test_image_that_would_take_much_memory_is_refused(tmp_path, monkeypatch, end
     monkeypatch.undo()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     if ending != "jpg":
-        with pytest.raises(DatasetError, match="it has more than 89 million pixels"):
+        with pytest.raises(DatasetError, match="it has more than 40 million pixels"):
             read_image(path)
+
+
+@pytest.fixture(scope="module")
+def image_files():
+    """Small images of all kinds, by ending."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    files = []
+    for ending, mode, more in (
+        ("png", "RGB", {}),
+        ("png", "P", {}),
+        ("jpg", "RGB", {}),
+        ("jpg", "CMYK", {"progressive": True}),
+        ("bmp", "RGB", {}),
+        ("tif", "F", {}),
+        ("tif", "RGB", {"compression": "tiff_lzw"}),
+        ("ppm", "RGB", {}),
+    ):
+        buffer = io.BytesIO()
+        image.convert(mode).save(buffer, {"jpg": "jpeg", "tif": "tiff"}.get(ending, ending), **more)
+        files.append((ending, buffer.getvalue()))
+    for array in (pixels, pixels.astype(np.float32), pixels.astype(object)):
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=True)
+        files.append(("npy", buffer.getvalue()))
+    return files
+
+
+@pytest.mark.filterwarnings("ignore:Image size:PIL.Image.DecompressionBombWarning")
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_damaged_images_of_every_kind_are_read_or_refused_in_one_line(tmp_path_factory, image_files, data):
+    ending, content = data.draw(st.sampled_from(image_files))
+    spoilt = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, 100) | st.integers(0, len(spoilt) - 1))
+        spoilt[place : place + data.draw(st.sampled_from([0, 1, 4]))] = data.draw(st.binary(max_size=4))
+    path = tmp_path_factory.mktemp("fuzz") / f"a.{ending}"
+    path.write_bytes(spoilt)
+    try:
+        image = read_image(path, data.draw(st.sampled_from(["rgb", "rgba", "grayscale"])), (16, 16))
+    except DatasetError as e:
+        assert len(str(e).splitlines()) == 1
+    else:
+        assert image.shape[:2] == (16, 16)

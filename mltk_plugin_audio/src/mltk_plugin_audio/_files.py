@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -28,6 +28,19 @@ _UNKNOWN_SIZES = (0, 0xFFFFFFFF)
 _TRIM_WINDOW_SECONDS = 0.025
 
 
+class _Recording(io.BufferedReader):
+    """A file that stays where it is when it is to go where a damaged header leads, before its start for instance.
+
+    libsndfile then refuses it; an error would be printed, with a traceback, by what calls Python from C.
+    """
+
+    def seek(self, target: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(target, whence)
+        except (OSError, OverflowError, ValueError):
+            return self.tell()
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[SoundFile]:
     """Open a recording, whatever the ending of its name; what goes wrong in the block, too, is told with that name.
@@ -39,7 +52,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[SoundFile]:
 
     name = os.fspath(path)
     try:
-        with Path(name).open("rb") as file:
+        with _Recording(io.FileIO(name)) as file:
             _check_complete(file, name)
             file.seek(0)
             with soundfile.SoundFile(file) as sound:
@@ -70,12 +83,12 @@ def read_recording(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
                 f"The recording '{os.fspath(path)}' has {announced:,} samples, more than the {MAX_SAMPLES:,} that are "
                 f"read at once. Cut it into pieces."
             )
-        if sound.channels == 1:
-            samples = sound.read(dtype=dtype)
-        else:
-            # Of many channels, only one is kept in memory.
-            blocks = sound.blocks(_BLOCK, dtype=dtype, always_2d=True)
-            samples = np.concatenate([np.empty(0, dtype), *(block[:, 0].copy() for block in blocks)])
+        # As many as there are: a damaged file may announce far more. Of several channels, one is kept in memory.
+        size = max(_BLOCK // sound.channels, 1)
+        parts: list[np.ndarray] = []
+        while not parts or len(parts[-1]) == size:
+            parts.append(np.ascontiguousarray(sound.read(size, dtype=dtype, always_2d=True)[:, 0]))
+        samples = parts[0] if len(parts) == 1 else np.concatenate(parts)
         check_length(path, len(samples), announced, sound.format)
         check_finite(path, samples)
         return np.ascontiguousarray(samples), int(sound.samplerate)

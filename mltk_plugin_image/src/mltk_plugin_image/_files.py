@@ -24,7 +24,7 @@ CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 """Ways to resize; `none` besides these means that files must have the wanted size."""
 
-MAX_PIXELS = 89_000_000
+MAX_PIXELS = 40_000_000
 """Larger images are refused: decoded, each takes a few hundred MB, and several are at once."""
 
 _TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels. Make it smaller, or remove it."

@@ -19,6 +19,7 @@ from mltk_plugin_audio._recordings import find_folder, load_noises
 LABEL_ENDINGS = (".txt", ".csv", ".tsv")
 
 _BLOCK_SECONDS = 10
+_MOST_VALUES = 1 << 22
 _SPEECH_RANGE_DB = 30.0
 _FULL_SCALE = 32768
 
@@ -90,9 +91,11 @@ def read_blocks(path: str | os.PathLike[str], rate: int) -> Iterator[np.ndarray]
         if sound.samplerate != rate:
             resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32", quality="HQ")
         read, announced = 0, sound.frames
+        # A damaged file may announce any rate and many channels.
+        size = min(_BLOCK_SECONDS * sound.samplerate, _MOST_VALUES // sound.channels)
         last = False
         while not last:
-            block = sound.read(_BLOCK_SECONDS * sound.samplerate, dtype="float32", always_2d=True)[:, 0]
+            block = sound.read(size, dtype="float32", always_2d=True)[:, 0]
             block = np.ascontiguousarray(block)
             read += len(block)
             check_finite(path, block)
