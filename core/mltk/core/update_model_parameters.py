@@ -86,9 +86,9 @@ def _set_parameters(
     add_default_parameters(
         tflite_model,
         present,
-        name=present.get("name", tflite_model.name),
-        version=present.get("version", 1),
-        classes=present.get("classes", []),
+        name=tflite_model.name,
+        version=1,
+        classes=[],
         description=description,
     )
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.archive import source_date
+from mltk.core.archive import ModelArchive, source_date
 from mltk.core.keras.environment import import_tensorflow
 from mltk.errors import FileFormatError, ModelNotFoundError
 from mltk.utils.files import atomic_path, atomic_write
@@ -79,10 +79,14 @@ def load_keras_model(
     if mltk_model is not None:
         objects.update(mltk_model.keras_custom_objects or {})
     objects.update(custom_objects or {})
+    if zipfile.is_zipfile(path):
+        # Its members are checked: Keras reads them whole.
+        ModelArchive(path).names()
     try:
         with _no_legacy_warning(), _readable(path) as source:
             return _load(source, objects, safe_mode=not trust)
-    except (ValueError, TypeError, LookupError, OSError, AttributeError, zipfile.BadZipFile) as e:
+    # h5py, zipfile, json and Keras answer damage with exceptions of many kinds.
+    except Exception as e:
         reason = " ".join(str(e).split())
         if "safe_mode" in reason or "unsafe" in reason.lower():
             raise FileFormatError(

@@ -1,0 +1,125 @@
+"""What a stranger wrote into a file is shown, and neither obeyed by the terminal nor taken at its word."""
+
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mltk.core.archive import ModelArchive
+from mltk.core.tflite_model import TfliteModel
+from mltk.core.tflite_model_parameters import TfliteModelParameters
+from mltk.errors import FileFormatError, MltkError, ModelNotFoundError
+from mltk.testing.pytest_plugin import MltkCli
+from mltk.utils.string_formatting import printable
+
+CONV = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"
+# Clears the screen, sets the window's title, does both with one byte each, turns writing round, and ends a line.
+EVIL = "evil\x1b[2J\x1b]0;title\x07\x9b2J\u202egnp.exe\rover\x08\x00é漢"
+ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+@pytest.fixture
+def evil_model(private_home):
+    """An archive and a `.tflite` in it that hold such a text wherever there is room for one."""
+    model = TfliteModel(CONV.read_bytes(), "evil.tflite")
+    model.description = EVIL
+    model.flatbuffer_subgraph.tensors[0].name = EVIL.encode()
+    parameters = TfliteModelParameters(
+        {"name": EVIL, "classes": [EVIL, "b", "c"], EVIL: EVIL, "author": EVIL, "date": EVIL}
+    )
+    parameters.add_to_tflite_model(model)
+    model.save()
+    specification = f"# @mltk_model\nfrom mltk.core import MltkModel\nimport nothing_{'x'}\n"
+    results = f'{{"classes": ["{EVIL.encode("unicode_escape").decode()}"], "class_accuracies": [0.5]}}'
+    ModelArchive(private_home / "evil.mltk.zip").update(
+        {
+            "evil.py": (specification + f"# {EVIL}\nmy_model = MltkModel(); '{EVIL}").encode(),
+            "evil.tflite": Path("evil.tflite"),
+            "evil.h5.summary.txt": EVIL.encode(),
+            "eval/tflite/eval-results.json": results.replace("\\x", "\\u00").encode(),
+        }
+    )
+    return private_home
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["summarize", "evil.tflite"],
+        ["summarize", "evil.mltk.zip"],
+        ["summarize", "evil.mltk.zip", "--tflite"],
+        ["profile", "evil.tflite", "--full-summary"],
+        ["compare", "evil.tflite", "evil.mltk.zip"],
+        ["compare", "evil.tflite", "--json"],
+        ["update_params", "evil.tflite", "a=1"],
+        ["update_params", "evil.mltk.zip", f"a={EVIL.replace(chr(0), '')}"],
+        ["doctor", "evil.mltk.zip"],
+        ["quantize", "evil.mltk.zip"],
+    ],
+    ids=" ".join,
+)
+def test_names_and_descriptions_do_nothing_to_the_terminal(words, evil_model):
+    result = MltkCli(evil_model).invoke(words)
+    assert result.exit_code in (0, 1), result.stderr
+    assert result.stdout + result.stderr
+    assert not ACTS.search(result.stdout), ascii(result.stdout)
+    assert not ACTS.search(result.stderr), ascii(result.stderr)
+
+
+def test_what_is_shown_keeps_other_scripts_and_lines():
+    assert printable("é漢字 \N{ZERO WIDTH JOINER}🙂") == "é漢字 \N{ZERO WIDTH JOINER}🙂"
+    assert printable("a\n\tb\x1b", lines=True) == "a\n\tb\\x1b"
+    assert printable("a\nb\ud800") == r"a\nb\ud800"
+    error = MltkError("one\ntwo\x1b[0m")
+    assert (str(error), error.args) == (r"one\ntwo\x1b[0m", (r"one\ntwo\x1b[0m",))
+    assert str(ModelNotFoundError("a\rb")) == r"a\rb"
+
+
+@pytest.mark.parametrize("value", [5, -1, 0.5, "x", b"\xff", [1, 2], ["a"], [0.5], True], ids=repr)
+def test_parameters_of_the_wrong_type_are_described_or_refused_in_one_line(value, private_home):
+    keys = ("name", "version", "classes", "hash", "date", "runtime_memory_size", "author", "description")
+    parameters = TfliteModelParameters(dict.fromkeys(keys, value))
+    parameters.add_to_tflite_file(CONV, "m.tflite")
+    for words in (["summarize"], ["profile"], ["compare"], ["update_params"]):
+        more = ["a=1"] if words == ["update_params"] else []
+        result = MltkCli(private_home).invoke([*words, "m.tflite", *more])
+        assert result.exit_code in (0, 1)
+        assert result.exit_code == 0 or len(result.stderr.splitlines()) == 1, result.stderr
+
+
+@pytest.mark.slow
+def test_keras_files_that_are_bombs_or_read_other_files_are_refused_in_one_line(private_home):
+    h5py = pytest.importorskip("h5py")
+    import keras
+
+    from mltk.core import load_tflite_or_keras_model
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save("sound.keras")
+    model.save("linked.h5")
+    (private_home / "secret").write_bytes(bytes(8))
+    with h5py.File("linked.h5", "r+") as file:
+        found: list[str] = []
+        file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+        kernel = next(name for name in found if "kernel" in name)
+        del file[kernel]
+        file.create_dataset(kernel, (2, 1), "f4", external=[("secret", 0, 8)])
+    with zipfile.ZipFile("sound.keras") as sound:
+        content = {name: sound.read(name) for name in sound.namelist()}
+    for name, config in {
+        "deep.keras": b"[" * 200_000,
+        "zeros.keras": bytes(200 << 20),
+        "list.keras": b"[]",
+        "none.keras": b"{}",
+    }.items():
+        with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as file:
+            for member, data in (content | {"config.json": config}).items():
+                file.writestr(member, data)
+    Path("cut.keras").write_bytes(Path("sound.keras").read_bytes()[:-300])
+    Path("cut.h5").write_bytes(Path("linked.h5").read_bytes()[:-4000])
+    load_tflite_or_keras_model("sound.keras")
+    for name in ("deep.keras", "zeros.keras", "list.keras", "none.keras", "cut.keras", "linked.h5", "cut.h5"):
+        with pytest.raises(FileFormatError, match=re.escape(name)) as caught:
+            load_tflite_or_keras_model(name)
+        assert len(str(caught.value).splitlines()) == 1
