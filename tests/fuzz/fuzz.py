@@ -21,9 +21,19 @@ MODULES = {
     "parameters": ["mltk.core.tflite_model_parameters", "mltk.core.tflite_model"],
     "archive": ["mltk.core.archive", "mltk.utils.archive", "zipfile", "tarfile"],
     "frontend": ["mltk_plugin_audio.frontend"],
+    "image": ["mltk_plugin_image._files", "PIL.Image"],
+    "audio": ["mltk_plugin_audio._files"],
 }
 """What each target imports first, so that the code is followed."""
-FOLLOWED = ["mltk", "mltk_plugin_audio", "ai_edge_litert.schema_py_generated", "zipfile", "tarfile"]
+FOLLOWED = [
+    "mltk",
+    "mltk_plugin_audio",
+    "ai_edge_litert.schema_py_generated",
+    "zipfile",
+    "tarfile",
+    "mltk_plugin_image",
+    "PIL",
+]
 LIMITS = ["-rss_limit_mb=512", "-timeout=10", "-max_len=8192", "-print_final_stats=1"]
 
 

@@ -10,7 +10,9 @@ import math
 import struct
 import tarfile
 import tempfile
+import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +120,31 @@ def frontend_parameters(data: bytes) -> dict[str, object]:
     return values
 
 
+def image(data: bytes) -> tuple[int, ...]:
+    """Read an image; the first byte chooses the ending of its name."""
+    from mltk_plugin_image._files import FILE_FORMATS, read_image
+
+    with _file(data, FILE_FORMATS) as path, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read_image(path, "rgb", (16, 16)).shape
+
+
+def audio(data: bytes) -> int:
+    """Read a recording; the first byte chooses the ending of its name."""
+    from mltk_plugin_audio._files import FILE_FORMATS, read_recording
+
+    with _file(data, FILE_FORMATS) as path:
+        return len(read_recording(path)[0])
+
+
+@contextlib.contextmanager
+def _file(data: bytes, endings: tuple[str, ...]) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"a.{endings[(data[:1] or b'a')[0] % len(endings)].lstrip('.')}"
+        path.write_bytes(data[1:])
+        yield path
+
+
 def check_message(error: Exception) -> None:
     """Check that an error is one line."""
     assert str(error)
@@ -134,7 +161,14 @@ def call(name: str, data: bytes) -> None:
         check_message(e)
 
 
-TARGETS = {"tflite": tflite, "parameters": parameters, "archive": archive, "frontend": frontend}
+TARGETS = {
+    "tflite": tflite,
+    "parameters": parameters,
+    "archive": archive,
+    "frontend": frontend,
+    "image": image,
+    "audio": audio,
+}
 
 
 def seeds(name: str) -> list[bytes]:
@@ -148,6 +182,10 @@ def seeds(name: str) -> list[bytes]:
         return [_all_parameters(), _all_parameters(classes=["a", "b"], numbers=[1, 2]), b""]
     if name == "archive":
         return _archives()
+    if name == "image":
+        return _images()
+    if name == "audio":
+        return _recordings()
     return [b"", _frontend_settings("noise_reduction_enable", "pcan_enable"), _frontend_settings(*_SWITCHES)]
 
 
@@ -156,6 +194,54 @@ def _all_parameters(**more: object) -> bytes:
 
     values = TfliteModelParameters(b=True, i=-3, l=2**40, f=0.5, d=-0.5, s="text", x=b"\0\1", **more)
     return values.serialize()
+
+
+def _images() -> list[bytes]:
+    from PIL import Image
+
+    from mltk_plugin_image._files import FILE_FORMATS
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 3), dtype=np.uint8)
+    files = []
+    for ending, mode, more in (
+        ("png", "RGB", {}),
+        ("png", "P", {}),
+        ("jpg", "RGB", {}),
+        ("jpg", "CMYK", {"progressive": True}),
+        ("bmp", "RGB", {}),
+        ("ppm", "RGB", {}),
+        ("tif", "F", {}),
+        ("tif", "RGB", {"compression": "tiff_lzw"}),
+    ):
+        image = io.BytesIO()
+        Image.fromarray(pixels).convert(mode).save(
+            image, {"jpg": "jpeg", "tif": "tiff"}.get(ending, ending), **more
+        )
+        files.append(bytes([FILE_FORMATS.index(ending)]) + image.getvalue())
+    array = io.BytesIO()
+    np.save(array, pixels)
+    return [*files, bytes([FILE_FORMATS.index("npy")]) + array.getvalue()]
+
+
+def _recordings() -> list[bytes]:
+    import soundfile
+
+    from mltk_plugin_audio._files import FILE_FORMATS
+
+    noise = 0.2 * np.random.default_rng(0).standard_normal((400, 2))
+    files = []
+    for ending, subtype in (
+        ("wav", "PCM_16"),
+        ("wav", "IMA_ADPCM"),
+        ("flac", "PCM_16"),
+        ("ogg", "VORBIS"),
+        ("ogg", "OPUS"),
+        ("mp3", "MPEG_LAYER_III"),
+    ):
+        sound = io.BytesIO()
+        soundfile.write(sound, noise, 16000, format=ending.upper(), subtype=subtype)
+        files.append(bytes([FILE_FORMATS.index(f".{ending}")]) + sound.getvalue())
+    return files
 
 
 _SWITCHES = (

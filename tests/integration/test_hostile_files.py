@@ -67,6 +67,18 @@ def test_names_and_descriptions_do_nothing_to_the_terminal(words, evil_model):
     assert not ACTS.search(result.stderr), ascii(result.stderr)
 
 
+def test_messages_and_tables_do_nothing_to_the_terminal(capsys):
+    from mltk.cli import print_error, print_table, print_text, print_warning
+
+    for show in (print_error, print_text, print_warning):
+        show(EVIL)
+    # What `mltk plugins list` shows: names of others' distributions, and their errors.
+    print_table(("Name",), [(EVIL,)])
+    shown = "".join(capsys.readouterr())
+    assert shown.count("evil\\x1b[2J") == 4
+    assert not ACTS.search(shown), ascii(shown)
+
+
 def test_what_is_shown_keeps_other_scripts_and_lines():
     assert printable("é漢字 \N{ZERO WIDTH JOINER}🙂") == "é漢字 \N{ZERO WIDTH JOINER}🙂"
     assert printable("a\n\tb\x1b", lines=True) == "a\n\tb\\x1b"
