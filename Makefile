@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PROJECTS := . mltk_plugin_audio mltk_plugin_image $(patsubst %/,%,$(wildcard plugins/*/))
-PYTEST_ARGS ?=
+# One process for each core; the tests of a file share what they trained.
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 .PHONY: quickstart test lint wheels clean
 
