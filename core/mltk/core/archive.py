@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, MltkError
-from mltk.utils.files import atomic_path, remove_temporaries
+from mltk.utils.files import atomic_path, remove_temporaries, temporary_path
 from mltk.utils.locks import locked
 
 ARCHIVE_EXTENSION = ".mltk.zip"
@@ -132,12 +132,11 @@ class ModelArchive:
         """Raise `MltkError` when the archive could not be written to its folder."""
         if os.environ.get("MLTK_READONLY"):
             raise MltkError(f"The archive {self.path} cannot be written: MLTK_READONLY is set.")
-        folder = self.path.parent
         if self.path.is_dir():
             raise MltkError(
                 f"The archive {self.path} cannot be written: a folder of that name is in the way."
             )
-        probe = folder / f".{self.path.name}.{os.getpid()}.tmp"
+        probe = temporary_path(self.path)
         try:
             probe.write_bytes(b"")
             probe.unlink()

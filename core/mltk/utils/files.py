@@ -39,7 +39,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     suffix = "".join(final.suffixes[-2:])
     # Not created here: whoever writes it does so with the permissions of an ordinary new file.
-    temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
+    temporary = temporary_path(final, suffix)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -60,6 +60,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_path(final: Path, suffix: str = "") -> Path:
+    """Return a name beside `final` that nothing has, and that `remove_temporaries` knows."""
+    return final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
 
 
 def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:

@@ -89,7 +89,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
 
         Raises:
             FileFormatError: The state is damaged or belongs to another model.
-            MltkError: It belongs to a run with another seed.
+            SpecificationError: It belongs to a run with another seed.
         """
         path = self.folder / f"weights-{epoch:03d}.json"
         try:
@@ -102,7 +102,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
                 f"The training cannot be resumed: the state {path} is missing or damaged. Start anew without --resume."
             ) from e
         if seed != self.seed:
-            raise MltkError(
+            raise SpecificationError(
                 f"The training cannot be resumed: it had the seed {seed}, and now it is {self.seed}. "
                 f"Resume it with --seed {seed}, or start anew without --resume."
             )
