@@ -22,3 +22,11 @@ def private_home(tmp_path, monkeypatch):
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path / "work"
+
+
+@pytest.fixture
+def without_plots(monkeypatch):
+    """Leave the plots out, which take most of the time of a small evaluation."""
+    monkeypatch.setattr(
+        "mltk_plugin_autoencoder.results.AutoEncoderEvaluationResults.figures", lambda self: ()
+    )

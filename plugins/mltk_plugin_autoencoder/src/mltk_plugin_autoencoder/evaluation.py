@@ -144,12 +144,6 @@ class _Scorer:
             x = x[: max(0, self._limit - self._counts[index])]
         if not len(x):
             return
-        label = self.classes[index]
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            bad = int((~np.isfinite(x.reshape(len(x), -1)).all(axis=1)).argmax()) + self._counts[index]
-            raise EvaluationError(
-                f"Sample {bad} of the class '{label}' has values that are NaN or infinite: repair or leave it out."
-            )
         _check_shape(x, self._predictor)
         decoded = self._predictor.predict(x)
         if decoded.size != x.size:
