@@ -242,6 +242,8 @@ def test_custom_function_takes_the_place_of_the_classifier(trained):
 
     def custom(mltk_model, built_model, eval_dir, logger, show):
         Path(eval_dir, "mine.txt").write_text(type(built_model).__name__)
+        assert mltk_model.loaded_subset == "evaluation"
+        assert len(mltk_model.x) == len(mltk_model.y) == 599
         return {"score": 0.5}
 
     model.eval_custom_function = custom
@@ -251,6 +253,10 @@ def test_custom_function_takes_the_place_of_the_classifier(trained):
         folder = "tflite" if tflite else "h5"
         assert archived(trained, f"eval/{folder}/eval-results.json")["score"] == 0.5
         assert ModelArchive(model.archive_path).read(f"eval/{folder}/mine.txt").decode() == kind
+    assert model.loaded_subset is None
+    model.dataset = lambda **kwargs: None
+    model.eval_custom_function = lambda *args, **kwargs: {"needed": "nothing"}
+    assert evaluate_model(model, evaluators=["custom"])["needed"] == "nothing"
     model.eval_custom_function = lambda *args, **kwargs: None
     with pytest.raises(EvaluationError, match="must return EvaluationResults or a dict"):
         evaluate_model(model)

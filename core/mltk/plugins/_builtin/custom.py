@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
 
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
     from mltk.core.evaluation.results import EvaluationResults
+    from mltk.core.model.mixins.dataset import DatasetMixin
     from mltk.errors import EvaluationError
 
     predictor = context.predictor
@@ -35,6 +37,10 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
             f"my_model.eval_custom_function is given the model itself, which the runtime '{predictor.kind}' would not "
             f"run. Evaluate without it, or choose another evaluator with --evaluator."
         )
+    if isinstance(context.model, DatasetMixin):
+        # The function may use them as `my_model.x` and `my_model.y`; whether it needs any, it knows itself.
+        with contextlib.suppress(EvaluationError):
+            context.batches()
     results = context.model.eval_custom_function(  # type: ignore[union-attr]
         context.model,
         built_model=getattr(predictor, "keras_model", None) or getattr(predictor, "tflite_model", None),
