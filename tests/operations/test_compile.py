@@ -88,7 +88,9 @@ def test_a_model_in_memory_comes_back_in_memory(offer, model):
     assert not list(Path.cwd().glob("*.npu.tflite"))
 
 
-@pytest.mark.parametrize(("output", "path"), [("a/b.tflite", "a/b.tflite"), ("folder", "folder/m.npu.tflite")])
+@pytest.mark.parametrize(
+    ("output", "path"), [("a/b.tflite", "a/b.tflite"), ("folder", "folder/m.npu.tflite")]
+)
 def test_the_output_is_a_file_or_a_folder(offer, model, output, path):
     offer(npu=marked)
     assert compile_model(model, "npu", output=output) == path
@@ -146,7 +148,9 @@ def test_without_a_compiler_there_is_one_clear_line(mltk_cli, mltk_plugin_manage
 
 def test_an_unknown_accelerator_is_answered_with_near_matches(offer, model):
     offer(npu=marked)
-    with pytest.raises(SpecificationError, match=r"no compiler named 'npx'. Did you mean 'npu'\? Those offered"):
+    with pytest.raises(
+        SpecificationError, match=r"no compiler named 'npx'. Did you mean 'npu'\? Those offered"
+    ):
         compile_model(model, "npx")
 
 

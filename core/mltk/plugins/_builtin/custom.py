@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mltk.plugins._manager import hookimpl
 from mltk.plugins.types import EvaluationContext, Evaluator
@@ -37,12 +37,13 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
             f"my_model.eval_custom_function is given the model itself, which the runtime '{predictor.kind}' would not "
             f"run. Evaluate without it, or choose another evaluator with --evaluator."
         )
-    if isinstance(context.model, DatasetMixin):
+    model: Any = context.model
+    if isinstance(model, DatasetMixin):
         # The function may use them as `my_model.x` and `my_model.y`; whether it needs any, it knows itself.
         with contextlib.suppress(EvaluationError):
             context.batches()
-    results = context.model.eval_custom_function(  # type: ignore[union-attr]
-        context.model,
+    results = model.eval_custom_function(
+        model,
         built_model=getattr(predictor, "keras_model", None) or getattr(predictor, "tflite_model", None),
         eval_dir=str(context.output_dir),
         show=context.show,

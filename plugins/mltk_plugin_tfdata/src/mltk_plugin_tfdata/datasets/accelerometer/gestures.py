@@ -116,7 +116,8 @@ def _other_motion(t: NDArray[np.float64], rng: np.random.Generator) -> NDArray[n
         rng.normal(0.0, 2.5, 2) * np.sin(2 * np.pi * rng.uniform(0.3, 3.0) * t + rng.uniform(0, 6.3))[:, None]
         for _ in range(4)
     ]
-    return np.sum(waves, axis=0)
+    total: NDArray[np.float64] = np.sum(waves, axis=0)
+    return total
 
 
 def _rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:

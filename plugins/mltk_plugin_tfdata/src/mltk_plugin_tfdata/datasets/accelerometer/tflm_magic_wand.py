@@ -65,7 +65,10 @@ class DataLoader:
         self.seq_length = seq_length
         self.label2id = {label: i for i, label in enumerate(CLASSES)}
         self._parts = parts
-        self.train_data, self.valid_data, self.test_data = ([m.values for m in part] for part in parts)  # type: Any
+        self.train_data: Any
+        self.valid_data: Any
+        self.test_data: Any
+        self.train_data, self.valid_data, self.test_data = ([m.values for m in part] for part in parts)
         self.train_label, self.valid_label, self.test_label = ([m.label for m in part] for part in parts)
         self.train_len, self.valid_len, self.test_len = map(len, parts)
 
@@ -188,7 +191,7 @@ def _made_up(rng: np.random.Generator) -> list[_Motion]:
 def _variants(motion: _Motion, rng: np.random.Generator) -> list[_Motion]:
     """Return a motion and variants of it: shifted, disturbed, quicker and slower, smaller and larger."""
     values = motion.values
-    variants = [values]
+    variants: list[NDArray[np.floating]] = [values]
     variants += [values + rng.uniform(-100, 100, 3) for _ in range(5)]
     variants += [values + rng.uniform(-2.5, 2.5, values.shape) for _ in range(5)]
     variants += [_stretched(values, factor) for factor in _FACTORS]
