@@ -1,6 +1,5 @@
 """Specifications as they were written for the reference: a `MltkDataset` over tf.data, a function, `load_dataset`."""
 
-
 import pytest
 
 from mltk.core import evaluate_model, train_model

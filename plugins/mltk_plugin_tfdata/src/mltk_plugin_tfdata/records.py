@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,40 +35,34 @@ def cache_to_disk(dataset: Any, *identity: object, folder: str | os.PathLike[str
             left out here is not noticed when it changes.
         folder: Where to keep it; `tf_data` in mltk's own folder by default.
 
+    Returns:
+        A `tf.data.Dataset` of known length.
+
     Raises:
         SpecificationError: There is no identity, or it holds something that cannot be told from others.
-        DatasetError: The data set has no end, or reading it failed.
+        DatasetError: The data set is empty or has no end, or reading it failed.
     """
-    import tensorflow as tf
-
     if not identity:
         raise SpecificationError(
             "cache_to_disk needs to be told what the elements depend on: paths, settings, …"
         )
-    _check_finite(dataset, "cached")
     try:
         key = generate_hash(_identity(identity), str(dataset.element_spec))
     except TypeError as e:
         raise SpecificationError(f"The identity of a cache cannot be used: {e}") from e
     target = Path(fullpath(folder)) if folder else cache_dir() / "tf_data"
-
-    def write(path: Path) -> None:
-        with data_errors():
-            dataset.save(str(path / "elements"))
-
-    kept = write_folder_once(target / key, {"cache": _FORMAT, "tensorflow": tf.__version__}, write)
-    return tf.data.Dataset.load(f"{kept}/elements")
+    return read_tfrecords(write_tfrecords(dataset, target / key, key))
 
 
 def write_tfrecords(dataset: Any, folder: str | os.PathLike[str], *identity: object, shards: int = 1) -> str:
     """Write the elements of a data set as `tf.train.Example` into TFRecord files.
 
-    Element i goes into file i modulo `shards`. A feature holds the bytes of a tensor (little-endian, row by row), or
-    the texts of a tensor of texts; `features.json` beside the files has their names, types and shapes.
+    Element i goes into file i modulo `shards`. Each tensor is two features: `<name>`, its bytes (little-endian, row by
+    row) or its texts, and `<name>:shape`. A name is the place in the element: `0` and `1` of `(x, y)`. `features.json`
+    beside the files has the names, types and common shapes.
 
     Args:
-        dataset: A `tf.data.Dataset` that ends, of a tensor, a tuple or a dictionary of tensors. Shapes that it does not
-            tell are taken from the first element.
+        dataset: A `tf.data.Dataset` that ends, of tensors, tuples or dictionaries.
         folder: A new or empty folder. Files that were written there with the same identity are left as they are.
         *identity: As in `cache_to_disk`; without it, the files are written anew.
         shards: Number of files, at least 1.
@@ -75,14 +71,19 @@ def write_tfrecords(dataset: Any, folder: str | os.PathLike[str], *identity: obj
         The absolute path of the folder.
 
     Raises:
-        DatasetError: The data set is empty or has no end, its elements differ in shape, reading it failed, or there are
-            other files in the folder.
+        DatasetError: The data set is empty or has no end, holds something that is no tensor, or reading it failed; or
+            there are other files in the folder.
     """
     if shards < 1:
         raise SpecificationError(f"The number of shards must be at least 1, not {shards}.")
-    _check_finite(dataset, "written")
-    content = {"tfrecords": _FORMAT, "shards": shards, "spec": str(dataset.element_spec)}
-    content["identity"] = generate_hash(_identity(identity)) if identity else os.urandom(8).hex()
+    if int(dataset.cardinality()) == -1:
+        raise DatasetError("A data set that repeats without an end cannot be written: leave out repeat().")
+    content = {
+        "tfrecords": _FORMAT,
+        "shards": shards,
+        "spec": str(dataset.element_spec),
+        "identity": generate_hash(_identity(identity)) if identity else secrets.token_hex(8),
+    }
     return write_folder_once(folder, content, lambda path: _write_shards(dataset, path, shards))
 
 
@@ -121,7 +122,7 @@ def read_tfrecords(folder: str | os.PathLike[str], shard: tuple[int, int] = (0, 
     missing = [path for path in files if not path.is_file()]
     if missing:
         raise DatasetError(f"The file '{missing[0]}' is missing.")
-    data = tf.data.TFRecordDataset([str(p) for p in files[:1]])
+    data = tf.data.TFRecordDataset(str(files[0]))
     if len(files) > 1:
         data = tf.data.Dataset.from_tensor_slices([str(p) for p in files]).interleave(
             tf.data.TFRecordDataset, cycle_length=len(files), block_length=1
@@ -133,46 +134,62 @@ def read_tfrecords(folder: str | os.PathLike[str], shard: tuple[int, int] = (0, 
 def _write_shards(dataset: Any, folder: Path, shards: int) -> None:
     import tensorflow as tf
 
-    structure = "tensor"
-    features: list[dict[str, Any]] | None = None
+    structure = _structure(dataset.element_spec)
+    features: list[dict[str, Any]] = []
     counts = [0] * shards
-    writers = [tf.io.TFRecordWriter(str(folder / _file_name(i, shards))) for i in range(shards)]
-    try:
-        with data_errors():
-            for i, element in enumerate(dataset.as_numpy_iterator()):
-                structure, named = _named(element)
-                found = [_feature(name, value) for name, value in named]
-                features = features or found
-                if found != features:
-                    raise DatasetError(
-                        f"Element {i} of the data set has {_shapes(found)}, others {_shapes(features)}: "
-                        f"make them equal (or batch nothing) before they are written."
-                    )
-                example = tf.train.Example(
-                    features=tf.train.Features(feature={name: _encoded(value) for name, value in named})
-                )
-                writers[i % shards].write(example.SerializeToString())
-                counts[i % shards] += 1
-    finally:
-        for writer in writers:
-            writer.close()
-    if features is None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(data_errors())
+        writers = [
+            stack.enter_context(tf.io.TFRecordWriter(str(folder / _file_name(i, shards))))
+            for i in range(shards)
+        ]
+        for i, element in enumerate(dataset.as_numpy_iterator()):
+            named = dict(_named(structure, element))
+            found = [_feature(name, value) for name, value in named.items()]
+            features = [_common(a, b) for a, b in zip(features, found, strict=True)] if i else found
+            encoded = {key: value for name, v in named.items() for key, value in _encoded(name, v)}
+            example = tf.train.Example(features=tf.train.Features(feature=encoded))
+            writers[i % shards].write(example.SerializeToString())
+            counts[i % shards] += 1
+    if not features:
         raise DatasetError("The data set is empty: there is nothing to write.")
     index = {"version": _FORMAT, "structure": structure, "features": features, "counts": counts}
     (folder / _INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
-def _named(element: Any) -> tuple[str, list[tuple[str, np.ndarray]]]:
-    """Return the structure of an element, and its parts: by key, or by position."""
-    structure = "dict" if isinstance(element, dict) else "tuple" if isinstance(element, tuple) else "tensor"
-    if structure == "dict":
-        parts = list(element.items())
+def _structure(spec: Any, name: str = "") -> Any:
+    """Return an element's structure as JSON has it: lists for tuples, and the names of the tensors in their places."""
+    import tensorflow as tf
+
+    prefix = f"{name}/" if name else ""
+    if isinstance(spec, dict):
+        return {str(key): _structure(part, f"{prefix}{key}") for key, part in spec.items()}
+    if isinstance(spec, tuple):
+        return [_structure(part, f"{prefix}{i}") for i, part in enumerate(spec)]
+    if not isinstance(spec, tf.TensorSpec):
+        raise DatasetError(
+            f"The elements hold a {type(spec).__name__}, which cannot be written: tensors can."
+        )
+    return name or "value"
+
+
+def _named(structure: Any, element: Any) -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(structure, str):
+        yield structure, np.asarray(element)
+    elif isinstance(structure, dict):
+        for key, part in structure.items():
+            yield from _named(part, element[key])
     else:
-        parts = [(str(i), part) for i, part in enumerate(element if structure == "tuple" else (element,))]
-    for name, part in parts:
-        if isinstance(part, dict | tuple) or hasattr(part, "to_list"):
-            raise DatasetError(f"Part '{name}' of the elements is no single tensor, and cannot be written.")
-    return structure, [(str(name), np.asarray(part)) for name, part in parts]
+        for part, value in zip(structure, element, strict=True):
+            yield from _named(part, value)
+
+
+def _put_together(structure: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(structure, str):
+        return values[structure]
+    if isinstance(structure, dict):
+        return {key: _put_together(part, values) for key, part in structure.items()}
+    return tuple(_put_together(part, values) for part in structure)
 
 
 def _feature(name: str, value: np.ndarray) -> dict[str, Any]:
@@ -180,42 +197,52 @@ def _feature(name: str, value: np.ndarray) -> dict[str, Any]:
     return {"name": name, "dtype": dtype, "shape": list(value.shape)}
 
 
-def _encoded(value: np.ndarray) -> Any:
+def _common(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return a feature with `None` where two elements differ in shape."""
+    if len(one["shape"]) != len(other["shape"]):
+        raise DatasetError(
+            f"The tensors '{one['name']}' differ in their number of axes, and cannot be written."
+        )
+    shape = [a if a == b else None for a, b in zip(one["shape"], other["shape"], strict=True)]
+    return {**one, "shape": shape}
+
+
+def _encoded(name: str, value: np.ndarray) -> Iterator[tuple[str, Any]]:
     import tensorflow as tf
 
     if value.dtype.kind in "OSU":
         texts = [v if isinstance(v, bytes) else str(v).encode() for v in value.flat]
     else:
-        texts = [np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"), copy=False).tobytes()]
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+        texts = [value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes()]
+    yield name, tf.train.Feature(bytes_list=tf.train.BytesList(value=texts))
+    yield f"{name}:shape", tf.train.Feature(int64_list=tf.train.Int64List(value=value.shape))
 
 
-def _parser(structure: str, features: list[dict[str, Any]]) -> Callable[[Any], Any]:
+def _parser(structure: Any, features: Sequence[Mapping[str, Any]]) -> Callable[[Any], Any]:
     import tensorflow as tf
 
+    specs: dict[str, Any] = {}
+    for f in features:
+        is_text = f["dtype"] == "string"
+        specs[f["name"]] = tf.io.VarLenFeature(tf.string) if is_text else tf.io.FixedLenFeature([], tf.string)
+        specs[f"{f['name']}:shape"] = tf.io.FixedLenFeature([len(f["shape"])], tf.int64)
+
     def parse(record: Any) -> Any:
+        parsed = tf.io.parse_single_example(record, specs)
         values = {}
         for f in features:
-            is_text = f["dtype"] == "string"
-            shape = tuple(f["shape"]) if is_text else ()
-            spec = {f["name"]: tf.io.FixedLenFeature(shape, tf.string)}
-            value = tf.io.parse_single_example(record, spec)[f["name"]]
-            if f["dtype"] == "bool":
-                value = tf.cast(tf.reshape(tf.io.decode_raw(value, tf.uint8), f["shape"]), tf.bool)
-            elif not is_text:
-                value = tf.reshape(tf.io.decode_raw(value, f["dtype"]), f["shape"])
-            values[f["name"]] = value
-        if structure == "dict":
-            return values
-        parts = tuple(values.values())
-        return parts if structure == "tuple" else parts[0]
+            value = parsed[f["name"]]
+            if f["dtype"] == "string":
+                value = value.values
+            elif f["dtype"] == "bool":
+                value = tf.cast(tf.io.decode_raw(value, tf.uint8), tf.bool)
+            else:
+                value = tf.io.decode_raw(value, f["dtype"])
+            value = tf.reshape(value, parsed[f"{f['name']}:shape"])
+            values[f["name"]] = tf.ensure_shape(value, f["shape"])
+        return _put_together(structure, values)
 
     return parse
-
-
-def _check_finite(dataset: Any, what: str) -> None:
-    if int(dataset.cardinality()) == -1:
-        raise DatasetError(f"A data set that repeats without an end cannot be {what}: leave out repeat().")
 
 
 def _identity(value: Any) -> Any:
@@ -230,10 +257,6 @@ def _identity(value: Any) -> Any:
         except OSError:
             return [value.__qualname__, value.__code__.co_code, repr(value.__code__.co_consts)]
     return value
-
-
-def _shapes(features: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{f['dtype']} {tuple(f['shape'])}" for f in features)
 
 
 def _file_name(i: int, shards: int) -> str:

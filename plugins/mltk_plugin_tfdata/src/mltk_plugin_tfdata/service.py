@@ -180,12 +180,13 @@ class ServiceStream:
         self.address = address
         self.taken_over = 0
         """Batches that this process made itself, because no worker gave them."""
+        self.received = 0
+        """Batches that workers gave since the stream was started."""
         self._rows = rows
         # All below is guarded by the condition.
         self._changed = threading.Condition()
         self._ready: dict[int, tuple[np.ndarray, ...]] = {}
         self._next = 0
-        self._received = 0
         self._stalled = False
         self._failure: Exception | None = None
         self._reader: threading.Thread | None = None
@@ -219,13 +220,13 @@ class ServiceStream:
 
     def _wait(self, position: int) -> tuple[np.ndarray, ...] | None:
         """Return a batch when it comes; `None` when no worker will give it."""
-        received, since = self._received, time.monotonic()
+        received, since = self.received, time.monotonic()
         while position not in self._ready:
             # Positions are handed out in order: what so many have overtaken has gone with its worker.
             if self._failure or self._stalled or len(self._ready) >= _AHEAD or self._reader is None:
                 return None
-            if received != self._received:
-                received, since = self._received, time.monotonic()
+            if received != self.received:
+                received, since = self.received, time.monotonic()
             limit = STALL_TIMEOUT if received else FIRST_BATCH_TIMEOUT
             left = since + limit - time.monotonic()
             if left <= 0 and not received:
@@ -251,7 +252,7 @@ class ServiceStream:
 
     def _start(self, position: int) -> None:
         self._ready.clear()
-        self._next, self._received, self._stalled, self._failure = position, 0, False, None
+        self._next, self.received, self._stalled, self._failure = position, 0, False, None
         self._reader = threading.Thread(
             target=self._read, args=(position,), name="mltk-tfdata-service", daemon=True
         )
@@ -263,7 +264,7 @@ class ServiceStream:
             with data_errors():
                 for position, *batch in self._distributed(start).as_numpy_iterator():
                     with self._changed:
-                        self._received += 1
+                        self.received += 1
                         self._stalled = False
                         while len(self._ready) >= _AHEAD and self._reader is me:
                             self._changed.wait()
