@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mltk.core.keras.tf_data import is_tf_dataset
 from mltk.core.model.attributes import Attribute
 from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.errors import SpecificationError
@@ -18,7 +17,7 @@ def _as_address(value: str) -> str:
 
 
 class TfDataDatasetMixin(DatasetMixin):
-    """A `DatasetMixin` whose training data may come from a `tf.data` service."""
+    """A `DatasetMixin` whose training data, made by `seeded_batches`, may come from a `tf.data` service."""
 
     tf_data_service = Attribute(
         "tf_data.service",
@@ -34,14 +33,12 @@ class TfDataDatasetMixin(DatasetMixin):
         if self.tf_data_service is None:
             return x
         from mltk_plugin_tfdata.seeded import SeededBatches
-        from mltk_plugin_tfdata.service import ServiceStream, distributed
+        from mltk_plugin_tfdata.service import ServiceStream
 
-        if isinstance(x, SeededBatches):
-            x.use_service(ServiceStream(x.source, self.tf_data_service))
-            return x
-        if is_tf_dataset(x):
-            return distributed(x, self.tf_data_service)
-        raise SpecificationError(
-            f"my_model.tf_data_service is set, but the training data are of type {type(x).__name__}: "
-            f"let the loader return seeded_batches(…) or a tf.data.Dataset."
-        )
+        if not isinstance(x, SeededBatches):
+            raise SpecificationError(
+                f"my_model.tf_data_service is set, but the training data are of type {type(x).__name__}: "
+                f"let the loader return seeded_batches(…), whose batches can be put back into their order."
+            )
+        x.use_service(ServiceStream(x.source, self.tf_data_service))
+        return x

@@ -3,6 +3,10 @@
 A trainer registers a pipeline with a dispatcher, which hands its work out to workers. Ours is a function of the batch's
 position (see `seeded_batches`), so the trainer puts the batches back into their order and makes those itself that a
 worker took along when it ended. A training is therefore the same with and without a service, to the bit.
+
+Of pipelines in general nothing of this holds (measured with TensorFlow 2.21): the order differs from run to run; the
+elements of `zip((x, y))` are handed out for x and y apart, so that with three workers a third of the samples got the
+labels of others; and an epoch never ends when a worker has.
 """
 
 from __future__ import annotations
@@ -10,8 +14,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
-from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,22 +41,6 @@ _SLACK = 8
 _LARGEST_COLUMNS = 1 << 30
 _FOREVER = 1 << 62
 
-# Sources of elements; each gets work of its own from the dispatcher.
-_SOURCES = (
-    "TensorSliceDataset",
-    "TensorDataset",
-    "RangeDataset",
-    "RandomDataset",
-    "GeneratorDataset",
-    "ScanDataset",
-)
-_SOURCE_FILES = (
-    "TFRecordDataset",
-    "TextLineDataset",
-    "FixedLengthRecordDataset",
-    "LoadDataset",
-    "ListDataset",
-)
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
@@ -69,67 +55,6 @@ def parse_address(address: str) -> tuple[str, int]:
     if protocol != "grpc" or not separator or not host or not port.isdigit() or not 0 < int(port) < 65536:
         raise SpecificationError(f"my_model.tf_data_service must be 'grpc://HOST:PORT', not '{address}'.")
     return host.strip("[]"), int(port)
-
-
-def distributed(dataset: Any, address: str) -> Any:
-    """Let the workers of a service run a pipeline of the user's own.
-
-    Each element of the pipeline's source goes to one worker, in the order in which they ask. So the order of what comes
-    back is not the same on each run, and what a worker had taken when it ended is missing from that epoch.
-
-    Args:
-        dataset: A `tf.data.Dataset`.
-        address: `grpc://host:port` of the dispatcher.
-
-    Raises:
-        DatasetError: Nobody answers, or there is no worker.
-        SpecificationError: The pipeline cannot be divided.
-    """
-    import tensorflow as tf
-
-    check_divisible(dataset)
-    connect(address)
-
-    def first() -> Any:
-        service = tf.data.experimental.service
-        result = dataset.apply(service.distribute(service.ShardingPolicy.DYNAMIC, service=address))
-        next(iter(result.take(1)), None)
-        return result
-
-    result = _within(FIRST_BATCH_TIMEOUT, first, address)
-    get_mltk_logger().info(
-        f"Batches come from the tf.data service at {address}, in no fixed order; with seeded_batches they would."
-    )
-    return result
-
-
-def check_divisible(dataset: Any) -> None:
-    """Refuse a pipeline that a service would run wrongly or not at all.
-
-    Raises:
-        SpecificationError: It calls Python functions, or it has several sources.
-    """
-    import tensorflow as tf
-    from tensorflow.core.framework import graph_pb2
-
-    serialized = tf.raw_ops.DatasetToGraphV2(
-        input_dataset=tf.data.experimental.to_variant(dataset), external_state_policy=1
-    )
-    graph = graph_pb2.GraphDef.FromString(serialized.numpy())
-    inner = [node.op for function in graph.library.function for node in function.node_def]
-    outer = [node.op for node in graph.node]
-    if any(op in _PYTHON for op in inner + outer):
-        raise SpecificationError(
-            "The data set calls Python functions (parallel_process, numpy_function, from_generator, …), which the "
-            "workers of a tf.data service cannot run. Use TensorFlow's operations, or leave tf_data_service out."
-        )
-    sources = [op for op in outer if op.removesuffix("V2").removesuffix("V3") in (*_SOURCES, *_SOURCE_FILES)]
-    if len(sources) > 1:
-        # Measured with zip((x, y)) and three workers: a third of the samples got the labels of others.
-        raise SpecificationError(
-            f"The data set has {len(sources)} sources, whose elements the workers of a tf.data service would pair "
-            f"wrongly. Make it from one, from_tensor_slices((x, y)) instead of zip, or use seeded_batches."
-        )
 
 
 def connect(address: str, timeout: float | None = None) -> None:
@@ -190,7 +115,7 @@ class ServiceStream:
         self._stalled = False
         self._failure: Exception | None = None
         self._reader: threading.Thread | None = None
-        check_divisible(self._dataset(0))
+        _check_no_python(self._dataset(0))
         connect(address)
 
     def get(self, position: int) -> tuple[np.ndarray, ...]:
@@ -297,25 +222,19 @@ class ServiceStream:
         )
 
 
-def _within(seconds: float, function: Callable[[], Any], address: str) -> Any:
-    """Call a function that would wait for a worker without an end."""
-    results: Queue[Any] = Queue()
+def _check_no_python(dataset: Any) -> None:
+    import tensorflow as tf
+    from tensorflow.core.framework import graph_pb2
 
-    def run() -> None:
-        try:
-            with data_errors():
-                results.put((function(), None))
-        except Exception as e:  # noqa: BLE001 - raised below, in the thread that asked
-            results.put((None, e))
-
-    threading.Thread(target=run, name="mltk-tfdata-service", daemon=True).start()
-    try:
-        result, failure = results.get(timeout=seconds)
-    except Empty:
-        raise DatasetError(_no_worker(address, seconds)) from None
-    if failure is not None:
-        raise failure
-    return result
+    serialized = tf.raw_ops.DatasetToGraphV2(
+        input_dataset=tf.data.experimental.to_variant(dataset), external_state_policy=1
+    )
+    library = graph_pb2.GraphDef.FromString(serialized.numpy()).library
+    if any(node.op in _PYTHON for function in library.function for node in function.node_def):
+        raise SpecificationError(
+            "The function of seeded_batches calls Python (numpy_function or py_function), which the workers of a "
+            "tf.data service cannot run. Use TensorFlow's operations, or leave my_model.tf_data_service out."
+        )
 
 
 def _no_worker(address: str, seconds: float) -> str:

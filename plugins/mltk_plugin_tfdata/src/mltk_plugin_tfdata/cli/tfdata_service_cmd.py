@@ -11,9 +11,6 @@ import click
 
 from mltk.errors import MltkError
 
-_HEARTBEAT_MS = 2_000
-_WORKER_TIMEOUT_MS = 10_000
-
 
 @click.group("tfdata-service")
 def tfdata_service_command() -> None:
@@ -45,9 +42,6 @@ def dispatcher_command(port: int, work_dir: str | None) -> None:
         protocol="grpc",
         work_dir=work_dir,
         fault_tolerant_mode=work_dir is not None,
-        # TensorFlow's own values let trainers wait for a worker that has ended for more than ten minutes.
-        worker_timeout_ms=_WORKER_TIMEOUT_MS,
-        job_gc_check_interval_ms=_HEARTBEAT_MS,
     )
     _serve(service.DispatchServer(config), "dispatcher")
 
@@ -84,7 +78,6 @@ def worker_command(dispatcher: str, port: int, host: str | None, timeout: int) -
         worker_address=f"{host}:{port or '%port%'}",
         port=port,
         protocol="grpc",
-        heartbeat_interval_ms=_HEARTBEAT_MS,
         dispatcher_timeout_ms=timeout * 1000,
     )
     _serve(service.WorkerServer(config), "worker")
