@@ -412,6 +412,8 @@ def _fit(
             _shapes_explained(mltk_model, keras_model),
         ):
             history = keras_model.fit(**fit_kwargs)
+        if all(name.startswith("val_") for name in state.history):
+            raise DatasetError(f"The training data set of '{mltk_model.name}' is empty: it gave no batch.")
     finally:
         if progress:
             progress.close()

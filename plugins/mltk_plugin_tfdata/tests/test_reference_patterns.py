@@ -4,6 +4,9 @@ import pytest
 
 from mltk.core import evaluate_model, train_model
 
+# Keras says it of networks as they were written for Keras 2.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not pass an `input_shape`:UserWarning")
+
 # A `MltkDataset` with a pipeline of functions, an augmentation by the global generator that a counter seeds,
 # and pools that are shut down: on recordings of a smart watch (BasicMotions of the UEA archive).
 MOTION = """
@@ -147,3 +150,163 @@ def test_a_pipeline_of_recordings_reaches_the_published_accuracy_whatever_the_nu
         load_spec("motion_v1", text.replace("@JOBS@", "1")), epochs=2, quantize=False, create_archive=False
     )
     assert one_job.history["loss"] == results.history["loss"][:2]
+
+
+# `load_dataset` overridden: what it sets on the model is left as it is, and an endless pipeline is given its steps.
+OVERRIDDEN = """
+import numpy as np
+import tensorflow as tf
+from mltk.core.model import DatasetMixin, EvaluateClassifierMixin, MltkModel, TrainMixin
+
+
+# @mltk_model
+class MyModel(MltkModel, TrainMixin, DatasetMixin, EvaluateClassifierMixin):
+    def load_dataset(self, subset: str, test: bool = False, **kwargs):
+        super().load_dataset(subset)
+        x = np.random.default_rng(0).normal(0, 0.1, (60, 16, 3)).astype(np.float32)
+        y = (np.arange(60) % 3).astype(np.int32)
+        x[np.arange(60), :, y] += 1
+        data = tf.data.Dataset.from_tensor_slices((x, y)).map(lambda a, b: (tf.reshape(a, [-1, 3, 1]), b))
+        if subset == "evaluation":
+            self.x = data.batch(self.batch_size)
+            self.eval_steps_per_epoch = int((len(data) - 1) / self.batch_size + 1)
+            self.y = np.zeros(self.eval_steps_per_epoch * self.batch_size, dtype=np.int32)
+        else:
+            self.x = data.batch(self.batch_size).repeat()
+            self.validation_data = data.batch(self.batch_size)
+            self.validation_steps = 2
+            self._unbatched_validation_data = data
+
+    def summarize_dataset(self):
+        return "sixty motions"
+
+
+my_model = MyModel()
+my_model.epochs = 3
+my_model.steps_per_epoch = 20
+my_model.batch_size = 16
+my_model.loss = "sparse_categorical_crossentropy"
+my_model.input_shape = (16, 3, 1)
+my_model.classes = ("x", "y", "z")
+my_model.class_weights = "none"
+my_model.tflite_converter["inference_input_type"] = tf.float32
+my_model.tflite_converter["inference_output_type"] = tf.float32
+
+
+def _generate_representative_dataset():
+    return [[x] for x, _ in my_model._unbatched_validation_data.batch(1).take(20)]
+
+
+my_model.tflite_converter["representative_dataset"] = _generate_representative_dataset
+
+
+def build(model):
+    network = tf.keras.Sequential(
+        [
+            tf.keras.layers.Conv2D(4, (4, 3), activation="relu", input_shape=model.input_shape),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(model.n_classes, activation="softmax"),
+        ],
+        name=model.name,
+    )
+    network.compile(loss=model.loss, optimizer=tf.keras.optimizers.Adam(0.01), metrics=["accuracy"])
+    return network
+
+
+my_model.build_model_function = build
+"""
+
+# A plain function, class counts filled in, and a representative function that reads `my_model.x`.
+FUNCTION = (
+    OVERRIDDEN[: OVERRIDDEN.index("    def load_dataset")]
+    + """    pass
+
+
+def load(subset: str, test: bool, **kwargs):
+    x = np.random.default_rng(0).normal(0, 0.1, (60, 16, 3, 1)).astype(np.float32)
+    y = np.arange(60) % 3
+    x[np.arange(60), :, y] += 1
+    features = tf.data.Dataset.from_tensor_slices(x)
+    labels = tf.data.Dataset.from_tensor_slices(y).map(lambda v: tf.one_hot(v, depth=3, dtype=tf.int32))
+    data = tf.data.Dataset.zip((features, labels)).shuffle(60, seed=42).batch(16)
+    my_model.class_counts[subset] = dict.fromkeys(my_model.classes, 20)
+    return (data, None, data) if subset == "training" else data
+
+
+def representative():
+    for x, y in my_model.x.unbatch().batch(1).take(20):
+        yield [x]
+
+
+my_model = MyModel()
+my_model.dataset = load
+my_model.epochs = 12
+my_model.class_weights = "balanced"
+my_model.input_shape = (16, 3, 1)
+my_model.classes = ("x", "y", "z")
+my_model.tflite_converter["representative_dataset"] = representative
+"""
+    + OVERRIDDEN[OVERRIDDEN.index("\n\ndef build(") :]
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [OVERRIDDEN, FUNCTION], ids=["load_dataset overridden", "function"])
+def test_other_ways_to_load_train_quantize_and_evaluate(load_spec, text):
+    model = load_spec("other_v1", text)
+    results = train_model(model)
+    assert results.history["val_accuracy"][-1] > 0.9
+    for tflite in (False, True):
+        evaluation = evaluate_model(model, tflite=tflite)
+        assert evaluation.n_samples == 60
+        assert evaluation.overall_accuracy > 0.9
+
+
+WRONG = """
+def load(subset, test=False, **kwargs):
+    x = np.zeros((12, 16, 3, 1), np.float32)
+    data = tf.data.Dataset.from_tensor_slices((x, np.eye(3, dtype=np.float32)[np.arange(12) % 3]))
+    {change}
+    return data
+
+
+my_model.dataset = load
+my_model.class_weights = "none"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "x[7, 3] = np.nan; data = tf.data.Dataset.from_tensor_slices((x, np.ones((12, 3)))).batch(4)",
+            "batch 2 of an epoch",
+        ),
+        ("data = data.batch(4).repeat()", "repeats without an end: set my_model.steps_per_epoch"),
+        ("data = data.batch(4).filter(lambda a, b: False)", "is empty"),
+        ("data = data.take(0).batch(4)", "is empty"),
+        ("data = data.map(lambda a, b: (a[:9], b)).batch(4)", "must be (any, 16, 3, 1) for batches"),
+        (
+            "data, _ = tf_dataset.parallel_process(data.batch(4), lambda a, b: (a[:, :9], b), (np.float32,) * 2)",
+            "gives tensors of the shape (4, 9, 3, 1)",
+        ),
+        (
+            "data, _ = tf_dataset.parallel_process(data.batch(4), lambda a, b: a[99], name='training')",
+            "IndexError: index 99 is out of bounds for axis 0 with size 4 It happened in parallel_process('training'), "
+            "in element 0 of the data set.",
+        ),
+    ],
+    ids=["NaN", "endless", "all filtered out", "empty", "shape", "shape from Python", "callback"],
+)
+def test_wrong_data_are_one_line(tmp_path, mltk_cli, change, message):
+    text = FUNCTION + WRONG.format(change=change)
+    text = text.replace(
+        "import numpy as np", "import numpy as np\nfrom mltk.core.preprocess.utils import tf_dataset", 1
+    )
+    (tmp_path / "wrong_v1.py").write_text(text, encoding="utf-8")
+    result = mltk_cli.invoke(["train", str(tmp_path / "wrong_v1.py")])
+    assert result.exit_code == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("mltk: error:")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert "Traceback" not in result.stderr
