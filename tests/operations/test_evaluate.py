@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mltk.core import EvaluationResults, evaluate_classifier, evaluate_model, load_mltk_model
+from mltk.core import (
+    EvaluationResults,
+    evaluate_classifier,
+    evaluate_model,
+    load_mltk_model,
+    load_tflite_or_keras_model,
+)
 from mltk.core.archive import ModelArchive
 from mltk.core.model.model import HandlerError
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
@@ -260,6 +266,29 @@ def test_custom_function_takes_the_place_of_the_classifier(trained):
     model.eval_custom_function = lambda *args, **kwargs: None
     with pytest.raises(EvaluationError, match="must return EvaluationResults or a dict"):
         evaluate_model(model)
+
+
+def test_steps_of_an_evaluation_may_be_called_by_themselves(trained):
+    from mltk.core.evaluate_classifier import (
+        evaluate_classifier_with_built_model,
+        generate_predictions,
+        iterate_evaluation_data,
+    )
+
+    model = load_mltk_model("tiny_v1")
+    built = load_tflite_or_keras_model(model, "tflite")
+    with pytest.raises(EvaluationError, match=r"call my_model\.load_dataset"):
+        list(iterate_evaluation_data(model))
+    model.load_dataset("evaluation")
+    assert sum(len(x) for x, _ in iterate_evaluation_data(model)) == 599
+    labels, scores = generate_predictions(model, built)
+    assert labels.shape == scores.shape == (599, 10)
+    results = evaluate_classifier_with_built_model(model, built)
+    assert results.overall_accuracy == np.mean(labels.argmax(1) == scores.argmax(1))
+    assert results.overall_accuracy == evaluate_model("tiny_v1", tflite=True).overall_accuracy
+    assert archived(trained, "eval/tflite/eval-results.json")["overall_accuracy"] == results.overall_accuracy
+    model.load_dataset("training")
+    assert sum(len(x) for x, _ in iterate_evaluation_data(model)) == len(model.validation_data[0]) == 599
 
 
 def test_model_without_evaluation_says_which_mixins_there_are(write_spec):

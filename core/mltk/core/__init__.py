@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mltk.core.compare_models import ModelComparison as ModelComparison
     from mltk.core.compare_models import compare_models as compare_models
     from mltk.core.compile_model import compile_model as compile_model
-    from mltk.core.evaluate_model import evaluate_classifier as evaluate_classifier
+    from mltk.core.evaluate_classifier import evaluate_classifier as evaluate_classifier
     from mltk.core.evaluate_model import evaluate_model as evaluate_model
     from mltk.core.evaluation.classifier import ClassifierEvaluationResults as ClassifierEvaluationResults
     from mltk.core.evaluation.results import EvaluationResults as EvaluationResults
@@ -124,7 +124,7 @@ _NAMES = {
     "TrainingResults": "mltk.core.training_results",
     "compare_models": "mltk.core.compare_models",
     "compile_model": "mltk.core.compile_model",
-    "evaluate_classifier": "mltk.core.evaluate_model",
+    "evaluate_classifier": "mltk.core.evaluate_classifier",
     "evaluate_model": "mltk.core.evaluate_model",
     "get_mltk_logger": "mltk.core.logging",
     "list_mltk_models": _MODEL,

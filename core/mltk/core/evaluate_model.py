@@ -116,7 +116,7 @@ def evaluate_model(
             logger=logger,
         )
         try:
-            chosen = _choose(mltk_model, evaluators, options or {})
+            chosen = choose_evaluators(mltk_model, evaluators, options or {})
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
             built = load_tflite_or_keras_model(
@@ -127,39 +127,13 @@ def evaluate_model(
                 results = _run(chosen, predictor, batches, mltk_model, show, settings, options or {})
             logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
-                _archive_results(mltk_model, predictor.kind, chosen)
+                archive_results(mltk_model, predictor.kind, chosen)
         finally:
             mltk_model.trigger_event(MltkModelEvent.EVALUATE_SHUTDOWN, results=results, logger=logger)
             for handler in list(logger.handlers):
                 handler.close()
     mltk_model.raise_failures(results)
     return results
-
-
-def evaluate_classifier(
-    mltk_model: MltkModel,
-    tflite: bool = False,
-    weights: str | None = None,
-    max_samples_per_class: int = -1,
-    classes: Sequence[str] | None = None,
-    verbose: bool = False,
-    show: bool = False,
-    update_archive: bool = True,
-    **kwargs: Any,
-) -> EvaluationResults:
-    """Evaluate a model as a classifier; arguments as in `evaluate_model`."""
-    return evaluate_model(
-        mltk_model,
-        tflite=tflite,
-        weights=weights,
-        max_samples_per_class=max_samples_per_class,
-        classes=classes,
-        verbose=verbose,
-        show=show,
-        update_archive=update_archive,
-        evaluators=["classifier"],
-        **kwargs,
-    )
 
 
 class KerasPredictor:
@@ -235,9 +209,15 @@ def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
         ]
 
 
-def _choose(
-    mltk_model: MltkModel | None, names: Sequence[str] | None, options: Iterable[str]
+def choose_evaluators(
+    mltk_model: MltkModel | None, names: Sequence[str] | None, options: Iterable[str] = ()
 ) -> list[Evaluator]:
+    """Return the evaluators of these names, or those that run by themselves, first the one whose results count.
+
+    Raises:
+        SpecificationError: There is no such evaluator for this model, or none of those chosen knows an option.
+        EvaluationError: None applies to the model.
+    """
     from mltk.plugins import collect_offers
 
     offers: dict[str, Evaluator] = collect_offers("mltk_evaluators", mltk_model=mltk_model)
@@ -413,7 +393,7 @@ def _evaluate_file(
     from mltk.core.evaluation.data import iterate_batches
     from mltk.core.tflite_model_parameters import TfliteModelParameters
 
-    chosen = _choose(None, evaluators, options)
+    chosen = choose_evaluators(None, evaluators, options)
     no_data = SpecificationError(
         f"{path} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
     )
@@ -466,7 +446,8 @@ def folder_of_file(path: Path) -> Path:
     return cache_dir() / "evaluations" / f"{path.stem}-{digest}"
 
 
-def _archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]) -> None:
+def archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]) -> None:
+    """Put the files of these evaluators, below `eval/<kind>` in the log folder, into the archive."""
     log_dir = Path(mltk_model.log_dir)
     base = log_dir / "eval" / kind
     members: dict[str, bytes | Path] = {}
