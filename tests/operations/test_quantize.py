@@ -60,6 +60,70 @@ def test_representative_data_may_be_a_function(trained):
     assert len(calls) == 7
 
 
+def test_representative_data_may_have_an_array_for_each_of_several_inputs(trained):
+    import keras
+
+    model = load_mltk_model("tiny_v1")
+    inputs = [keras.Input((4,)), keras.Input((2,))]
+    both = keras.Model(inputs, keras.layers.Add()([keras.layers.Dense(3)(x) for x in inputs]))
+    ranges = ((0, 1), (0, 8))
+    rng = np.random.default_rng(0)
+
+    def samples():
+        for _ in range(20):
+            yield [
+                rng.uniform(*limits, (1, *x.shape[1:])).astype("f4")
+                for limits, x in zip(ranges, inputs, strict=True)
+            ]
+
+    model.tflite_converter["representative_dataset"] = samples
+    result = quantize_model(model, keras_model=both, output="tflite_model")
+    steps = {x.shape[1]: x.quantization.scale[0] for x in result.inputs}
+    assert steps == {4: pytest.approx(1 / 255, rel=0.2), 2: pytest.approx(8 / 255, rel=0.2)}
+
+
+def _quantized(network, x):
+    model = load_mltk_model("tiny_v1")
+    model.tflite_converter["representative_dataset"] = lambda: ([sample[None]] for sample in x)
+    return quantize_model(model, keras_model=network, output="tflite_model")
+
+
+def test_a_tflite_computes_no_shapes_and_takes_batches_all_the_same(trained):
+    import keras
+
+    layers = keras.layers
+    network = keras.Sequential(
+        [
+            *(keras.Input((6, 3)), layers.Dense(4), layers.Reshape((6, 1, 4))),
+            *(layers.DepthwiseConv2D((3, 1), dilation_rate=(2, 1), padding="same"), layers.Flatten()),
+            layers.Dense(2),
+        ]
+    )
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 6, 3)).astype("f4")
+    result = _quantized(network, x)
+    assert [layer.opcode_str for layer in result.layers] == [
+        *("fully_connected", "reshape", "depthwise_conv_2d", "reshape", "fully_connected")
+    ]
+    outputs = result.predict(x, y_dtype=np.float32)
+    np.testing.assert_allclose(outputs, network.predict(x, verbose=0), atol=0.05)
+
+
+def test_recurrent_layers_become_int8_step_by_step(trained):
+    import keras
+
+    layers = keras.layers
+    lstm = layers.LSTM(4, return_sequences=True)
+    network = keras.Sequential(
+        [keras.Input((5, 3)), lstm, layers.Bidirectional(layers.GRU(2)), layers.Dense(2)]
+    )
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 5, 3)).astype("f4")
+    result = _quantized(network, x)
+    assert "while" not in {layer.opcode_str for layer in result.layers}
+    assert not lstm.unroll
+    outputs = result.predict(x, y_dtype=np.float32)
+    np.testing.assert_allclose(outputs, network.predict(x, verbose=0), atol=0.05)
+
+
 def test_without_representative_data_only_the_weights_are_quantized(trained):
     override = {
         "representative_dataset": None,

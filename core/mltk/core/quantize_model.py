@@ -453,7 +453,7 @@ def convert(
     box = {"value": converter}
     mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
     try:
-        with _converter_output():
+        with _converter_output(), _unrolled(keras_model if representative_dataset else None):
             return bytes(box["value"].convert())
     except Exception as e:
         # The converter raises bare exceptions of many kinds.
@@ -465,7 +465,7 @@ def convert(
 def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
+    converter = tf.lite.TFLiteConverter.from_keras_model(_of_one_sample(keras_model))
     converter.optimizations = list(settings["optimizations"])
     if settings["supported_ops"]:
         converter.target_spec.supported_ops = list(settings["supported_ops"])
@@ -477,6 +477,31 @@ def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representa
         if key not in _OWN_KEYS:
             setattr(converter, key, value)
     return converter
+
+
+def _of_one_sample(keras_model: keras.Model) -> keras.Model:
+    """Return the model for batches of 1, which is what devices run; one not made of symbolic tensors as it is.
+
+    Where all shapes are known, no operators remain that compute shapes, of which TensorFlow Lite Micro cannot run
+    all, and dilated convolutions are one operator.
+    """
+    import keras
+
+    try:
+        inputs = keras_model.inputs[0] if isinstance(keras_model, keras.Sequential) else keras_model.input
+    except AttributeError:
+        return keras_model
+    flat = keras.tree.flatten(inputs)
+    fixed = [
+        # The converter sorts several inputs by name, and keras_tensor_10 would come before keras_tensor_9.
+        keras.Input(
+            batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=f"x{i:02}" if len(flat) > 1 else t.name
+        )
+        for i, t in enumerate(flat)
+    ]
+    inputs = keras.tree.pack_sequence_as(inputs, fixed)
+    # The model's name is part of that of every tensor.
+    return keras.Model(inputs, keras_model(inputs), name="m")
 
 
 def quantization_report(
@@ -492,7 +517,7 @@ def quantization_report(
     import tensorflow as tf
 
     converter = _converter(keras_model, settings, representative)
-    with _converter_output():
+    with _converter_output(), _unrolled(keras_model):
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=representative
         )
@@ -509,6 +534,22 @@ def quantization_report(
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().encode()
+
+
+@contextlib.contextmanager
+def _unrolled(keras_model: keras.Model | None) -> Iterator[None]:
+    """Let recurrent layers be converted step by step: calibrating one of their loops crashes the process."""
+    import keras
+
+    layers = keras_model._flatten_layers() if keras_model is not None else ()
+    loops = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    for layer in loops:
+        layer.unroll = True
+    try:
+        yield
+    finally:
+        for layer in loops:
+            layer.unroll = False
 
 
 @contextlib.contextmanager
