@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-
 import numpy as np
 import pytest
+
+from mltk.core import MltkModel, TrainMixin
+
+
+class Model(MltkModel, TrainMixin):
+    pass
 
 
 @pytest.fixture
@@ -26,23 +28,21 @@ def randomize():
 
 @pytest.fixture
 def to_int8():
-    """Convert a network to an int8 `TfliteModel`, calibrated with normal noise."""
-    import tensorflow as tf
-
+    """Convert a network to an int8 `TfliteModel` as `mltk quantize` does, calibrated with normal noise or samples."""
     from mltk.core import TfliteModel
-    from mltk.core.keras.environment import native_stderr
+    from mltk.core.quantize_model import convert, converter_settings
 
-    def convert(network, io_type=tf.int8, samples=None):
-        shape = network.inputs[0].shape[1:]
+    def to_tflite(network, io_type="int8", samples=None):
         if samples is None:
-            samples = np.random.default_rng(0).normal(size=(5, *shape))
-        converter = tf.lite.TFLiteConverter.from_keras_model(network)
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = io_type
-        converter.representative_dataset = lambda: ([sample[None].astype(np.float32)] for sample in samples)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), native_stderr():
-            warnings.simplefilter("ignore")
-            return TfliteModel(converter.convert())
+            samples = np.random.default_rng(0).normal(size=(3, *network.inputs[0].shape[1:]))
+        model = Model()
+        settings = converter_settings(
+            model, {"inference_input_type": io_type, "inference_output_type": io_type}
+        )
+        return TfliteModel(
+            convert(
+                model, network, settings, lambda: ([sample[None].astype(np.float32)] for sample in samples)
+            )
+        )
 
-    return convert
+    return to_tflite

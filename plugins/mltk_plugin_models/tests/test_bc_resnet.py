@@ -66,8 +66,6 @@ def test_the_default_is_the_smallest_network_of_the_paper():
 
 @pytest.mark.parametrize("sub_groups", [1, 5])
 def test_it_survives_saving_and_int8(sub_groups, randomize, to_int8, tmp_path):
-    import tensorflow as tf
-
     network = randomize(_small(sub_groups=sub_groups))
     x = RNG.normal(size=(20, 20, 20, 1)).astype(np.float32)
     expected = network.predict(x, verbose=0)
@@ -76,7 +74,7 @@ def test_it_survives_saving_and_int8(sub_groups, randomize, to_int8, tmp_path):
         np.testing.assert_allclose(
             load_keras_model(tmp_path / name).predict(x, verbose=0), expected, atol=1e-6
         )
-    model = to_int8(network, tf.float32, x)
+    model = to_int8(network, "float32", x)
     assert np.abs(model.predict(x, y_dtype=np.float32) - expected).max() < 0.02
 
 

@@ -52,14 +52,12 @@ def test_a_fused_network_answers_as_before(randomize, tmp_path):
 
 
 def test_the_fused_network_is_smaller_and_nearly_the_same_in_int8(randomize, to_int8):
-    import tensorflow as tf
-
     network = randomize(_small())
     x = RNG.normal(size=(20, 21, 1, 6)).astype(np.float32)
     expected = network.predict(x, verbose=0)
-    several = to_int8(network, tf.float32, x)
+    several = to_int8(network, "float32", x)
     tenet.fuse(network)
-    one = to_int8(network, tf.float32, x)
+    one = to_int8(network, "float32", x)
     assert len(several.layers) - len(one.layers) >= 2 * 3
     for model in (several, one):
         assert np.abs(model.predict(x, y_dtype=np.float32) - expected).max() < 0.02
