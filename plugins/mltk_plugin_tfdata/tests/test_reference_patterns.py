@@ -37,6 +37,7 @@ my_model.tflite_converter["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT
 my_model.tflite_converter["inference_input_type"] = np.int8
 my_model.tflite_converter["inference_output_type"] = np.int8
 my_model.tflite_converter["representative_dataset"] = "generate"
+my_model.tflite_converter["generate_unquantized"] = False
 DATASET_DIR = "@FOLDER@"
 
 
@@ -191,6 +192,7 @@ my_model.classes = ("x", "y", "z")
 my_model.class_weights = "none"
 my_model.tflite_converter["inference_input_type"] = tf.float32
 my_model.tflite_converter["inference_output_type"] = tf.float32
+my_model.tflite_converter["generate_unquantized"] = False
 
 
 def _generate_representative_dataset():
