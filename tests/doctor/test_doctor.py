@@ -182,6 +182,10 @@ def test_a_file_of_commands_is_told_of_plugins():
 def test_a_plugin_that_is_not_there_is_named_with_how_to_install_it(name, monkeypatch):
     monkeypatch.setattr("mltk._namespace.provided", dict)
     module, _, attribute = name.rpartition(".")
+    # Another test may have imported it.
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    if attribute in vars(sys.modules.get(module, sys)):
+        monkeypatch.delattr(sys.modules[module], attribute)
     for text in (f"from {module} import {attribute}\n", f"import {module} as m\nx = m.{attribute}\n"):
         (finding,) = [f for f in examine_text(text.encode()).findings if f.rule == "plugin-missing"]
         assert finding.severity == "error"

@@ -17,6 +17,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    """Let Ctrl-C reach what the tests start: a shell's background jobs begin with it ignored, and hand that on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 TOOL = """
 # @mltk_model
 import os
