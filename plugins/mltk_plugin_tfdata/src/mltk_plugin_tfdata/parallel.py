@@ -146,11 +146,47 @@ def parallel_process(
     return processed.with_options(options), pool
 
 
+class _Turns:
+    """Lets calls run together, or one alone; who wants to run alone waits for those that run, and goes next."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._waiting = 0
+        self._is_alone = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_alone and not self._waiting)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._is_alone and not self._running)
+            self._waiting -= 1
+            self._is_alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_alone = False
+                self._changed.notify_all()
+
+
 class _Calls:
     """Calls a callback: as many at a time as there are threads, or alone where it draws from a global generator."""
 
-    _alone = threading.Lock()
-    _count_alone = 0
+    # The generators are those of the process, so are the turns.
+    _turns = _Turns()
 
     def __init__(self, callback: Callable[..., Any], pool: ProcessPool, name: str) -> None:
         self._callback = callback
@@ -167,41 +203,27 @@ class _Calls:
         try:
             with _placement(self._pool.cpu_only):
                 if self._draws is False:
-                    return self._call_with_others(args, key)
-                return self._call_alone(args, key)
+                    with _Calls._turns.together():
+                        before = _global_generators()
+                        result = self._callback(*args)
+                        if _same(before, _global_generators()):
+                            return result
+                # Not known yet, or it drew. What it drew may have been disturbed, so it is called again.
+                with _Calls._turns.alone(), _seeded_global_generators(key) as before:
+                    result = self._callback(*args)
+                    self._note(draws=not _same(before, _global_generators()))
+                return result
         except Exception as e:
             e.add_note(f"It happened in parallel_process('{self._name}'), in {_described(args, position)}.")
             raise
 
-    def _call_with_others(self, args: Sequence[Any], key: int) -> Any:
-        alone, before = _Calls._count_alone, _global_generators()
-        result = self._callback(*args)
-        if alone != _Calls._count_alone or _same(before, _global_generators()):
-            return result
-        # It draws from them only now and then. What it drew may have been disturbed, so it is called again.
-        self._say_that_it_draws()
-        return self._call_alone(args, key)
-
-    def _call_alone(self, args: Sequence[Any], key: int) -> Any:
-        with _Calls._alone:
-            _Calls._count_alone += 1
-            with _seeded_global_generators(key) as before:
-                result = self._callback(*args)
-                unchanged = _same(before, _global_generators())
-            _Calls._count_alone += 1
-            if self._draws is None and unchanged:
-                self._draws = False
-            elif not unchanged:
-                self._say_that_it_draws()
-        return result
-
-    def _say_that_it_draws(self) -> None:
-        if not self._draws and self._pool.n_jobs > 1:
+    def _note(self, draws: bool) -> None:
+        if draws and not self._draws and self._pool.n_jobs > 1:
             get_mltk_logger().info(
                 f"parallel_process('{self._name}'): the callback draws from the global generator of numpy or random, "
                 f"so it is called once at a time; with numpy.random.default_rng(seed) it would run in parallel."
             )
-        self._draws = True
+        self._draws = self._draws or draws
 
 
 def _placement(cpu_only: bool) -> Any:
