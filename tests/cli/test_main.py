@@ -337,3 +337,14 @@ def test_the_entry_point_is_this_command():
     (script,) = entry_points(group="console_scripts", name="mltk")
     assert script.value == "mltk.cli.main:main"
     assert script.load() is main
+
+
+def test_an_accelerator_is_found_in_any_case_and_an_unknown_one_ends_with_near_matches(capsys):
+    assert cli.parse_accelerator_option(None) is None
+    assert cli.parse_accelerator_option("STATIC") == "static"
+    with pytest.raises(SystemExit) as error:
+        cli.parse_accelerator_option("statik")
+    assert error.value.code == 1
+    assert capsys.readouterr().err == ("mltk: error: Unknown accelerator: 'statik'. Did you mean 'static'?\n")
+    cli.print_did_you_mean_error("Unknown color", "x", ["red", "blue"])
+    assert capsys.readouterr().err == "mltk: error: Unknown color: 'x'. There are: red, blue.\n"

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from mltk.cli._console import get_logger as get_logger
     from mltk.cli._console import handle_exception as handle_exception
     from mltk.cli._console import is_command_active as is_command_active
+    from mltk.cli._console import parse_accelerator_option as parse_accelerator_option
+    from mltk.cli._console import print_did_you_mean_error as print_did_you_mean_error
     from mltk.cli._console import print_error as print_error
     from mltk.cli._console import print_info as print_info
     from mltk.cli._console import print_table as print_table
@@ -33,6 +35,8 @@ _NAMES = {
     "handle_exception": _CONSOLE,
     "is_command_active": _CONSOLE,
     "model_argument": _MODEL,
+    "parse_accelerator_option": _CONSOLE,
+    "print_did_you_mean_error": _CONSOLE,
     "print_error": _CONSOLE,
     "print_info": _CONSOLE,
     "print_table": _CONSOLE,

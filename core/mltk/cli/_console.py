@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -12,6 +12,9 @@ from mltk.utils.string_formatting import printable
 
 if TYPE_CHECKING:
     import logging
+
+
+_ACCELERATOR_HOOKS = ("mltk_profilers", "mltk_compilers")
 
 
 def print_info(message: str) -> None:
@@ -76,6 +79,43 @@ def handle_exception(msg: str, e: BaseException) -> NoReturn:
     """Print `msg` and the exception's text as an error, log the traceback, and end with exit code 1."""
     get_logger().debug("%s", msg, exc_info=e)
     abort(code=1, msg=f"{msg}: {e}")
+
+
+def print_did_you_mean_error(
+    msg: str, not_found_arg: str, possible_args: Iterable[str], and_exit: bool = False
+) -> None:
+    """Print that a name is not known, with up to three near matches, or else all names there are.
+
+    Args:
+        msg: What is not known: `Unknown accelerator`.
+        not_found_arg: The name that was given.
+        possible_args: The names there are.
+        and_exit: End the running command, or the program.
+    """
+    from mltk.errors import did_you_mean
+
+    known = list(possible_args)
+    hint = did_you_mean(not_found_arg, known) or f" There are: {', '.join(known) or 'none'}."
+    print_error(f"{msg}: '{not_found_arg}'.{hint}")
+    if and_exit:
+        abort(code=1)
+
+
+def parse_accelerator_option(accelerator: str | None) -> str | None:
+    """Return the name of an accelerator as plugins spell it; end with near matches where none offers it.
+
+    Args:
+        accelerator: A profiler's or a compiler's name, in any case; `None` stays `None`.
+    """
+    if not accelerator:
+        return None
+    from mltk.plugins import collect_offers
+
+    known = {name.lower(): name for hook in _ACCELERATOR_HOOKS for name in collect_offers(hook)}
+    name = known.get(accelerator.lower())
+    if name is None:
+        print_did_you_mean_error("Unknown accelerator", accelerator, known.values(), and_exit=True)
+    return name
 
 
 def is_command_active() -> bool:
