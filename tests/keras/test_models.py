@@ -115,3 +115,19 @@ def test_a_training_saves_the_student(load_spec):
     np.testing.assert_allclose(
         saved.predict(x, verbose=0), results.keras_model.predict(x, verbose=0), atol=1e-6
     )
+
+
+def test_models_inside_a_model_have_the_names_that_specifications_for_keras_2_look_for():
+    from mltk.core.keras.old_names import name_inner_models
+
+    def tower(**settings):
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, keras.layers.Dense(2)(inputs), **settings)
+
+    x = keras.Input((4,))
+    towers = [tower(), tower(name="named"), tower(), tower(name="model_1")]
+    outer = keras.Model(x, keras.layers.Add()([t(x) for t in towers]))
+    name_inner_models(outer)
+    assert [t.name for t in towers] == ["model", "named", "model_2", "model_1"]
+    assert outer.get_layer("model") is towers[0]
+    assert keras.Model.from_config(outer.get_config()).get_layer("model_2").output.shape == (None, 2)

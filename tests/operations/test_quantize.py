@@ -224,3 +224,39 @@ def test_model_that_cannot_be_trained_cannot_be_quantized(write_spec):
     path = write_spec("bare_v1", "from mltk.core import MltkModel\nmy_model = MltkModel()\n")
     with pytest.raises(SpecificationError, match="must inherit TrainMixin"):
         quantize_model(path)
+
+
+def test_the_old_converter_is_asked_for_in_vain(trained, caplog):
+    model = load_mltk_model("tiny_v1")
+    override = {"experimental_new_converter": False, "experimental_new_quantizer": False}
+    result = quantize_model(model, output="tflite_model", tflite_converter_override=override)
+    assert result.inputs[0].dtype == np.int8
+    assert "experimental_new_converter'] = False is ignored" in caplog.text
+
+
+def test_representative_data_may_come_in_batches(trained):
+    model = load_mltk_model("tiny_v1")
+    x = np.random.default_rng(1).random((10, 8, 8, 1), np.float32)
+    one_by_one = {"representative_dataset": lambda: ([x[i : i + 1]] for i in range(7))}
+    batches = {
+        "representative_dataset": lambda: ([x[i : i + 5]] for i in (0, 5)),
+        "representative_dataset_max_samples": 7,
+    }
+    first, second = (
+        quantize_model(model, output="tflite_model", tflite_converter_override=o)
+        for o in (one_by_one, batches)
+    )
+    assert first.inputs[0].quantization.scale == second.inputs[0].quantization.scale
+    assert [str(t) for t in first.tensors] == [str(t) for t in second.tensors]
+
+
+def test_the_path_of_a_loaded_tflite_is_a_file(trained):
+    from mltk.core import load_tflite_model
+
+    model = load_mltk_model("tiny_v1")
+    log_file = trained.cache / "models/tiny_v1/tiny_v1.tflite"
+    assert load_tflite_model(model).path == str(log_file)
+    archived = ModelArchive(trained.work / "tiny_v1.mltk.zip").read("tiny_v1.tflite")
+    log_file.write_bytes(b"of another training")
+    loaded = load_tflite_model(model)
+    assert loaded.flatbuffer_data == archived == Path(loaded.path).read_bytes()

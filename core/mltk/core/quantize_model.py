@@ -7,6 +7,7 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,8 @@ _OWN_KEYS = frozenset(
         "representative_dataset_max_samples",
         "generate_unquantized",
         "generate_quantization_report",
+        # TensorFlow's old converter takes no models of Keras 3; the old quantizer it has still.
+        "experimental_new_converter",
     }
 )
 
@@ -183,6 +186,11 @@ def converter_settings(mltk_model: Any, override: Mapping[str, Any] | None = Non
                 f"my_model.tflite_converter has '{key}', which is not a setting of the converter."
                 f"{did_you_mean(key, known)} The usual ones are: {', '.join(sorted(CONVERTER_DEFAULTS))}."
             )
+    if settings["experimental_new_converter"] is False:
+        get_mltk_logger().warning(
+            "my_model.tflite_converter['experimental_new_converter'] = False is ignored: "
+            "TensorFlow's old converter does not take models of Keras 3."
+        )
     settings["optimizations"] = _enums(settings["optimizations"], tf.lite.Optimize, "optimizations")
     settings["supported_ops"] = _enums(settings["supported_ops"], tf.lite.OpsSet, "supported_ops")
     for key in ("inference_input_type", "inference_output_type"):
@@ -383,7 +391,7 @@ def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> lis
     with _calibration_data(mltk_model):
         if callable(wanted):
             for item in wanted():
-                samples.append(list(item) if isinstance(item, (list, tuple)) else [item])
+                samples += islice(_single_samples(item), limit - len(samples))
                 if len(samples) >= limit:
                     break
         else:
@@ -396,6 +404,19 @@ def _representative_samples(mltk_model: Any, settings: Mapping[str, Any]) -> lis
     if not samples:
         raise DatasetError("The representative data set for the quantization has no sample.")
     return samples
+
+
+def _single_samples(item: Any) -> Iterator[list[Any]]:
+    """Yield the samples of what a function for representative data yields, which may be a batch."""
+    import numpy as np
+
+    arrays = list(item) if isinstance(item, (list, tuple)) else [item]
+    sizes = {array.shape[0] if len(np.shape(array)) else 1 for array in arrays}
+    if len(sizes) > 1 or sizes == {1}:
+        yield arrays
+        return
+    for i in range(sizes.pop()):
+        yield [array[i : i + 1] for array in arrays]
 
 
 @contextlib.contextmanager
@@ -449,17 +470,20 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
+    from mltk.core.tflite_model.batch_axis import free_batch_axis
+
     converter = _converter(keras_model, settings, representative_dataset)
     box = {"value": converter}
     mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
     try:
         with _converter_output(), _unrolled(keras_model if representative_dataset else None):
-            return bytes(box["value"].convert())
+            content = bytes(box["value"].convert())
     except Exception as e:
         # The converter raises bare exceptions of many kinds.
         raise ConversionError(
             f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
         ) from e
+    return free_batch_axis(content)
 
 
 def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:

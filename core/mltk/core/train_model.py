@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from mltk.core.keras.environment import import_tensorflow, seed_everything
-from mltk.core.keras.old_names import add_shapes_of_layers, name_learning_rate
+from mltk.core.keras.old_names import add_shapes_of_layers, name_inner_models, name_learning_rate
 from mltk.core.logging import get_mltk_logger
 from mltk.core.model.event import MltkModelEvent
 from mltk.core.model.loading import load_mltk_model
@@ -306,6 +306,7 @@ def build_keras_model(mltk_model: Any, logger: logging.Logger | None = None) -> 
             f"call keras_model.compile(…)."
         )
     _check_outputs(mltk_model, keras_model)
+    name_inner_models(keras_model)
     name_learning_rate(keras_model.optimizer)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
     return keras_model

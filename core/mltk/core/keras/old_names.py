@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import count
 from typing import Any
 
 
@@ -30,3 +32,14 @@ def name_learning_rate(optimizer: Any) -> None:
     if hasattr(variable, "assign") and not hasattr(optimizer, "lr"):
         # Keras would count an attribute that it knows of among the weights.
         object.__setattr__(optimizer, "lr", variable)
+
+
+def name_inner_models(keras_model: Any) -> None:
+    """Name models inside a model as Keras 2 did (`model`, `model_1`, …) where Keras 3 chose the name."""
+    import keras
+
+    taken = {layer.name for layer in keras_model.layers}
+    free = (name for i in count() if (name := f"model_{i}" if i else "model") not in taken)
+    for layer in keras_model.layers:
+        if isinstance(layer, keras.Model) and re.fullmatch(r"functional(_\d+)?", layer.name):
+            layer.name = next(free)

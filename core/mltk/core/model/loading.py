@@ -478,10 +478,16 @@ def load_tflite_model(
     ending = archive_file_ext or ".tflite"
     member = f"{name}{'.test' if test else ''}{ending}"
     content = archive.read(member)
-    if not return_tflite_path:
-        return TfliteModel(content, path=f"{archive.path}/{member}")
-    folder = tempfile.mkdtemp(prefix=f"mltk-{name}-")
-    return str(archive.extract([member], Path(folder))[0])
+    if not isinstance(model, MltkModel):
+        if not return_tflite_path:
+            return TfliteModel(content, path=f"{archive.path}/{member}")
+        folder = tempfile.mkdtemp(prefix=f"mltk-{name}-")
+        return str(archive.extract([member], Path(folder))[0])
+    # Of a file: specifications give its path to an interpreter.
+    file = Path(model.log_dir) / member
+    if not (file.is_file() and file.read_bytes() == content):
+        file = Path(model.get_archive_file(member))
+    return str(file) if return_tflite_path else TfliteModel(content, path=str(file))
 
 
 def find_archive(model: str | Path | MltkModel, test: bool = False) -> tuple[ModelArchive, str, bool]:

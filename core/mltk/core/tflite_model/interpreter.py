@@ -27,6 +27,9 @@ class LiteRtPredictor:
     Batches go through the model at once if it allows that, which is tried on random samples: the results must
     be those of one sample at a time. Otherwise samples go one by one. An instance is for one thread.
 
+    LiteRT turns integers into real numbers with an error in the last bit, which depends on the place in the batch.
+    Where the model's last step is that, its results are rounded as the reference kernels do.
+
     Args:
         model: The model, the content of a `.tflite`, or its path.
         name: The model's name; `None` takes it from the model.
@@ -56,6 +59,7 @@ class LiteRtPredictor:
         self._open()
         self._stateful = any(tensor.is_variable for tensor in model.tensors)
         self._batchable: bool | None = None
+        self._steps = _output_steps(model)
         if not self._inputs or not self._outputs:
             raise EvaluationError(f"{model.source} has no input or no output.")
 
@@ -113,7 +117,11 @@ class LiteRtPredictor:
             self._batchable = self._try_batches()
         step = _BATCH if self._batchable else self._own_batch
         chunks = [self._invoke([array[i : i + step] for array in arrays]) for i in range(0, length, step)]
-        return [np.concatenate(parts)[:length] for parts in zip(*chunks, strict=True)]
+        outputs = (np.concatenate(parts)[:length] for parts in zip(*chunks, strict=True))
+        return [
+            out if step is None else (np.rint(out / step) * step).astype(out.dtype)
+            for out, step in zip(outputs, self._steps, strict=True)
+        ]
 
     @property
     def _own_batch(self) -> int:
@@ -199,6 +207,15 @@ def prepare_inputs(
     if len({len(array) for array in arrays}) > 1:
         raise EvaluationError("The arrays for the model's inputs hold different numbers of samples.")
     return arrays
+
+
+def _output_steps(model: TfliteModel) -> list[np.float64 | None]:
+    """Return, for each output, the step of the integers that the last operator before it turned into real numbers."""
+    steps: dict[int, np.float64] = {}
+    for layer in model.layers:
+        if layer.opcode_str == "dequantize" and layer.inputs[0].quantization.n_channels == 1:
+            steps[layer.outputs[0].index] = np.float64(layer.inputs[0].quantization.scale[0])
+    return [steps.get(tensor.index) for tensor in model.outputs]
 
 
 def _signature(detail: Any) -> tuple[int, ...]:
