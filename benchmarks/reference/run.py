@@ -47,6 +47,8 @@ class Side:
             "HOME": str(self.home),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
+            # The template of a plugin, an evaluator, is no part of what a user installs.
+            "MLTK_BLOCK_PLUGINS": "example",
             **{name: str(value) for name, value in variables.items()},
         }
         environment.pop("TF_USE_LEGACY_KERAS", None)

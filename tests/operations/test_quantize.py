@@ -1,5 +1,6 @@
 import csv
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -260,3 +261,109 @@ def test_the_path_of_a_loaded_tflite_is_a_file(trained):
     log_file.write_bytes(b"of another training")
     loaded = load_tflite_model(model)
     assert loaded.flatbuffer_data == archived == Path(loaded.path).read_bytes()
+
+
+def _sequential(*layers):
+    import keras
+
+    return keras.Sequential([keras.Input((12, 4)), *layers])
+
+
+def _networks():
+    from keras import layers
+
+    yield _sequential(layers.Conv1D(8, 3, dilation_rate=2), layers.Flatten(), layers.Dense(3))
+    yield _sequential(layers.BatchNormalization(), layers.ReLU(), layers.GRU(5, unroll=True))
+
+
+def test_networks_are_converted_as_tensorflow_converts_keras_models(trained):
+    """All that is left out is the way through files."""
+    import keras
+    import tensorflow as tf
+
+    x = np.random.default_rng(1).normal(size=(20, 12, 4)).astype(np.float32)
+    for network in _networks():
+        samples = [[x[i : i + 1]] for i in range(20)]
+        model = load_mltk_model("tiny_v1")
+        model.tflite_converter["representative_dataset"] = lambda samples=samples: iter(samples)
+        ours = quantize_model(model, network, output="tflite_model")
+
+        inputs = keras.Input(batch_shape=(1, 12, 4))
+        converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, network(inputs)))
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.representative_dataset = lambda samples=samples: iter(samples)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = TfliteModel(converter.convert())
+
+        if not any(isinstance(layer, keras.layers.RNN) for layer in network.layers):
+            assert [layer.opcode_str for layer in ours.layers] == [
+                layer.opcode_str for layer in theirs.layers
+            ]
+        np.testing.assert_array_equal(ours.predict(x), theirs.predict(x))
+
+
+def test_inputs_with_names_keep_them_and_their_order(trained):
+    import keras
+    from ai_edge_litert.interpreter import Interpreter
+
+    a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
+    network = keras.Model({"b": b, "a": a}, keras.layers.Subtract()([a, b]))
+    x, y = np.random.default_rng(1).normal(size=(2, 1, 4)).astype(np.float32)
+    override = {
+        "representative_dataset": None,
+        "optimizations": [],
+        "supported_ops": ["TFLITE_BUILTINS"],
+        "inference_input_type": "float32",
+        "inference_output_type": "float32",
+    }
+    model = load_mltk_model("tiny_v1")
+    result = quantize_model(model, network, output="tflite_model", tflite_converter_override=override)
+    run = Interpreter(model_content=result.flatbuffer_data).get_signature_runner("serving_default")
+    np.testing.assert_allclose(run(a=x, b=y)["output_0"], x - y, rtol=1e-6)
+
+
+def test_a_network_that_keeps_a_state_is_converted_with_it(trained):
+    import keras
+
+    class Sum(keras.layers.Layer):
+        """Adds up what it has been given so far."""
+
+        def build(self, input_shape):
+            self.sum = self.add_weight(shape=(1, 4), initializer="zeros", trainable=False)
+
+        def call(self, x):
+            self.sum.assign_add(x)
+            return self.sum + 0.0
+
+    inputs = keras.Input(batch_shape=(1, 4))
+    override = {
+        "representative_dataset": None,
+        "optimizations": [],
+        "supported_ops": ["TFLITE_BUILTINS"],
+        "inference_input_type": "float32",
+        "inference_output_type": "float32",
+        "experimental_enable_resource_variables": True,
+    }
+    network = keras.Model(inputs, Sum()(inputs))
+    model = load_mltk_model("tiny_v1")
+    result = quantize_model(model, network, output="tflite_model", tflite_converter_override=override)
+    assert "assign_variable" in [layer.opcode_str for layer in result.layers]
+
+
+def test_recurrent_networks_give_the_same_bytes_each_time(trained):
+    import keras
+
+    network = _sequential(keras.layers.LSTM(5), keras.layers.Dense(3))
+    x = np.random.default_rng(1).normal(size=(8, 1, 12, 4)).astype(np.float32)
+    model = load_mltk_model("tiny_v1")
+    model.tflite_converter["representative_dataset"] = lambda: ([sample] for sample in x)
+    results = [quantize_model(model, network, output="tflite_model") for _ in range(5)]
+    assert not any("quantize" in layer.opcode_str for layer in results[0].layers)
+    for result in results[1:]:
+        assert [str(t) for t in result.tensors] == [str(t) for t in results[0].tensors]
+        assert all(
+            np.array_equal(a.data, b.data) for a, b in zip(result.tensors, results[0].tensors, strict=True)
+        )

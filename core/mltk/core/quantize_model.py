@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 TEST_SAMPLES = 3
 
+# TensorFlow's quantizer leaves a tensor or two of recurrent layers as real numbers, one time in four, as it goes by
+# addresses in memory; one time in 10,000 if it may try again so often.
+_TRIES = 6
+
 # Handled here; every other key must be an attribute of the converter.
 _OWN_KEYS = frozenset(
     {
@@ -410,8 +414,10 @@ def _single_samples(item: Any) -> Iterator[list[Any]]:
     """Yield the samples of what a function for representative data yields, which may be a batch."""
     import numpy as np
 
-    arrays = list(item) if isinstance(item, (list, tuple)) else [item]
-    sizes = {array.shape[0] if len(np.shape(array)) else 1 for array in arrays}
+    arrays = [np.asarray(array) for array in (item if isinstance(item, (list, tuple)) else [item])]
+    # What NumPy computes is of double precision, which no network takes.
+    arrays = [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
+    sizes = {array.shape[0] if array.ndim else 1 for array in arrays}
     if len(sizes) > 1 or sizes == {1}:
         yield arrays
         return
@@ -470,26 +476,53 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
-    from mltk.core.tflite_model.batch_axis import free_batch_axis
+    from mltk.core.tflite_model.finishing import add_signature, free_batch_axis
+    from mltk.core.tflite_model.tflite_model import TfliteModel
 
-    converter = _converter(keras_model, settings, representative_dataset)
-    box = {"value": converter}
-    mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
-    try:
-        with _converter_output(), _unrolled(keras_model if representative_dataset else None):
-            content = bytes(box["value"].convert())
-    except Exception as e:
-        # The converter raises bare exceptions of many kinds.
-        raise ConversionError(
-            f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
-        ) from e
-    return free_batch_axis(content)
+    network = _of_one_sample(keras_model)
+    # A converter holds the graph of a recurrent layer from its beginning.
+    with _unrolled(keras_model if representative_dataset else None) as is_recurrent:
+        converter = _converter(network, settings, representative_dataset)
+        box = {"value": converter}
+        mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
+        try:
+            with _converter_output():
+                model = TfliteModel(bytes(box["value"].convert()))
+                for _ in range(_TRIES if is_recurrent else 0):
+                    if not _floats_inside(model):
+                        break
+                    model = TfliteModel(bytes(box["value"].convert()))
+        except Exception as e:
+            # The converter raises bare exceptions of many kinds.
+            raise ConversionError(
+                f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
+            ) from e
+    free_batch_axis(model)
+    if not model.flatbuffer_model.signatureDefs:
+        outputs = [f"output_{i}" for i in range(model.n_outputs)]
+        add_signature(model, [tensor.name for tensor in keras_model.inputs], outputs)
+    model.regenerate_flatbuffer()
+    return model.flatbuffer_data
 
 
-def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:
+def _floats_inside(model: TfliteModel) -> bool:
+    """Tell whether real numbers go from one operator to another in a quantized model."""
+    outputs = {tensor.index for tensor in model.outputs}
+    return any(
+        layer.opcode_str == "dequantize" and layer.outputs[0].index not in outputs for layer in model.layers
+    )
+
+
+def _converter(network: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:
+    """Return a converter of TensorFlow for what `_of_one_sample` gave."""
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(_of_one_sample(keras_model))
+    with _converter_output():
+        functions = _functions(network)
+        if functions is None:
+            converter = tf.lite.TFLiteConverter.from_keras_model(network)
+        else:
+            converter = tf.lite.TFLiteConverter.from_concrete_functions(*functions)
     converter.optimizations = list(settings["optimizations"])
     if settings["supported_ops"]:
         converter.target_spec.supported_ops = list(settings["supported_ops"])
@@ -503,6 +536,31 @@ def _converter(keras_model: keras.Model, settings: Mapping[str, Any], representa
     return converter
 
 
+def _functions(network: keras.Model) -> tuple[list[Any], Any] | None:
+    """Return a network of symbolic tensors as a function of TensorFlow, traced and as it is; `None` for others.
+
+    `from_keras_model` writes the network to files and reads them again, which takes most of a conversion's time. The
+    result is the same, but what has a state beside its weights, such as tables of words, needs the files.
+    """
+    import tensorflow as tf
+
+    if not _is_symbolic(network):
+        return None
+
+    def call(*arrays: Any) -> Any:
+        return network(list(arrays), training=False)
+
+    function = tf.function(
+        call, input_signature=[tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in network.inputs]
+    )
+    traced = function.get_concrete_function()
+    graph = traced.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    if any("Assign" in node.op or "Table" in node.op for node in nodes):
+        return None
+    return [traced], function
+
+
 def _of_one_sample(keras_model: keras.Model) -> keras.Model:
     """Return the model for batches of 1, which is what devices run; one not made of symbolic tensors as it is.
 
@@ -511,10 +569,9 @@ def _of_one_sample(keras_model: keras.Model) -> keras.Model:
     """
     import keras
 
-    try:
-        inputs = keras_model.inputs[0] if isinstance(keras_model, keras.Sequential) else keras_model.input
-    except AttributeError:
+    if not _is_symbolic(keras_model):
         return keras_model
+    inputs = keras_model.inputs[0] if isinstance(keras_model, keras.Sequential) else keras_model.input
     flat = keras.tree.flatten(inputs)
     fixed = [
         # The converter sorts several inputs by name, and keras_tensor_10 would come before keras_tensor_9.
@@ -523,9 +580,16 @@ def _of_one_sample(keras_model: keras.Model) -> keras.Model:
         )
         for i, t in enumerate(flat)
     ]
-    inputs = keras.tree.pack_sequence_as(inputs, fixed)
     # The model's name is part of that of every tensor.
-    return keras.Model(inputs, keras_model(inputs), name="m")
+    return keras.Model(fixed, keras_model(keras.tree.pack_sequence_as(inputs, fixed)), name="m")
+
+
+def _is_symbolic(keras_model: keras.Model) -> bool:
+    """Tell whether a model is made of symbolic tensors."""
+    try:
+        return bool(keras_model.inputs)
+    except AttributeError:
+        return False
 
 
 def quantization_report(
@@ -540,8 +604,9 @@ def quantization_report(
 
     import tensorflow as tf
 
-    converter = _converter(keras_model, settings, representative)
-    with _converter_output(), _unrolled(keras_model):
+    with _unrolled(keras_model):
+        converter = _converter(_of_one_sample(keras_model), settings, representative)
+    with _converter_output():
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter, debug_dataset=representative
         )
@@ -561,16 +626,21 @@ def quantization_report(
 
 
 @contextlib.contextmanager
-def _unrolled(keras_model: keras.Model | None) -> Iterator[None]:
-    """Let recurrent layers be converted step by step: calibrating one of their loops crashes the process."""
+def _unrolled(keras_model: keras.Model | None) -> Iterator[bool]:
+    """Let recurrent layers be converted step by step: calibrating one of their loops crashes the process.
+
+    Yields:
+        Whether there are recurrent layers.
+    """
     import keras
 
     layers = keras_model._flatten_layers() if keras_model is not None else ()
-    loops = [layer for layer in layers if isinstance(layer, keras.layers.RNN) and not layer.unroll]
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    loops = [layer for layer in recurrent if not layer.unroll]
     for layer in loops:
         layer.unroll = True
     try:
-        yield
+        yield bool(recurrent)
     finally:
         for layer in loops:
             layer.unroll = False

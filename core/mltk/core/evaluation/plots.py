@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mltk.utils.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_DPI = 110
 _STYLE = {
     "font.size": 10.0,
     "axes.titlesize": 12.0,
@@ -56,8 +57,21 @@ def drawing(draw: Callable[[Figure], None], show: bool) -> Iterator[Figure]:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG, without the version of matplotlib in it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.image import imsave
+
+    metadata: Any = {"Software": None}
+    # Figure.savefig draws everything twice, the first time only to lay it out.
+    shown, dpi = figure.canvas, figure.dpi
+    try:
+        figure.dpi = _DPI
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+    finally:
+        figure.dpi = dpi
+        figure.set_canvas(shown)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+        imsave(temporary, canvas.buffer_rgba(), format="png", dpi=_DPI, metadata=metadata)
     return path
 
 

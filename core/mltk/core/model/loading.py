@@ -12,6 +12,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,7 @@ __all__ = [
 _TAG = re.compile(rb"(?:^|[\s#])@mltk_model(?:\s|\Z)", re.MULTILINE)
 _MAX_LIST_DEPTH = 5
 _FIRST_READ = 16384
+_READ_BYTES = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 # What was run as a specification in this process.
 _specification_files: set[str] = set()
 _LOADABLE = (".py", ARCHIVE_EXTENSION)
@@ -111,7 +113,7 @@ def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
         path, level = pending.pop()
         try:
             status = os.stat(path)  # noqa: PTH116 - thousands of them; a Path each would double the time
-            entries = sorted(os.scandir(path), key=lambda e: e.name)
+            entries = sorted(os.scandir(path), key=attrgetter("name"))
         except OSError:
             # A search path may name folders that are not there, or not ours to read.
             continue
@@ -167,7 +169,7 @@ def list_mltk_models(
 
 def _read(path: str) -> bytes:
     """Return what a file holds; for small ones in half of the time that a file object takes."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(path, _READ_BYTES)
     try:
         text = os.read(descriptor, _FIRST_READ)
         while len(text) >= _FIRST_READ and (more := os.read(descriptor, len(text))):

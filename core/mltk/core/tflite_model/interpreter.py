@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
+from mltk.core.preprocess.loader import worker_count
 from mltk.core.tflite_model.tflite_model import TfliteModel, to_tensor_dtype
 from mltk.core.tflite_model.tflite_tensor import TfliteShape
 from mltk.errors import EvaluationError
@@ -25,7 +28,9 @@ class LiteRtPredictor:
     matrices (1x1 convolutions, dense layers) are off by one step in some outputs with either.
 
     Batches go through the model at once if it allows that, which is tried on random samples: the results must
-    be those of one sample at a time. Otherwise samples go one by one. An instance is for one thread.
+    be those of one sample at a time. Otherwise samples go one by one. Several threads share a batch, each with an
+    interpreter of its own, which is quicker than several threads in the kernels of one. An instance is to be called
+    by one thread.
 
     LiteRT turns integers into real numbers with an error in the last bit, which depends on the place in the batch.
     Where the model's last step is that, its results are rounded as the reference kernels do.
@@ -33,7 +38,7 @@ class LiteRtPredictor:
     Args:
         model: The model, the content of a `.tflite`, or its path.
         name: The model's name; `None` takes it from the model.
-        num_threads: Threads of the kernels; `None` is LiteRT's default.
+        num_threads: Threads that share a batch; `None` is one for each core that the process may use.
 
     Raises:
         EvaluationError: LiteRT cannot run the model.
@@ -55,30 +60,16 @@ class LiteRtPredictor:
             model = TfliteModel.load_flatbuffer_file(model)
         self.name = name or model.name
         self.tflite_model = model
-        self._num_threads = num_threads
-        self._open()
-        self._stateful = any(tensor.is_variable for tensor in model.tensors)
-        self._batchable: bool | None = None
-        self._steps = _output_steps(model)
+        self._threads = num_threads or worker_count(1.0)
+        self._executor: ThreadPoolExecutor | None = None
+        first = _Interpreter(model)
+        self._inputs, self._outputs = first.inputs, first.outputs
         if not self._inputs or not self._outputs:
             raise EvaluationError(f"{model.source} has no input or no output.")
-
-    def _open(self) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        try:
-            self._interpreter: Any = Interpreter(
-                model_content=self.tflite_model.flatbuffer_data,
-                num_threads=self._num_threads,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )
-            self._interpreter.allocate_tensors()
-            self._inputs: list[Any] = self._interpreter.get_input_details()
-            self._outputs: list[Any] = self._interpreter.get_output_details()
-        except (ValueError, RuntimeError) as error:
-            raise EvaluationError(
-                f"LiteRT cannot run {self.tflite_model.source}: {_first_line(error)}"
-            ) from error
+        self._free: SimpleQueue[_Interpreter] = SimpleQueue()
+        self._free.put(first)
+        self._batchable: bool | None = None
+        self._steps = _output_steps(model)
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
@@ -109,19 +100,46 @@ class LiteRtPredictor:
         Raises:
             EvaluationError: The arrays do not fit the model, or the model fails on them.
         """
-        arrays = prepare_inputs(self.tflite_model, inputs, [_signature(detail) for detail in self._inputs])
+        arrays = check_inputs(self.tflite_model, inputs, [_signature(detail) for detail in self._inputs])
         length = len(arrays[0])
         if length == 0:
             return [np.empty((0, *output["shape"][1:]), output["dtype"]) for output in self._outputs]
         if length > 1 and self._batchable is None:
             self._batchable = self._try_batches()
-        step = _BATCH if self._batchable else self._own_batch
-        chunks = [self._invoke([array[i : i + step] for array in arrays]) for i in range(0, length, step)]
-        outputs = (np.concatenate(parts)[:length] for parts in zip(*chunks, strict=True))
+        step = min(_BATCH, -(-length // self._threads)) if self._batchable else self._own_batch
+        parts = self._run_parts([[array[i : i + step] for array in arrays] for i in range(0, length, step)])
+        outputs = (np.concatenate(part)[:length] for part in zip(*parts, strict=True))
         return [
             out if step is None else (np.rint(out / step) * step).astype(out.dtype)
             for out, step in zip(outputs, self._steps, strict=True)
         ]
+
+    def _run_parts(self, parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+        if len(parts) == 1 or self._threads == 1:
+            return [self._run_part(part) for part in parts]
+        if self._executor is None:
+            for _ in range(self._threads - 1):
+                self._free.put(_Interpreter(self.tflite_model))
+            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="mltk-litert")
+        return list(self._executor.map(self._run_part, parts))
+
+    def _run_part(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for what goes through the model at once."""
+        length = len(arrays[0])
+        arrays = convert_inputs(self.tflite_model, arrays)
+        if not self._batchable and length < self._own_batch:
+            arrays = [np.resize(array, (self._own_batch, *array.shape[1:])) for array in arrays]
+        interpreter = self._free.get()
+        try:
+            outputs = interpreter.run(arrays)
+        except (ValueError, RuntimeError) as error:
+            raise EvaluationError(
+                f"LiteRT failed on {self.tflite_model.source}: {_first_line(error)}"
+            ) from error
+        finally:
+            self._free.put(interpreter)
+        # A model made for one sample may leave the batch axis out of its result.
+        return [out if out.ndim and len(out) == len(arrays[0]) else out[np.newaxis] for out in outputs]
 
     @property
     def _own_batch(self) -> int:
@@ -129,61 +147,80 @@ class LiteRtPredictor:
         shape = self.tflite_model.get_input_tensor().shape
         return shape[0] if shape else 1
 
-    def _invoke(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        length = len(arrays[0])
-        if not self._batchable and length < self._own_batch:
-            arrays = [np.resize(array, (self._own_batch, *array.shape[1:])) for array in arrays]
-        try:
-            outputs = self._run_kernels(arrays)
-        except (ValueError, RuntimeError) as error:
-            raise EvaluationError(
-                f"LiteRT failed on {self.tflite_model.source}: {_first_line(error)}"
-            ) from error
-        # A model made for one sample may leave the batch axis out of its result.
-        return [out if out.ndim and len(out) == len(arrays[0]) else out[np.newaxis] for out in outputs]
-
-    def _run_kernels(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        interpreter = self._interpreter
-        details = interpreter.get_input_details()
-        if any(tuple(detail["shape"]) != array.shape for detail, array in zip(details, arrays, strict=True)):
-            for detail, array in zip(details, arrays, strict=True):
-                interpreter.resize_tensor_input(detail["index"], array.shape)
-            interpreter.allocate_tensors()
-        if self._stateful:
-            interpreter.reset_all_variables()
-        for detail, array in zip(details, arrays, strict=True):
-            interpreter.set_tensor(detail["index"], array)
-        interpreter.invoke()
-        return [interpreter.get_tensor(output["index"]) for output in self._outputs]
-
     def _try_batches(self) -> bool:
         """Return whether three random samples give the same together as one by one."""
-        if self._stateful:
-            return False
-        rng = np.random.default_rng(0)
-        samples = [_random(rng, detail) for detail in self._inputs]
+        interpreter = self._free.get()
         try:
-            single = [self._run_kernels([array[i : i + 1] for array in samples]) for i in range(3)]
-            together = self._run_kernels(samples)
+            if interpreter.stateful:
+                return False
+            rng = np.random.default_rng(0)
+            samples = [_random(rng, detail) for detail in self._inputs]
+            single = [interpreter.run([array[i : i + 1] for array in samples]) for i in range(3)]
+            together = interpreter.run(samples)
         except (ValueError, RuntimeError):
             # LiteRT says so when an operator of this graph does not take another batch size; start afresh.
-            self._open()
+            interpreter = _Interpreter(self.tflite_model)
             return False
+        finally:
+            self._free.put(interpreter)
         return all(
             _same(np.concatenate(parts), batch)
             for parts, batch in zip(zip(*single, strict=True), together, strict=True)
         )
 
 
+class _Interpreter:
+    """One interpreter of LiteRT, for one thread at a time."""
+
+    def __init__(self, model: TfliteModel) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        try:
+            self._interpreter: Any = Interpreter(
+                model_content=model.flatbuffer_data,
+                num_threads=1,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            )
+            self._interpreter.allocate_tensors()
+            self.inputs: list[Any] = self._interpreter.get_input_details()
+            self.outputs: list[Any] = self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as error:
+            raise EvaluationError(f"LiteRT cannot run {model.source}: {_first_line(error)}") from error
+        self._shapes = [tuple(detail["shape"]) for detail in self.inputs]
+        self.stateful = any(tensor.is_variable for tensor in model.tensors)
+
+    def run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs for arrays of the inputs' types."""
+        interpreter = self._interpreter
+        shapes = [array.shape for array in arrays]
+        if shapes != self._shapes:
+            for detail, shape in zip(self.inputs, shapes, strict=True):
+                interpreter.resize_tensor_input(detail["index"], shape)
+            interpreter.allocate_tensors()
+            self._shapes = shapes
+        if self.stateful:
+            interpreter.reset_all_variables()
+        for detail, array in zip(self.inputs, arrays, strict=True):
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(output["index"]) for output in self.outputs]
+
+
 def prepare_inputs(
     model: TfliteModel, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]]
 ) -> list[np.ndarray]:
-    """Return batches in the types of a model's inputs.
+    """Return batches in the types of a model's inputs: `check_inputs`, then `convert_inputs`."""
+    return convert_inputs(model, check_inputs(model, inputs, shapes))
+
+
+def check_inputs(
+    model: TfliteModel, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """Return batches for a model, one for each input, as arrays of equal length.
 
     Args:
         model: The model.
-        inputs: One array per input of the model. Values of its type are used as they are; others are real numbers
-            and are quantized if it is one of integers.
+        inputs: One array per input of the model.
         shapes: The shapes of the inputs, batch axis included; -1 for axes of any length.
 
     Raises:
@@ -191,8 +228,7 @@ def prepare_inputs(
     """
     if len(inputs) != len(shapes):
         raise EvaluationError(f"{model.source} has {len(shapes)} inputs; {len(inputs)} were given.")
-    arrays = []
-    for array, full, tensor in zip(inputs, shapes, model.inputs, strict=True):
+    for array, full in zip(inputs, shapes, strict=True):
         wanted = full[1:]
         found = np.shape(array)
         if len(found) != len(wanted) + 1 or any(
@@ -203,10 +239,27 @@ def prepare_inputs(
                 f"{model.source} takes batches of samples of shape {shape or 'scalar'};"
                 f" an array of shape {TfliteShape(found)} was given."
             )
-        arrays.append(np.ascontiguousarray(to_tensor_dtype(np.asarray(array), tensor)))
+    arrays = [np.asarray(array) for array in inputs]
     if len({len(array) for array in arrays}) > 1:
         raise EvaluationError("The arrays for the model's inputs hold different numbers of samples.")
     return arrays
+
+
+def convert_inputs(model: TfliteModel, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return batches in the types of a model's inputs.
+
+    Args:
+        model: The model.
+        arrays: One per input. Values of its type are used as they are; others are real numbers and are quantized if
+            it is one of integers.
+
+    Raises:
+        EvaluationError: They cannot be converted.
+    """
+    return [
+        np.ascontiguousarray(to_tensor_dtype(array, tensor))
+        for array, tensor in zip(arrays, model.inputs, strict=True)
+    ]
 
 
 def _output_steps(model: TfliteModel) -> list[np.float64 | None]:

@@ -93,19 +93,27 @@ class TfliteQuantization:
         Raises:
             EvaluationError: A value is not a number, or the tensor does not have one scale for all of it.
         """
+        values = np.asarray(values, np.float32)
+        scaled = np.divide(values, self._one_scale(), out=np.empty_like(values))
         # Beyond any integer type, and finite.
-        scaled = np.clip(np.asarray(values, np.float32) / self._one_scale(), -(2.0**64), 2.0**64)
-        whole = np.trunc(scaled)
+        np.clip(scaled, -(2.0**64), 2.0**64, out=scaled)
+        whole = np.trunc(scaled, out=np.empty_like(scaled))
         # Not trunc(x + 0.5): that sum is rounded itself and takes the number just below one half up to 1.
-        whole += np.copysign(np.abs(scaled - whole) >= 0.5, scaled)
+        scaled -= whole
+        scaled *= 2
+        whole += np.trunc(scaled, out=scaled)
         limits = np.iinfo(dtype)
-        # In double precision, which holds the sum with the zero point and the limits of int32 exactly.
-        clipped = np.clip(whole.astype(np.float64) + self._zero(), limits.min, limits.max)
-        if np.isnan(clipped).any():
+        if limits.bits > 16:
+            # For the sum with the zero point and the limits, which float32 holds of shorter integers only.
+            whole = whole.astype(np.float64)
+        whole += self._zero()
+        np.clip(whole, limits.min, limits.max, out=whole)
+        # The sum is a number if all of them are.
+        if np.isnan(whole.sum()):
             raise EvaluationError(
                 "The input holds values that are not a number (NaN); they cannot be quantized."
             )
-        integers: np.ndarray = clipped.astype(dtype)
+        integers: np.ndarray = whole.astype(dtype)
         return integers
 
     def dequantize(self, values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Models converted for one sample that take several."""
+"""What converted models get besides: any batch size, a signature."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model.batch_axis import free_batch_axis
+from mltk.core.tflite_model.finishing import SIGNATURE, add_signature, free_batch_axis
 from mltk.core.tflite_model.interpreter import LiteRtPredictor
 
 
@@ -30,6 +30,13 @@ def for_one_sample():
         return converter.convert(), samples[:, 0]
 
 
+def _freed(content):
+    model = TfliteModel(content)
+    free_batch_axis(model)
+    model.regenerate_flatbuffer()
+    return model.flatbuffer_data
+
+
 def _targets(content):
     return [
         layer.inputs[1].data.tolist()
@@ -48,18 +55,11 @@ def test_a_batch_gives_the_bits_of_single_samples(for_one_sample):
     steps = np.rint(expected / scale)
     np.testing.assert_array_equal(expected, (np.float64(scale) * steps).astype(np.float32))
 
-    freed = free_batch_axis(content)
+    freed = _freed(content)
     predictor = LiteRtPredictor(freed)
     np.testing.assert_array_equal(predictor.predict(x), expected)
     assert predictor._batchable
     assert _targets(freed) == [[-1, 144]]
-
-
-def test_once_is_enough_and_other_models_stay_as_they_are(for_one_sample, model_path):
-    freed = free_batch_axis(for_one_sample[0])
-    assert free_batch_axis(freed) is freed
-    content = model_path("dense_float32").read_bytes()
-    assert free_batch_axis(content) is content
 
 
 def test_a_target_that_something_else_reads_stays(for_one_sample):
@@ -68,8 +68,19 @@ def test_a_target_that_something_else_reads_stays(for_one_sample):
     reshape = next(
         op for op, layer in zip(graph.operators, model.layers, strict=True) if layer.opcode_str == "reshape"
     )
-    # Another constant of the model, read by the dense layer, shares the buffer.
+    # The weights of the dense layer share the buffer.
     dense = graph.operators[len(graph.operators) - 2]
     graph.tensors[dense.inputs[1]].buffer = graph.tensors[reshape.inputs[1]].buffer
     model.regenerate_flatbuffer()
-    assert free_batch_axis(model.flatbuffer_data) is model.flatbuffer_data
+    assert _targets(_freed(model.flatbuffer_data)) == [[1, 144]]
+
+
+def test_an_interpreter_finds_inputs_and_outputs_by_the_names_of_the_signature(for_one_sample):
+    from ai_edge_litert.interpreter import Interpreter
+
+    content, x = for_one_sample
+    model = TfliteModel(content)
+    add_signature(model, ["picture"], ["scores"])
+    model.regenerate_flatbuffer()
+    run = Interpreter(model_content=model.flatbuffer_data).get_signature_runner(SIGNATURE)
+    assert run(picture=x[:1])["scores"].shape == (1, 3)

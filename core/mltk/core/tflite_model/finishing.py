@@ -1,0 +1,65 @@
+"""What converted models get besides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mltk.core.tflite_model import _schema
+from mltk.core.tflite_model.tflite_model import TfliteModel
+
+SIGNATURE = "serving_default"
+"""TensorFlow's name for the signature of a model that has one."""
+
+
+def free_batch_axis(model: TfliteModel) -> None:
+    """Let a model that was made for one sample take several at once.
+
+    An interpreter that is given more samples adapts all operators but reshapes that name the batch: where they say
+    `[1, 384]`, they get `[-1, 384]`, which is the same for one sample. Models of several subgraphs stay as they are.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+    """
+    if model.n_subgraphs > 1:
+        return
+    tensors, buffers = model.flatbuffer_subgraph.tensors, model.flatbuffer_model.buffers
+    targets: set[int] = set()
+    used_otherwise: set[int] = set()
+    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
+        for position, index in enumerate(operator.inputs):
+            if index < 0:  # absent
+                continue
+            is_target = position == 1 and layer.opcode_str == "reshape" and layer.inputs[0].shape[:1] == (1,)
+            (targets if is_target else used_otherwise).add(tensors[index].buffer)
+    for buffer in (buffers[i] for i in targets - used_otherwise):
+        shape = np.asarray(() if buffer.data is None else buffer.data, np.uint8).view("<i4")
+        if len(shape) > 1 and shape[0] == 1 and (shape > 0).all():
+            buffer.data = np.r_[np.int32(-1), shape[1:]].astype("<i4").view(np.uint8)
+
+
+def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Name the inputs and outputs of a model, for interpreters that are called with names.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+        inputs: A name for each input.
+        outputs: A name for each output.
+    """
+    schema = _schema.schema()
+
+    def named(names: Sequence[str], indices: Sequence[int]) -> list[object]:
+        entries = []
+        for name, index in zip(names, indices, strict=True):
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name, int(index)
+            entries.append(entry)
+        return entries
+
+    signature = schema.SignatureDefT()
+    signature.inputs = named(inputs, model.flatbuffer_subgraph.inputs)
+    signature.outputs = named(outputs, model.flatbuffer_subgraph.outputs)
+    signature.signatureKey = SIGNATURE
+    signature.subgraphIndex = 0
+    model.flatbuffer_model.signatureDefs = [signature]
