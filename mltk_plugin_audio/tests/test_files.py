@@ -216,3 +216,26 @@ def test_memory_is_taken_for_what_a_recording_has_and_not_for_what_it_announces(
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 4000),
+    rate=st.sampled_from([400, 8000, 16000]),
+    seed=st.integers(0, 999),
+    db=st.floats(3, 50),
+)
+def test_trimmed_is_what_four_blocks_beside_each_other_say(n, rate, seed, db):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=n) * np.exp(-(((np.arange(n) - rng.integers(n)) / (n / 6)) ** 2))).astype(np.float32)
+    step = max(1, round(rate * 0.025 / 4))
+    blocks = np.zeros((max(4, -(-n // step)), step))
+    blocks.reshape(-1)[:n] = x
+    energies = np.sum(blocks**2, axis=1)
+    starts = np.arange(len(blocks) - 3) * step
+    stops = np.minimum(starts + 4 * step, n)
+    power = np.convolve(energies, np.ones(4), "valid") / (stops - starts)
+    share = power / power.max() / 10 ** (-db / 10)
+    loud = np.flatnonzero(share >= 1)
+    if np.abs(share - 1).min() > 1e-4:
+        assert speech_bounds(x, rate, db) == (starts[loud[0]], stops[loud[-1]])

@@ -213,16 +213,16 @@ class RandomTransforms:
         assert self.noises is not None
         length = x.shape[1]
         for i in np.flatnonzero((transforms.bg_noise >= 0) & (transforms.bg_noise_factor > 0)):
-            noise = self.noises.segment(int(transforms.bg_noise[i]), transforms.bg_noise_start[i], length)
+            which, where = int(transforms.bg_noise[i]), transforms.bg_noise_start[i]
             factor = transforms.bg_noise_factor[i]
             snr = transforms.bg_noise_snr_db[i]
             if not np.isnan(snr):
                 start, stop = spans[i]
-                signal, level = _rms(x[i, start:stop]), _rms(noise)
+                signal, level = _rms(x[i, start:stop]), _rms(self.noises.segment(which, where, length))
                 # Beside silence there is no ratio; there the noise keeps its level.
                 if signal and level:
                     factor = signal / level * 10 ** (-snr / 20)
-            x[i] += np.float32(factor) * noise
+            self.noises.add(which, where, factor, x[i])
 
 
 def default_transforms(n: int) -> Transforms:

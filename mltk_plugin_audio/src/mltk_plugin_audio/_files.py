@@ -145,17 +145,13 @@ def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tupl
 
     Silent is what is more than `threshold_db` below the loudest 25 ms. A recording of zeros is kept.
     """
+    from mltk_plugin_audio._clips import loud_span
+
+    if not len(samples):
+        return 0, 0
     step = max(1, round(rate * _TRIM_WINDOW_SECONDS / 4))
-    blocks = np.zeros((max(4, -(-len(samples) // step)), step), np.float32)
-    blocks.reshape(-1)[: len(samples)] = samples
-    energies = np.einsum("ij,ij->i", blocks, blocks)
-    starts = np.arange(len(blocks) - 3) * step
-    stops = np.minimum(starts + 4 * step, len(samples))
-    power = (energies[:-3] + energies[1:-2] + energies[2:-1] + energies[3:]) / (stops - starts)
-    if not power.max() > 0:
-        return 0, len(samples)
-    loud = np.flatnonzero(power >= power.max() * 10 ** (-threshold_db / 10))
-    return int(starts[loud[0]]), int(stops[loud[-1]])
+    start, stop = loud_span(np.ascontiguousarray(samples, np.float32), step, 10 ** (-threshold_db / 10))
+    return int(start), int(stop)
 
 
 def _check_complete(file: BinaryIO, name: str) -> None:

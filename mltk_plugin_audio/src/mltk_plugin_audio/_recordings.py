@@ -32,12 +32,20 @@ class Recordings:
             start: Where to begin, as a fraction (0 to 1) of the possible range.
             length: In samples.
         """
+        segment = np.zeros(length, np.float32)
+        self.add(index, start, 1.0, segment)
+        return segment
+
+    def add(self, index: int, start: float, factor: float, out: np.ndarray) -> None:
+        """Add a part of a recording, times a factor, to float32 `(length,)`; see `segment`."""
+        from mltk_plugin_audio._clips import add_noise
+
         samples = self.samples[index]
-        if len(samples) < length:
-            first = int(start * len(samples))
-            return as_float(np.resize(np.roll(samples, -first), length))
-        first = int(start * (len(samples) - length + 1))
-        return as_float(samples[first : first + length])
+        if not len(samples):
+            return
+        room = len(samples) - len(out) + 1 if len(samples) >= len(out) else len(samples)
+        scale = 2**-15 if samples.dtype == np.int16 else 1.0
+        add_noise(samples, int(start * room), np.float32(scale), np.float32(factor), out)
 
 
 def find_folder(setting: str, folder: str | os.PathLike[str], dataset: str | None) -> Path:

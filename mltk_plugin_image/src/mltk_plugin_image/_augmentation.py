@@ -10,6 +10,7 @@ import numpy as np
 
 from mltk.core.preprocess.seeding import standard_normal
 from mltk.core.preprocess.settings import Range
+from mltk_plugin_image._files import opencv
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 
@@ -125,8 +126,7 @@ class RandomTransforms:
         return np.concatenate([linear, offset[:, :, None]], axis=2)
 
     def _warp(self, batch: np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        import cv2
-
+        cv2 = opencv()
         n, height, width, channels = batch.shape
         border = {
             "nearest": cv2.BORDER_REPLICATE,

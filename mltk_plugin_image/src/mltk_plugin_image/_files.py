@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import struct
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -119,11 +120,19 @@ def _decode_whole_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
     if components not in (1, 3):
         return None
     _check_size(width, height)
-    import cv2
-
+    cv2 = opencv()
     mode = cv2.IMREAD_GRAYSCALE if color_mode == "grayscale" else cv2.IMREAD_COLOR_RGB
     image = cv2.imdecode(np.frombuffer(data, np.uint8), mode | cv2.IMREAD_IGNORE_ORIENTATION)
     return None if image is None else image.reshape(*image.shape[:2], CHANNELS[color_mode])
+
+
+@cache
+def opencv() -> Any:
+    """Return OpenCV without threads of its own: batches are made on threads, which it would take the cores from."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
