@@ -106,9 +106,9 @@ def evaluate_int8(spec: str, samples: str) -> dict[str, float]:
     """Evaluate the `.tflite` of a trained model in process."""
     import os
 
+    os.environ["MLTK_BENCHMARK_SAMPLES"] = samples
     import mltk.core as mltk_core
 
-    os.environ["MLTK_BENCHMARK_SAMPLES"] = samples
     model = mltk_core.load_mltk_model(spec)
     start = time.perf_counter()
     mltk_core.evaluate_model(model, tflite=True, update_archive=False)
