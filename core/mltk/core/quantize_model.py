@@ -47,6 +47,7 @@ _OWN_KEYS = frozenset(
         "representative_dataset_max_samples",
         "generate_unquantized",
         "generate_quantization_report",
+        "dense_per_channel",
         # TensorFlow's old converter takes no models of Keras 3; the old quantizer it has still.
         "experimental_new_converter",
     }
@@ -530,6 +531,10 @@ def _converter(network: keras.Model, settings: Mapping[str, Any], representative
     converter.inference_output_type = settings["inference_output_type"]
     if representative is not None:
         converter.representative_dataset = representative
+    # The attribute has no other name; versions of TensorFlow without it do as is wanted here.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = not settings[
+        "dense_per_channel"
+    ]
     for key, value in settings.items():
         if key not in _OWN_KEYS:
             setattr(converter, key, value)

@@ -527,6 +527,7 @@ CONVERTER_KEYS = frozenset(
     {
         "allow_custom_ops",
         "canonicalizing_inf_as_min_max_float",
+        "dense_per_channel",
         "exclude_conversion_metadata",
         "experimental_enable_resource_variables",
         "experimental_lower_to_saved_model",
