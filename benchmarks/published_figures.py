@@ -44,6 +44,7 @@ def main() -> int:
         "MLTK_OFFLINE": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "MLTK_BLOCK_PLUGINS": "example",
+        "MLTK_MODEL_PATHS": str(arguments.folder.resolve()),
         **(
             {"MLTK_CACHE_DIR": str(cache)}
             if (cache := arguments.folder.resolve().parent / "cache").is_dir()
