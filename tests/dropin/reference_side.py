@@ -61,14 +61,15 @@ def archive(path):
 
 
 def predict(keras_model):
-    x = np.ones((1, *keras_model.input_shape[1:]), np.float32)
-    return keras_model.predict(x, verbose=0)[0].tolist()
+    x = [np.ones((1, *tensor.shape[1:]), np.float32) for tensor in keras_model.inputs]
+    return keras_model.predict(x if len(x) > 1 else x[0], verbose=0)[0].tolist()
 
 
 def main():
     requests = json.load(sys.stdin)
     answers = {
         "read": {path: read(path) for path in requests.get("read", [])},
+        "h5": {path: predict(load_tflite_or_keras_model(path)) for path in requests.get("h5", [])},
         "archive": {path: archive(path) for path in requests.get("archive", [])},
     }
     for arguments in requests.get("write", []):

@@ -57,8 +57,15 @@ def main() -> int:
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        run_steps(arguments.one, arguments.steps.split(","))
-        return 0
+        code = 1
+        try:
+            run_steps(arguments.one, arguments.steps.split(","))
+            code = 0
+        finally:
+            # As the command line does: a pipeline that was abandoned may keep a process from ending.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
 
     arguments.work = arguments.work.resolve()
     wheel = arguments.wheel or download_wheel(arguments.work)

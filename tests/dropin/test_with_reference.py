@@ -4,6 +4,7 @@ benchmarks/install_reference.sh FOLDER
 MLTK_REFERENCE_PYTHON=FOLDER/bin/python pytest tests/dropin
 """
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 
 from mltk.core import TfliteModel, TfliteModelParameters, load_mltk_model, train_model
-from mltk.core.keras.saving import load_keras_model
+from mltk.core.keras.saving import load_keras_model, save_keras_model
 
+ROOT = Path(__file__).parents[2]
 PYTHON = os.environ.get("MLTK_REFERENCE_PYTHON", "")
 pytestmark = [
     pytest.mark.slow,
@@ -109,3 +111,19 @@ def test_the_reference_uses_our_archive(write_spec):
     )
     predicted = load_keras_model(model.h5_log_dir_path).predict_on_batch(np.ones((1, 8, 8, 1), np.float32))
     assert answers["h5"] == pytest.approx(predicted[0].tolist(), abs=1e-5)
+
+
+def test_the_reference_reads_our_h5_files(tmp_path):
+    spec = importlib.util.spec_from_file_location("written", ROOT / "tests/keras/test_keras2_config.py")
+    written = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(written)
+    expected = {}
+    for i, network in enumerate(written.networks()):
+        network.compile("adam", "mse", metrics=["mae"])
+        path = str(tmp_path / f"{i}.h5")
+        save_keras_model(network, path)
+        x = [np.ones((1, *t.shape[1:]), np.float32) for t in network.inputs]
+        expected[path] = network.predict(x if len(x) > 1 else x[0], verbose=0)[0]
+    answers = ask({"h5": list(expected)})["h5"]
+    for path, prediction in expected.items():
+        np.testing.assert_allclose(answers[path], prediction, atol=1e-5)

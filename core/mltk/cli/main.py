@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -128,14 +129,30 @@ def root_cli(no_plugins: bool, debug: bool, gpu: bool) -> None:
 
 def main() -> None:
     """Run the command line of this process."""
+    status: Any = 0
     try:
         root_cli(prog_name="mltk")
+    except SystemExit as e:
+        status = e.code
+    except BaseException:
+        # A traceback is shown.
+        if "tensorflow" not in sys.modules:
+            raise
+        sys.excepthook(*sys.exc_info())
+        status = 1
     finally:
         try:
             sys.stdout.flush()
         except BrokenPipeError:
             # The reader (`| head`) has gone; Python would complain when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if "tensorflow" in sys.modules and isinstance(status, int | None):
+        # An abandoned pipeline of tf.data waits for its Python functions, which have no turn any more once the
+        # interpreter takes itself down: some processes would not end.
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(status or 0)
+    sys.exit(status)
 
 
 def plugin_commands(manager: PluginManager | None = None) -> Mapping[str, tuple[str, Command]]:

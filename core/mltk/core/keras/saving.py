@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.core.archive import ModelArchive, source_date
 from mltk.core.keras.environment import import_tensorflow
+from mltk.core.keras.keras2_config import for_keras_2
 from mltk.errors import FileFormatError, ModelNotFoundError
 from mltk.utils.files import atomic_path, atomic_write
 
@@ -42,6 +43,8 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
             content = io.BytesIO()
             with _legacy_file()(content, "w") as file:
                 keras_model.save(file)
+                for name in {"model_config", "training_config"} & file.attrs.keys():
+                    file.attrs[name] = json.dumps(for_keras_2(json.loads(file.attrs[name])))
             atomic_write(path, content.getvalue())
             return
         with atomic_path(path) as temporary:
@@ -185,9 +188,10 @@ def _legacy_config(path: str | os.PathLike[str]) -> Any:
 
 
 def _count_calls_anew(config: Any) -> bool:
-    """Let a graph refer to the calls of `Sequential` models in it by the numbers that Keras 3 gives them.
+    """Let a graph refer to the calls of models in it by the numbers that Keras 3 gives them.
 
-    In Keras 2 the first number was that of the call by which such a model built itself.
+    In Keras 2 the first number was that of the call by which such a model built itself. Keras 3 expects that still of
+    graphs, but only where they are results.
 
     Args:
         config: Keras 2's description of a model; changed in place.
@@ -199,22 +203,25 @@ def _count_calls_anew(config: Any) -> bool:
     changed = False
     for layer in layers:
         changed |= _count_calls_anew(layer)
-    nested = {layer.get("name") for layer in layers if layer["class_name"] == "Sequential"}
-    references = [
-        reference
-        for node in [
-            *(node for layer in layers for node in layer.get("inbound_nodes", ())),
-            config["config"].get("output_layers", ()) if layers else (),
+    kinds = {layer.get("name"): layer["class_name"] for layer in layers}
+
+    def references(nodes: Any, *nested: str) -> list[Any]:
+        return [
+            reference
+            for node in nodes
+            # Keras 3 writes a mapping for each call, with its own numbers.
+            if not isinstance(node, dict)
+            for reference in ([node] if node and isinstance(node[0], str) else node)
+            if kinds.get(reference[0]) in nested
         ]
-        # Keras 3 writes a mapping for each call, with its own numbers.
-        if not isinstance(node, dict)
-        for reference in ([node] if node and isinstance(node[0], str) else node)
-        if reference[0] in nested
-    ]
-    first = {reference[0]: 1 << 31 for reference in references}
-    for name, number, *_ in references:
+
+    calls = [node for layer in layers for node in layer.get("inbound_nodes", ())]
+    results = config["config"].get("output_layers", ()) if layers else ()
+    found = [*references(calls, "Sequential", "Functional", "Model"), *references([results], "Sequential")]
+    first = {reference[0]: 1 << 31 for reference in found}
+    for name, number, *_ in found:
         first[name] = min(first[name], number)
-    for reference in references:
+    for reference in found:
         reference[1] -= first[reference[0]]
     return changed or any(first.values())
 
