@@ -10,6 +10,15 @@ from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_m
 from mltk.core.archive import ModelArchive
 from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
 
+FLOAT32 = {
+    "representative_dataset": None,
+    "optimizations": [],
+    "supported_ops": ["TFLITE_BUILTINS"],
+    "inference_input_type": "float32",
+    "inference_output_type": "float32",
+}
+"""Settings of a converter that quantizes nothing."""
+
 
 def test_result_goes_to_the_log_folder_and_the_archive(trained):
     (trained.cache / "models/tiny_v1/tiny_v1.tflite").unlink()
@@ -313,15 +322,8 @@ def test_inputs_with_names_keep_them_and_their_order(trained):
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     network = keras.Model({"b": b, "a": a}, keras.layers.Subtract()([a, b]))
     x, y = np.random.default_rng(1).normal(size=(2, 1, 4)).astype(np.float32)
-    override = {
-        "representative_dataset": None,
-        "optimizations": [],
-        "supported_ops": ["TFLITE_BUILTINS"],
-        "inference_input_type": "float32",
-        "inference_output_type": "float32",
-    }
     model = load_mltk_model("tiny_v1")
-    result = quantize_model(model, network, output="tflite_model", tflite_converter_override=override)
+    result = quantize_model(model, network, output="tflite_model", tflite_converter_override=FLOAT32)
     run = Interpreter(model_content=result.flatbuffer_data).get_signature_runner("serving_default")
     np.testing.assert_allclose(run(a=x, b=y)["output_0"], x - y, rtol=1e-6)
 
@@ -340,14 +342,7 @@ def test_a_network_that_keeps_a_state_is_converted_with_it(trained):
             return self.sum + 0.0
 
     inputs = keras.Input(batch_shape=(1, 4))
-    override = {
-        "representative_dataset": None,
-        "optimizations": [],
-        "supported_ops": ["TFLITE_BUILTINS"],
-        "inference_input_type": "float32",
-        "inference_output_type": "float32",
-        "experimental_enable_resource_variables": True,
-    }
+    override = {**FLOAT32, "experimental_enable_resource_variables": True}
     network = keras.Model(inputs, Sum()(inputs))
     model = load_mltk_model("tiny_v1")
     result = quantize_model(model, network, output="tflite_model", tflite_converter_override=override)
