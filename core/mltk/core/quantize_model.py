@@ -483,27 +483,34 @@ def convert(
     network = _of_one_sample(keras_model)
     # A converter holds the graph of a recurrent layer from its beginning.
     with _unrolled(keras_model if representative_dataset else None) as is_recurrent:
-        converter = _converter(network, settings, representative_dataset)
+        with _refusals(mltk_model):
+            converter = _converter(network, settings, representative_dataset)
         box = {"value": converter}
         mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
-        try:
-            with _converter_output():
+        with _refusals(mltk_model), _converter_output():
+            model = TfliteModel(bytes(box["value"].convert()))
+            for _ in range(_TRIES if is_recurrent else 0):
+                if not _floats_inside(model):
+                    break
                 model = TfliteModel(bytes(box["value"].convert()))
-                for _ in range(_TRIES if is_recurrent else 0):
-                    if not _floats_inside(model):
-                        break
-                    model = TfliteModel(bytes(box["value"].convert()))
-        except Exception as e:
-            # The converter raises bare exceptions of many kinds.
-            raise ConversionError(
-                f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
-            ) from e
     free_batch_axis(model)
-    if not model.flatbuffer_model.signatureDefs:
-        outputs = [f"output_{i}" for i in range(model.n_outputs)]
-        add_signature(model, [tensor.name for tensor in keras_model.inputs], outputs)
+    names = [tensor.name for tensor in keras_model.inputs] if _is_symbolic(keras_model) else []
+    # A handler may have put another converter in place.
+    if not model.flatbuffer_model.signatureDefs and len(names) == model.n_inputs:
+        add_signature(model, names, [f"output_{i}" for i in range(model.n_outputs)])
     model.regenerate_flatbuffer()
     return model.flatbuffer_data
+
+
+@contextlib.contextmanager
+def _refusals(mltk_model: MltkModel) -> Iterator[None]:
+    """Make one line of what the converter, or the network that it calls, raises: bare exceptions of many kinds."""
+    try:
+        yield
+    except Exception as e:
+        raise ConversionError(
+            f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
+        ) from e
 
 
 def _floats_inside(model: TfliteModel) -> bool:
