@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 
+from mltk.core.keras.keras2_config import for_keras_2
 from mltk.core.keras.saving import load_keras_model, save_keras_model
 
 
@@ -102,3 +103,20 @@ def test_calls_are_told_as_in_keras_2(description):
     assert len(nodes["tower"]) == 2
     assert len(model["config"]["input_layers"]) == 2
     assert model["config"]["output_layers"][1:] == [0, 0]
+
+
+def test_layers_of_others_keep_their_arguments():
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+    for mine in (
+        {"class_name": "Mine", "config": {"optional": 1, "dtype": policy}},
+        {"class_name": "Dense", "module": "mine", "config": {"optional": 1, "dtype": policy}},
+    ):
+        assert for_keras_2(mine) == {**mine, "config": {"optional": 1, "dtype": "float32"}}
+
+
+def test_equal_models_give_equal_files(tmp_path):
+    network = sequence((4,), keras.layers.Dense(2))
+    network.compile("adam", "mse")
+    for name in ("a", "b"):
+        save_keras_model(network, tmp_path / f"{name}.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()

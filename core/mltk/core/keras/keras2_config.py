@@ -41,6 +41,8 @@ def for_keras_2(description: Any) -> Any:
     config = result.get("config")
     if not isinstance(config, dict) or "class_name" not in result:
         return result
+    if not _is_of_keras(str(description.get("module", "keras")), str(description["class_name"])):
+        return result
     for key in _NEW & config.keys():
         del config[key]
     if config.get("weight_decay", 0) is None:
@@ -52,6 +54,15 @@ def for_keras_2(description: Any) -> Any:
     if "input_layers" in config:
         _describe_graph(config)
     return result
+
+
+def _is_of_keras(module: str, class_name: str) -> bool:
+    """Tell whether a class is one of Keras' own; layers, models and optimizers come without their module."""
+    import keras
+
+    places = (keras.layers, keras.models, keras.optimizers, keras.initializers)
+    known = class_name == "Functional" or any(hasattr(place, class_name) for place in places)
+    return known and module.partition(".")[0] == "keras"
 
 
 def _describe_graph(config: dict[str, Any]) -> None:

@@ -43,7 +43,9 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
             content = io.BytesIO()
             with _legacy_file()(content, "w") as file:
                 keras_model.save(file)
-                for name in {"model_config", "training_config"} & file.attrs.keys():
+                for name in ("model_config", "training_config"):
+                    if name not in file.attrs:
+                        continue
                     file.attrs[name] = json.dumps(for_keras_2(json.loads(file.attrs[name])))
             atomic_write(path, content.getvalue())
             return
