@@ -46,6 +46,9 @@ def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> 
 )
 @click.option("--no-format", is_flag=True, help="Show whole numbers in place of k, M, G.")
 @click.option("--full-summary", is_flag=True, help="Also show types, quantization and sizes of the tensors.")
+@click.option(
+    "--post", is_flag=True, expose_value=False, help="Without effect; scripts for silabs-mltk pass it."
+)
 @trust_option
 @verbose_option
 def profile_command(
