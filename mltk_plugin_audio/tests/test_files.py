@@ -142,6 +142,12 @@ def test_silence_is_trimmed_at_both_ends(tone):
     assert speech_bounds(quiet, 16000, 40)[0] == 0
 
 
+def test_a_threshold_above_the_loudest_is_refused(tone):
+    with pytest.raises(DatasetError, match="0 dB or more, not -5"):
+        speech_bounds(tone(440), 16000, -5)
+    assert speech_bounds(np.zeros(0, np.float32), 16000, 30) == (0, 0)
+
+
 @settings(max_examples=100, deadline=None)
 @given(n=st.integers(1, 50), length=st.integers(1, 50), offset=st.floats(0, 1))
 def test_a_recording_is_padded_or_cropped_at_any_offset(n, length, offset):

@@ -144,9 +144,15 @@ def speech_bounds(samples: np.ndarray, rate: float, threshold_db: float) -> tupl
     """Return where a recording begins and ends when silence is trimmed from both ends.
 
     Silent is what is more than `threshold_db` below the loudest 25 ms. A recording of zeros is kept.
+
+    Raises:
+        DatasetError: The threshold is negative: nothing is louder than the loudest.
     """
     from mltk_plugin_audio._clips import loud_span
 
+    if threshold_db < 0:
+        # The compiled loop would look for it beyond the end.
+        raise DatasetError(f"The threshold to trim silence with must be 0 dB or more, not {threshold_db}.")
     if not len(samples):
         return 0, 0
     step = max(1, round(rate * _TRIM_WINDOW_SECONDS / 4))

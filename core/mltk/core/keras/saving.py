@@ -44,9 +44,8 @@ def save_keras_model(keras_model: keras.Model, path: str | os.PathLike[str]) -> 
             with _legacy_file()(content, "w") as file:
                 keras_model.save(file)
                 for name in ("model_config", "training_config"):
-                    if name not in file.attrs:
-                        continue
-                    file.attrs[name] = json.dumps(for_keras_2(json.loads(file.attrs[name])))
+                    if name in file.attrs:
+                        file.attrs[name] = json.dumps(for_keras_2(json.loads(file.attrs[name])))
             atomic_write(path, content.getvalue())
             return
         with atomic_path(path) as temporary:
