@@ -41,8 +41,8 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
             f"my_model.tensorboard['histogram_freq'] = 1, then train: mltk train {model}"
         )
     url = _start(folder, host, port)
-    logger.info(f"{folder} is shown at {url} (Ctrl-C stops)")
     try:
+        logger.info(f"{folder} is shown at {url} (Ctrl-C stops)")
         if launch:
             webbrowser.open(url)
         threading.Event().wait()

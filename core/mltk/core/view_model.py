@@ -96,8 +96,8 @@ def view_model(
     pages = _netron_folder()
     name, content = _load(model, test, build, tflite, trust)
     with _serving(pages, name, content, host or DEFAULT_HOST, port) as url:
-        get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
         try:
+            get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
             if browser:
                 webbrowser.open(url)
             threading.Event().wait(timeout)
