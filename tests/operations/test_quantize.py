@@ -134,6 +134,61 @@ def test_recurrent_layers_become_int8_step_by_step(trained):
     np.testing.assert_allclose(outputs, network.predict(x, verbose=0), atol=0.05)
 
 
+@pytest.mark.parametrize("kind", ["sequences", "last", "bidirectional", "nested", "small cells"])
+def test_an_lstm_becomes_one_operator(trained, kind):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    network = keras.Sequential([keras.Input((7, 5)), layers.LSTM(6, return_sequences=True)])
+    if kind == "last":
+        network = keras.Sequential([*network.layers, layers.LSTM(3), layers.Dense(2)])
+    elif kind == "bidirectional":
+        network = keras.Sequential([keras.Input((7, 5)), layers.Bidirectional(layers.LSTM(3))])
+    elif kind == "nested":
+        network = keras.Sequential([keras.Input((7, 5)), network, layers.Dense(2)])
+    elif kind == "small cells":
+        kernel, recurrent, bias = network.get_weights()
+        network.set_weights([kernel / 10, recurrent, bias])
+    x = np.random.default_rng(0).normal(size=(40, 7, 5)).astype("f4")
+    expected = network.predict(x, verbose=0)
+
+    floats = quantize_model("tiny_v1", network, output="tflite_model", tflite_converter_override=FLOAT32)
+    np.testing.assert_allclose(floats.predict(x), expected, atol=1e-5)
+    result = _quantized(network, x)
+
+    n_lstms = {"last": 2}.get(kind, 1)
+    assert [layer.opcode_str for layer in result.layers].count("unidirectional_sequence_lstm") == n_lstms
+    assert kind == "bidirectional" or len(result.layers) < 6
+    spread = expected.max() - expected.min()
+    np.testing.assert_allclose(result.predict(x, y_dtype=np.float32), expected, atol=0.04 * spread)
+    # Nothing is left in the network.
+    np.testing.assert_array_equal(network.predict(x, verbose=0), expected)
+    assert not any("inner_loop" in vars(layer) for layer in network._flatten_layers())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"unroll": True}, {"activation": "relu"}, {"recurrent_dropout": 0.2}, {"use_bias": False}),
+        *({"go_backwards": True}, {"return_state": True}),
+    ],
+)
+def test_an_lstm_that_the_operator_cannot_be_is_converted_step_by_step(trained, arguments):
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((4, 3))
+    outputs = layers.LSTM(3, **arguments)(inputs)
+    network = keras.Model(inputs, layers.Add()(outputs) if "return_state" in arguments else outputs)
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 4, 3)).astype("f4")
+    result = _quantized(network, x)
+    assert "unidirectional_sequence_lstm" not in {layer.opcode_str for layer in result.layers}
+    np.testing.assert_allclose(
+        result.predict(x, y_dtype=np.float32), network.predict(x, verbose=0), atol=0.08
+    )
+
+
 def test_without_representative_data_only_the_weights_are_quantized(trained):
     override = {
         "representative_dataset": None,
@@ -349,10 +404,11 @@ def test_a_network_that_keeps_a_state_is_converted_with_it(trained):
     assert "assign_variable" in [layer.opcode_str for layer in result.layers]
 
 
-def test_recurrent_networks_give_the_same_bytes_each_time(trained):
+@pytest.mark.parametrize("unroll", [False, True])
+def test_recurrent_networks_give_the_same_bytes_each_time(trained, unroll):
     import keras
 
-    network = _sequential(keras.layers.LSTM(5), keras.layers.Dense(3))
+    network = _sequential(keras.layers.LSTM(5, unroll=unroll), keras.layers.Dense(3))
     x = np.random.default_rng(1).normal(size=(8, 1, 12, 4)).astype(np.float32)
     model = load_mltk_model("tiny_v1")
     model.tflite_converter["representative_dataset"] = lambda: ([sample] for sample in x)

@@ -477,12 +477,13 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
-    from mltk.core.tflite_model.finishing import add_signature, free_batch_axis
+    from mltk.core.keras.recurrent import convertible_recurrent_layers
+    from mltk.core.tflite_model.finishing import add_signature, free_batch_axis, repair_lstm_scales
     from mltk.core.tflite_model.tflite_model import TfliteModel
 
     network = _of_one_sample(keras_model)
-    # A converter holds the graph of a recurrent layer from its beginning.
-    with _unrolled(keras_model if representative_dataset else None) as is_recurrent:
+    # A converter may hold the graph from its beginning.
+    with convertible_recurrent_layers(keras_model, calibrated=bool(representative_dataset)) as is_recurrent:
         with _refusals(mltk_model):
             converter = _converter(network, settings, representative_dataset)
         box = {"value": converter}
@@ -494,6 +495,7 @@ def convert(
                     break
                 model = TfliteModel(bytes(box["value"].convert()))
     free_batch_axis(model)
+    repair_lstm_scales(model)
     names = [tensor.name for tensor in keras_model.inputs] if _is_symbolic(keras_model) else []
     # A handler may have put another converter in place.
     if not model.flatbuffer_model.signatureDefs and len(names) == model.n_inputs:
@@ -552,9 +554,12 @@ def _functions(network: keras.Model) -> tuple[list[Any], Any] | None:
     """Return a network of symbolic tensors as a function of TensorFlow, traced and as it is; `None` for others.
 
     `from_keras_model` writes the network to files and reads them again, which takes most of a conversion's time. The
-    result is the same, but what has a state beside its weights, such as tables of words, needs the files.
+    result is the same, but what has a state beside its weights, such as tables of words, needs the files, and so does
+    an LSTM that becomes one operator.
     """
     import tensorflow as tf
+
+    from mltk.core.keras.recurrent import FUSED_ATTRIBUTE
 
     if not _is_symbolic(network):
         return None
@@ -568,7 +573,9 @@ def _functions(network: keras.Model) -> tuple[list[Any], Any] | None:
     traced = function.get_concrete_function()
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    if any("Assign" in node.op or "Table" in node.op for node in nodes):
+    if any("Assign" in node.op or "Table" in node.op for node in nodes) or any(
+        FUSED_ATTRIBUTE in function.attr for function in graph.library.function
+    ):
         return None
     return [traced], function
 
@@ -616,7 +623,9 @@ def quantization_report(
 
     import tensorflow as tf
 
-    with _unrolled(keras_model):
+    from mltk.core.keras.recurrent import convertible_recurrent_layers
+
+    with convertible_recurrent_layers(keras_model, calibrated=True):
         converter = _converter(_of_one_sample(keras_model), settings, representative)
     with _converter_output():
         debugger = tf.lite.experimental.QuantizationDebugger(
@@ -635,27 +644,6 @@ def quantization_report(
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue().encode()
-
-
-@contextlib.contextmanager
-def _unrolled(keras_model: keras.Model | None) -> Iterator[bool]:
-    """Let recurrent layers be converted step by step: calibrating one of their loops crashes the process.
-
-    Yields:
-        Whether there are recurrent layers.
-    """
-    import keras
-
-    layers = keras_model._flatten_layers() if keras_model is not None else ()
-    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
-    loops = [layer for layer in recurrent if not layer.unroll]
-    for layer in loops:
-        layer.unroll = True
-    try:
-        yield bool(recurrent)
-    finally:
-        for layer in loops:
-            layer.unroll = False
 
 
 @contextlib.contextmanager

@@ -12,6 +12,11 @@ from mltk.core.tflite_model.tflite_model import TfliteModel
 SIGNATURE = "serving_default"
 """TensorFlow's name for the signature of a model that has one."""
 
+# Places among the inputs and the intermediate tensors of UNIDIRECTIONAL_SEQUENCE_LSTM.
+_LSTM_HIDDEN_STATE = 18
+_LSTM_CELL_STATE = 19
+_LSTM_HIDDEN_INTERMEDIATE = 4
+
 
 def free_batch_axis(model: TfliteModel) -> None:
     """Let a model that was made for one sample take several at once.
@@ -37,6 +42,31 @@ def free_batch_axis(model: TfliteModel) -> None:
         shape = np.asarray(() if buffer.data is None else buffer.data, np.uint8).view("<i4")
         if len(shape) > 1 and shape[0] == 1 and (shape > 0).all():
             buffer.data = np.r_[np.int32(-1), shape[1:]].astype("<i4").view(np.uint8)
+
+
+def repair_lstm_scales(model: TfliteModel) -> None:
+    """Give the states of quantized LSTM operators scales with which their kernels compute what the network does.
+
+    The kernels write the hidden state to the output as it is, so that both must have one scale; the converter gives
+    the output another where it goes to a concatenation, as in `Bidirectional`. They know the hyperbolic tangent of
+    int16 numbers of 0 to 6 integer bits, scales of 2^-15 to 2^-9, and leave cell states of other scales uncomputed;
+    the converter takes the smallest power of two that holds the state. No other number depends on these scales.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+    """
+    tensors = model.flatbuffer_subgraph.tensors
+    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
+        if layer.opcode_str != "unidirectional_sequence_lstm":
+            continue
+        output = tensors[operator.outputs[0]].quantization
+        if output is None or output.scale is None:
+            continue
+        for index in (operator.inputs[_LSTM_HIDDEN_STATE], operator.intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
+            tensors[index].quantization.scale = output.scale
+            tensors[index].quantization.zeroPoint = output.zeroPoint
+        cell = tensors[operator.inputs[_LSTM_CELL_STATE]].quantization
+        cell.scale = np.maximum(cell.scale, np.float32(2**-15))
 
 
 def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mltk.core.model.metrics.tflite_metrics import LSTM_OPS_PER_UNIT
 from mltk.core.model.metrics.types import LayerMetrics, ModelMetrics
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ def keras_model_metrics(keras_model: keras.Model) -> ModelMetrics:
 
     Models inside the model, and layers made of layers, are counted by what is in them, as often as they are called.
     Layers that only move data, batch normalisation (which conversion folds away), dropout, and an activation that is
-    an argument of a layer count nothing. Global pooling, recurrent layers and others that are not in the tables of
-    the documentation are not `known`; nor is a model that was not built from symbolic tensors.
+    an argument of a layer count nothing. Global pooling, recurrent layers but `LSTM`, and others that are not in the
+    tables of the documentation are not `known`; nor is a model that was not built from symbolic tensors.
     """
     return ModelMetrics(tuple(_model_layers(keras_model)))
 
@@ -98,6 +99,11 @@ def _counts(layer: Any, node: Any) -> tuple[int, int] | None:
     if kinds & _WEIGHTED:
         macs = _separable_macs(layer, size) if "BaseSeparableConv" in kinds else size * _terms(layer, kinds)
         return macs, 2 * macs + size * bool(layer.use_bias)
+    if "LSTM" in kinds and layer.use_bias:
+        steps = math.prod(d for d in node.input_tensors[0].shape[1:-1] if d is not None)
+        weights = (layer.cell.kernel, layer.cell.recurrent_kernel)
+        macs = steps * sum(math.prod(weight.shape) for weight in weights)
+        return macs, 2 * macs + LSTM_OPS_PER_UNIT * steps * layer.units
     if "BasePooling" in kinds:
         return 0, size * (math.prod(layer.pool_size) + ("Average" in type(layer).__name__))
     if kinds & _MERGES:

@@ -18,6 +18,9 @@ _Weighted = (
     TfliteConv2dLayer | TfliteDepthwiseConv2dLayer | TfliteTransposeConvLayer | TfliteFullyConnectedLayer
 )
 
+LSTM_OPS_PER_UNIT = 18
+"""Operations of one step of an LSTM beside the products: 4 biases, 5 activations of 2, 3 products and 1 sum."""
+
 # Operations per element of the output; operators that only move data have none.
 _PER_ELEMENT = {
     "add": 1,
@@ -55,8 +58,8 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
     """Count the MACs and operations of one layer.
 
     A transposed convolution counts as the convolution of its input spread out with zeros. The activation of a
-    layer with weights costs nothing: it is the clamp that int8 arithmetic needs anyway. Means, recurrent layers and
-    other operators that are not in the tables of the documentation are not `known`.
+    layer with weights costs nothing: it is the clamp that int8 arithmetic needs anyway. Means and other operators
+    that are not in the tables of the documentation are not `known`.
     """
     macs = ops = 0
     known = True
@@ -67,12 +70,28 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
     elif isinstance(layer, TflitePooling2dLayer):
         window = layer.pool_size[0] * layer.pool_size[1]
         ops = size * (window + (layer.opcode_str == "average_pool_2d"))
+    elif layer.opcode_str == "unidirectional_sequence_lstm":
+        macs, ops = _lstm(layer, size)
     elif isinstance(layer, TfliteReshapeLayer):
         ops = size * layer.requires_copy
     else:
         known = layer.opcode_str in _PER_ELEMENT
         ops = size * _PER_ELEMENT.get(layer.opcode_str, 0)
     return LayerMetrics(layer.name, layer.opcode_str, macs, ops, known)
+
+
+def _lstm(layer: TfliteLayer, size: int) -> tuple[int, int]:
+    """Return MACs and operations of an LSTM operator, `size` values of which are its output."""
+    units = layer.outputs[0].shape[-1]
+    # The weights of the gates, for the input and for the state.
+    macs = (
+        size
+        // units
+        * sum(
+            tensor.shape.flat_size for tensor in layer.inputs if len(tensor.shape) == 2 and tensor.is_constant
+        )
+    )
+    return macs, 2 * macs + LSTM_OPS_PER_UNIT * size
 
 
 def _terms(layer: _Weighted) -> int:

@@ -1,0 +1,147 @@
+"""Recurrent layers in the form that TensorFlow's converter takes.
+
+This module imports TensorFlow; it is imported when a conversion starts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras  # noqa: TID253 - see above
+import tensorflow as tf  # noqa: TID253
+from tensorflow.lite.python.optimize.calibrator import Calibrator  # noqa: TID253
+
+FUSED_ATTRIBUTE = "api_implements"
+"""Attribute of the functions of TensorFlow that the converter turns into one operator."""
+
+
+@contextlib.contextmanager
+def convertible_recurrent_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[bool]:
+    """Let a model's recurrent layers be traced, within the block, as the converter can take them.
+
+    An `LSTM` becomes one `UNIDIRECTIONAL_SEQUENCE_LSTM`, as Keras 2 had it, if it has the usual activations, a bias
+    and no state from elsewhere, no mask, no dropout within its steps, and a fixed number of steps. Other layers, and
+    those with `unroll=True`, become operators step by step, and where nothing is calibrated, a loop.
+
+    Args:
+        keras_model: The model to be converted.
+        calibrated: Whether representative samples go through it: calibrating a loop crashes the process.
+
+    Yields:
+        Whether there are recurrent layers.
+    """
+    layers = [layer for layer in keras_model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
+    loops = [layer for layer in layers if not layer.unroll]
+    fused = [layer for layer in loops if _is_plain_lstm(layer)]
+    for layer in fused:
+        # Past Keras, which would track an attribute of its layers.
+        object.__setattr__(layer, "inner_loop", _FusedLoop(layer))
+    for layer in loops if calibrated else ():
+        layer.unroll = True
+    try:
+        with _independent_samples() if fused and calibrated else contextlib.nullcontext():
+            yield bool(layers)
+    finally:
+        for layer in loops:
+            layer.unroll = False
+        for layer in fused:
+            object.__delattr__(layer, "inner_loop")
+
+
+@contextlib.contextmanager
+def _independent_samples() -> Iterator[None]:
+    """Let each sample of a calibration begin with empty states.
+
+    TensorFlow's calibrator never resets the states that operators keep, so that the ranges would be those of one
+    long sequence of all samples. It has no setting for that.
+    """
+    usual = Calibrator._feed_tensors
+
+    def feed(self: Any, samples: Callable[[], Iterable[Any]], resize_input: bool) -> None:
+        def prepared() -> Iterator[Any]:
+            for sample in samples():
+                if isinstance(sample, list):
+                    # After the first time this makes no new memory, and empties the states.
+                    self._calibrator.Prepare([list(array.shape) for array in sample])
+                yield sample
+
+        usual(self, prepared, resize_input)
+
+    Calibrator._feed_tensors = feed
+    try:
+        yield
+    finally:
+        Calibrator._feed_tensors = usual
+
+
+def _is_plain_lstm(layer: keras.layers.RNN) -> bool:
+    return (
+        type(layer) is keras.layers.LSTM
+        and layer.activation is keras.activations.tanh
+        and layer.recurrent_activation is keras.activations.sigmoid
+        and layer.use_bias
+        and not layer.recurrent_dropout
+        and not layer.stateful
+        and not layer.return_state
+        # TensorFlow Lite Micro reverses no int8 tensors.
+        and not layer.go_backwards
+        and layer.compute_dtype == "float32"
+    )
+
+
+class _FusedLoop:
+    """The steps of an `LSTM` as a function that the converter knows by its attribute and its arguments.
+
+    The converter (TensorFlow's `ConvertKerasLSTMLayer`) takes input, hidden state, cell state, kernel, recurrent
+    kernel and bias, and replaces the first two of five results: last output, outputs, hidden state, cell state, and
+    one that tells which device ran it.
+    """
+
+    def __init__(self, layer: keras.layers.LSTM) -> None:
+        self._cell = layer.cell
+        self._usual = layer.inner_loop
+
+    def __call__(
+        self, sequences: Any, initial_state: Sequence[Any], mask: Any, training: bool = False
+    ) -> Any:
+        if (
+            mask is not None
+            or tf.executing_eagerly()
+            or sequences.shape[1] is None
+            or not all(_is_zero(state) for state in initial_state)
+        ):
+            return self._usual(sequences, initial_state, mask, training=training)
+        function = tf.function(
+            _lstm,
+            experimental_attributes={
+                FUSED_ATTRIBUTE: f"lstm_{uuid.uuid4()}",
+                "time_major": False,
+                "go_backwards": False,
+            },
+            autograph=False,
+        )
+        weights = (self._cell.kernel, self._cell.recurrent_kernel, self._cell.bias)
+        last, outputs, hidden, carry, _ = function(
+            sequences, *initial_state, *(tf.convert_to_tensor(weight) for weight in weights)
+        )
+        return last, outputs, [hidden, carry]
+
+
+def _is_zero(state: Any) -> bool:
+    value = tf.get_static_value(state)
+    return value is not None and not value.any()
+
+
+def _lstm(inputs: Any, hidden: Any, carry: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
+    """Compute what the operator computes, which the converter replaces and other users of the graph may run."""
+    outputs = []
+    for step in tf.unstack(inputs, axis=1):
+        gates = tf.matmul(step, kernel) + tf.matmul(hidden, recurrent_kernel) + bias
+        i, f, c, o = tf.split(gates, 4, axis=1)
+        carry = tf.sigmoid(f) * carry + tf.sigmoid(i) * tf.tanh(c)
+        hidden = tf.sigmoid(o) * tf.tanh(carry)
+        outputs.append(hidden)
+    return hidden, tf.stack(outputs, axis=1), hidden, carry, tf.constant(0.0)
