@@ -189,3 +189,11 @@ def test_a_model_without_symbolic_tensors_counts_nothing(keras):
     model(keras.ops.zeros((1, 3)))
     assert keras_model_metrics(model).not_counted == ("Plain",)
     assert keras_model_metrics(keras.Sequential([keras.layers.Dense(2)])).layers == ()
+
+
+def test_the_lstm_operator_counts_as_the_layer(load):
+    metrics = tflite_model_metrics(load("lstm_int8"))
+    lstm = metrics.layers[0]
+    assert (lstm.kind, lstm.known) == ("unidirectional_sequence_lstm", True)
+    assert lstm.macs == 7 * 4 * 8 * (5 + 8)
+    assert lstm.ops == 2 * lstm.macs + 18 * 7 * 8

@@ -6,6 +6,8 @@ import contextlib
 import io
 import logging
 import sys
+import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -516,10 +518,14 @@ def _refusals(mltk_model: MltkModel) -> Iterator[None]:
 
 
 def _floats_inside(model: TfliteModel) -> bool:
-    """Tell whether real numbers go from one operator to another in a quantized model."""
-    outputs = {tensor.index for tensor in model.outputs}
+    """Tell whether real numbers go to an operator of a quantized model that could take integers."""
+    floats = {layer.outputs[0].index for layer in model.layers if layer.opcode_str == "dequantize"}
     return any(
-        layer.opcode_str == "dequantize" and layer.outputs[0].index not in outputs for layer in model.layers
+        tensor.index in floats
+        for layer in model.layers
+        # A part of Keras' LayerNormalization, which takes none.
+        if layer.opcode_str != "neg"
+        for tensor in layer.inputs
     )
 
 
@@ -527,12 +533,18 @@ def _converter(network: keras.Model, settings: Mapping[str, Any], representative
     """Return a converter of TensorFlow for what `_of_one_sample` gave."""
     import tensorflow as tf
 
+    from mltk.core.keras.recurrent import FUSED_ATTRIBUTE
+
     with _converter_output():
-        functions = _functions(network)
-        if functions is None:
+        traced = _traced(network)
+        if traced is None:
             converter = tf.lite.TFLiteConverter.from_keras_model(network)
+        elif any(
+            FUSED_ATTRIBUTE in function.attr for function in traced[0].graph.as_graph_def().library.function
+        ):
+            converter = _from_files(network, *traced)
         else:
-            converter = tf.lite.TFLiteConverter.from_concrete_functions(*functions)
+            converter = tf.lite.TFLiteConverter.from_concrete_functions(traced[:1], traced[1])
     converter.optimizations = list(settings["optimizations"])
     if settings["supported_ops"]:
         converter.target_spec.supported_ops = list(settings["supported_ops"])
@@ -550,16 +562,13 @@ def _converter(network: keras.Model, settings: Mapping[str, Any], representative
     return converter
 
 
-def _functions(network: keras.Model) -> tuple[list[Any], Any] | None:
+def _traced(network: keras.Model) -> tuple[Any, Any] | None:
     """Return a network of symbolic tensors as a function of TensorFlow, traced and as it is; `None` for others.
 
     `from_keras_model` writes the network to files and reads them again, which takes most of a conversion's time. The
-    result is the same, but what has a state beside its weights, such as tables of words, needs the files, and so does
-    an LSTM that becomes one operator.
+    result is the same, but what has a state beside its weights, such as tables of words, needs the files.
     """
     import tensorflow as tf
-
-    from mltk.core.keras.recurrent import FUSED_ATTRIBUTE
 
     if not _is_symbolic(network):
         return None
@@ -573,11 +582,27 @@ def _functions(network: keras.Model) -> tuple[list[Any], Any] | None:
     traced = function.get_concrete_function()
     graph = traced.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    if any("Assign" in node.op or "Table" in node.op for node in nodes) or any(
-        FUSED_ATTRIBUTE in function.attr for function in graph.library.function
-    ):
+    if any("Assign" in node.op or "Table" in node.op for node in nodes):
         return None
-    return [traced], function
+    return traced, function
+
+
+def _from_files(network: keras.Model, traced: Any, function: Any) -> Any:
+    """Return a converter that reads a traced network from files, the only one that makes one operator of an LSTM.
+
+    Keras would write as much, in three times the time, with the layers and the code of the network besides.
+    """
+    import tensorflow as tf
+
+    folder = tempfile.TemporaryDirectory(prefix="mltk-")
+    module = tf.Module()
+    module.function = function
+    module.weights = [variable.value for variable in network.variables]
+    tf.saved_model.save(module, folder.name, signatures=traced)
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder.name)
+    # The files are read when it converts.
+    weakref.finalize(converter, folder.cleanup)
+    return converter
 
 
 def _of_one_sample(keras_model: keras.Model) -> keras.Model:

@@ -1,12 +1,30 @@
 """Make the small models of this folder: `python tests/tflite/data/make_models.py`."""
 
+import tempfile
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mltk.core import load_mltk_model
+from mltk.core.quantize_model import convert as mltk_convert_model
+from mltk.core.quantize_model import converter_settings
+
 HERE = Path(__file__).parent
+
+SPEC = """
+from mltk.core import MltkModel, TrainMixin
+
+
+class MyModel(MltkModel, TrainMixin):
+    pass
+
+
+my_model = MyModel()
+my_model.tflite_converter["inference_input_type"] = "int8"
+my_model.tflite_converter["inference_output_type"] = "int8"
+"""
 
 
 def convert(model, name, samples=None, *, integer_io=True, dynamic_range=False):
@@ -20,6 +38,19 @@ def convert(model, name, samples=None, *, integer_io=True, dynamic_range=False):
     elif dynamic_range:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     (HERE / f"{name}.tflite").write_bytes(converter.convert())
+
+
+def convert_here(model, name, samples):
+    """Convert with mltk, which alone makes one operator of an LSTM."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / f"{name}.py"
+        script.write_text(SPEC)
+        mltk_model = load_mltk_model(script)
+        settings = converter_settings(mltk_model)
+        content = mltk_convert_model(
+            mltk_model, model, settings, lambda: ([sample[np.newaxis]] for sample in samples)
+        )
+    (HERE / f"{name}.tflite").write_bytes(content)
 
 
 def main():
@@ -54,6 +85,11 @@ def main():
         [keras.Input((4,)), layers.Lambda(lambda x: x - keras.ops.mean(x, axis=0, keepdims=True))]
     )
     convert(mixing, "batch_mean_float32")
+
+    keras.utils.set_random_seed(7)
+    steps = rng.normal(size=(100, 7, 5)).astype(np.float32)
+    lstm = keras.Sequential([keras.Input((7, 5)), layers.LSTM(8), layers.Dense(3)])
+    convert_here(lstm, "lstm_int8", steps)
 
 
 if __name__ == "__main__":

@@ -86,8 +86,6 @@ def _is_plain_lstm(layer: keras.layers.RNN) -> bool:
         and not layer.recurrent_dropout
         and not layer.stateful
         and not layer.return_state
-        # TensorFlow Lite Micro reverses no int8 tensors.
-        and not layer.go_backwards
         and layer.compute_dtype == "float32"
     )
 
@@ -102,6 +100,7 @@ class _FusedLoop:
 
     def __init__(self, layer: keras.layers.LSTM) -> None:
         self._cell = layer.cell
+        self._backwards = layer.go_backwards
         self._usual = layer.inner_loop
 
     def __call__(
@@ -114,15 +113,13 @@ class _FusedLoop:
             or not all(_is_zero(state) for state in initial_state)
         ):
             return self._usual(sequences, initial_state, mask, training=training)
-        function = tf.function(
-            _lstm,
-            experimental_attributes={
-                FUSED_ATTRIBUTE: f"lstm_{uuid.uuid4()}",
-                "time_major": False,
-                "go_backwards": False,
-            },
-            autograph=False,
-        )
+        attributes = {
+            FUSED_ATTRIBUTE: f"lstm_{uuid.uuid4()}",
+            "time_major": False,
+            "go_backwards": self._backwards,
+        }
+        steps = _lstm_backwards if self._backwards else _lstm
+        function = tf.function(steps, autograph=False, experimental_attributes=attributes)
         weights = (self._cell.kernel, self._cell.recurrent_kernel, self._cell.bias)
         last, outputs, hidden, carry, _ = function(
             sequences, *initial_state, *(tf.convert_to_tensor(weight) for weight in weights)
@@ -145,3 +142,7 @@ def _lstm(inputs: Any, hidden: Any, carry: Any, kernel: Any, recurrent_kernel: A
         hidden = tf.sigmoid(o) * tf.tanh(carry)
         outputs.append(hidden)
     return hidden, tf.stack(outputs, axis=1), hidden, carry, tf.constant(0.0)
+
+
+def _lstm_backwards(inputs: Any, *others: Any) -> Any:
+    return _lstm(tf.reverse(inputs, [1]), *others)

@@ -48,9 +48,12 @@ def repair_lstm_scales(model: TfliteModel) -> None:
     """Give the states of quantized LSTM operators scales with which their kernels compute what the network does.
 
     The kernels write the hidden state to the output as it is, so that both must have one scale; the converter gives
-    the output another where it goes to a concatenation, as in `Bidirectional`. They know the hyperbolic tangent of
-    int16 numbers of 0 to 6 integer bits, scales of 2^-15 to 2^-9, and leave cell states of other scales uncomputed;
-    the converter takes the smallest power of two that holds the state. No other number depends on these scales.
+    the output another where it goes to a concatenation, as in `Bidirectional`.
+
+    For the cell state the converter takes the smallest power of two that holds what it had after the last step of
+    each sample. After other steps it may be larger, and the kernels leave states of scales under 2^-15 uncomputed. So
+    it gets twice the scale, between 2^-12, which is a thirtieth of the output's usual 2^-7, and 2^-9, the most that
+    kernels take. No other number depends on these scales.
 
     Args:
         model: Changed; `regenerate_flatbuffer` is the caller's.
@@ -66,7 +69,7 @@ def repair_lstm_scales(model: TfliteModel) -> None:
             tensors[index].quantization.scale = output.scale
             tensors[index].quantization.zeroPoint = output.zeroPoint
         cell = tensors[operator.inputs[_LSTM_CELL_STATE]].quantization
-        cell.scale = np.maximum(cell.scale, np.float32(2**-15))
+        cell.scale = np.clip(2 * cell.scale, np.float32(2**-12), np.float32(2**-9))
 
 
 def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:
