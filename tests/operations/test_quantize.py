@@ -191,6 +191,28 @@ def test_an_lstm_that_the_operator_cannot_be_is_converted_step_by_step(trained, 
     )
 
 
+@pytest.mark.parametrize("arguments", [{}, {"axis": [1, 2], "scale": False}, {"axis": 1, "center": False}])
+def test_layer_normalization_is_int8_throughout(trained, arguments):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    norm = layers.LayerNormalization(**arguments)
+    network = keras.Sequential([keras.Input((7, 5)), layers.Dense(4, bias_initializer="ones"), norm])
+    norm.set_weights(
+        [weight + 0.1 * np.arange(weight.size).reshape(weight.shape) for weight in norm.get_weights()]
+    )
+    x = np.random.default_rng(0).normal(size=(40, 7, 5)).astype("f4")
+    expected = network.predict(x, verbose=0)
+    floats = quantize_model("tiny_v1", network, output="tflite_model", tflite_converter_override=FLOAT32)
+    np.testing.assert_allclose(floats.predict(x), expected, atol=1e-4)
+    result = _quantized(network, x)
+    assert not {"neg", "quantize", "dequantize"} & {layer.opcode_str for layer in result.layers}
+    error = np.abs(result.predict(x, y_dtype=np.float32) - expected)
+    assert error.mean() < 0.02 * np.ptp(expected)
+    assert "call" not in vars(norm)
+
+
 def test_without_representative_data_only_the_weights_are_quantized(trained):
     override = {
         "representative_dataset": None,

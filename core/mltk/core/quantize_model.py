@@ -479,13 +479,13 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
-    from mltk.core.keras.recurrent import convertible_recurrent_layers
+    from mltk.core.keras.convertible import convertible_layers
     from mltk.core.tflite_model.finishing import add_signature, free_batch_axis, repair_lstm_scales
     from mltk.core.tflite_model.tflite_model import TfliteModel
 
     network = _of_one_sample(keras_model)
     # A converter may hold the graph from its beginning.
-    with convertible_recurrent_layers(keras_model, calibrated=bool(representative_dataset)) as is_recurrent:
+    with convertible_layers(keras_model, calibrated=bool(representative_dataset)) as is_recurrent:
         with _refusals(mltk_model):
             converter = _converter(network, settings, representative_dataset)
         box = {"value": converter}
@@ -523,7 +523,7 @@ def _floats_inside(model: TfliteModel) -> bool:
     return any(
         tensor.index in floats
         for layer in model.layers
-        # A part of Keras' LayerNormalization, which takes none.
+        # It takes none.
         if layer.opcode_str != "neg"
         for tensor in layer.inputs
     )
@@ -533,7 +533,7 @@ def _converter(network: keras.Model, settings: Mapping[str, Any], representative
     """Return a converter of TensorFlow for what `_of_one_sample` gave."""
     import tensorflow as tf
 
-    from mltk.core.keras.recurrent import FUSED_ATTRIBUTE
+    from mltk.core.keras.convertible import FUSED_ATTRIBUTE
 
     with _converter_output():
         traced = _traced(network)
@@ -648,9 +648,9 @@ def quantization_report(
 
     import tensorflow as tf
 
-    from mltk.core.keras.recurrent import convertible_recurrent_layers
+    from mltk.core.keras.convertible import convertible_layers
 
-    with convertible_recurrent_layers(keras_model, calibrated=True):
+    with convertible_layers(keras_model, calibrated=True):
         converter = _converter(_of_one_sample(keras_model), settings, representative)
     with _converter_output():
         debugger = tf.lite.experimental.QuantizationDebugger(

@@ -1,4 +1,4 @@
-"""Recurrent layers in the form that TensorFlow's converter takes.
+"""Layers in the form that TensorFlow's converter takes best.
 
 This module imports TensorFlow; it is imported when a conversion starts.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras  # noqa: TID253 - see above
@@ -19,12 +20,15 @@ FUSED_ATTRIBUTE = "api_implements"
 
 
 @contextlib.contextmanager
-def convertible_recurrent_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[bool]:
-    """Let a model's recurrent layers be traced, within the block, as the converter can take them.
+def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[bool]:
+    """Let a model's layers be traced, within the block, as the converter can take them.
 
     An `LSTM` becomes one `UNIDIRECTIONAL_SEQUENCE_LSTM`, as Keras 2 had it, if it has the usual activations, a bias
     and no state from elsewhere, no mask, no dropout within its steps, and a fixed number of steps. Other layers, and
     those with `unroll=True`, become operators step by step, and where nothing is calibrated, a loop.
+
+    A `LayerNormalization` subtracts the mean before it scales. Keras scales both and subtracts then, the mean negated
+    by an operator that takes no int8: with a mean of three deviations that has twice the error in int8.
 
     Args:
         keras_model: The model to be converted.
@@ -33,22 +37,26 @@ def convertible_recurrent_layers(keras_model: keras.Model, calibrated: bool) -> 
     Yields:
         Whether there are recurrent layers.
     """
-    layers = [layer for layer in keras_model._flatten_layers() if isinstance(layer, keras.layers.RNN)]
-    loops = [layer for layer in layers if not layer.unroll]
-    fused = [layer for layer in loops if _is_plain_lstm(layer)]
-    for layer in fused:
+    layers = list(keras_model._flatten_layers())
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    loops = [layer for layer in recurrent if not layer.unroll]
+    others: list[tuple[keras.Layer, str, Callable[..., Any]]] = [
+        *((layer, "inner_loop", _FusedLoop(layer)) for layer in loops if _is_plain_lstm(layer)),
+        *((layer, "call", partial(_normalize, layer)) for layer in layers if _is_plain_normalization(layer)),
+    ]
+    for layer, name, method in others:
         # Past Keras, which would track an attribute of its layers.
-        object.__setattr__(layer, "inner_loop", _FusedLoop(layer))
+        object.__setattr__(layer, name, method)
     for layer in loops if calibrated else ():
         layer.unroll = True
     try:
-        with _independent_samples() if fused and calibrated else contextlib.nullcontext():
-            yield bool(layers)
+        with _independent_samples() if recurrent and calibrated else contextlib.nullcontext():
+            yield bool(recurrent)
     finally:
         for layer in loops:
             layer.unroll = False
-        for layer in fused:
-            object.__delattr__(layer, "inner_loop")
+        for layer, name, _ in others:
+            object.__delattr__(layer, name)
 
 
 @contextlib.contextmanager
@@ -88,6 +96,28 @@ def _is_plain_lstm(layer: keras.layers.RNN) -> bool:
         and not layer.return_state
         and layer.compute_dtype == "float32"
     )
+
+
+def _is_plain_normalization(layer: keras.Layer) -> bool:
+    return (
+        type(layer) is keras.layers.LayerNormalization
+        and not layer.rms_scaling
+        and layer.compute_dtype == "float32"
+    )
+
+
+def _normalize(layer: keras.layers.LayerNormalization, inputs: Any) -> Any:
+    """Compute what the layer does (Ba et al., 2016), in another order."""
+    ops = keras.ops
+    distance = inputs - ops.mean(inputs, layer.axis, keepdims=True)
+    variance = ops.mean(ops.square(distance), layer.axis, keepdims=True)
+    outputs = distance * ops.rsqrt(variance + layer.epsilon)
+    shape = [1] * len(inputs.shape)
+    for axis in layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]:
+        shape[axis] = inputs.shape[axis]
+    if layer.gamma is not None:
+        outputs = outputs * ops.reshape(layer.gamma, shape)
+    return outputs if layer.beta is None else outputs + ops.reshape(layer.beta, shape)
 
 
 class _FusedLoop:
