@@ -213,6 +213,31 @@ def test_layer_normalization_is_int8_throughout(trained, arguments):
     assert "call" not in vars(norm)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "operators"),
+    [
+        ("UpSampling2D", (4, 5, 2), ["resize_nearest_neighbor"]),
+        ("UpSampling1D", (4, 5), ["reshape", "resize_nearest_neighbor", "reshape"]),
+        ("RepeatVector", (5,), ["pack"]),
+        ("TimeDistributed", (3, 6, 6, 2), ["reshape", "conv_2d", "reshape"]),
+    ],
+)
+def test_layers_become_operators_that_microcontrollers_have(trained, layer, shape, operators):
+    import keras
+
+    inner = {"RepeatVector": 3, "TimeDistributed": keras.layers.Conv2D(2, 3)}
+    made = getattr(keras.layers, layer)(inner.get(layer, 2))
+    network = keras.Sequential([keras.Input(shape), made])
+    x = np.random.default_rng(0).normal(size=(20, *shape)).astype("f4")
+    expected = network.predict(x, verbose=0)
+    floats = quantize_model("tiny_v1", network, output="tflite_model", tflite_converter_override=FLOAT32)
+    np.testing.assert_allclose(floats.predict(x), expected, atol=1e-5)
+    result = _quantized(network, x)
+    assert [layer.opcode_str for layer in result.layers] == operators
+    np.testing.assert_allclose(result.predict(x, y_dtype=np.float32), expected, atol=0.02 * np.ptp(expected))
+    assert "call" not in vars(made)
+
+
 def test_without_representative_data_only_the_weights_are_quantized(trained):
     override = {
         "representative_dataset": None,

@@ -5,7 +5,7 @@ import gc
 import numpy as np
 import pytest
 
-from mltk.core import evaluate_model
+from mltk.core import evaluate_model, quantize_model
 from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.errors import EvaluationError
 from mltk.plugins import Predictor
@@ -55,6 +55,41 @@ def test_an_lstm_begins_each_sample_with_an_empty_state(load):
     # The kernels round differently between the gates: two steps of the output.
     np.testing.assert_allclose(answers, litert, atol=2.01 * model.outputs[0].quantization.scale[0])
     assert np.ptp(litert) > 0.3
+
+
+@pytest.mark.parametrize("kind", ["sequence", "pictures"])
+def test_it_runs_what_layers_of_keras_become(private_home, kind):
+    import keras
+
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    network = {
+        "sequence": lambda: [
+            keras.Input((8,)),
+            layers.RepeatVector(4),
+            layers.Bidirectional(layers.LSTM(3, return_sequences=True)),
+            layers.LayerNormalization(),
+            layers.UpSampling1D(2),
+            layers.TimeDistributed(layers.Dense(2)),
+        ],
+        "pictures": lambda: [
+            keras.Input((3, 6, 6, 1)),
+            layers.TimeDistributed(keras.Sequential([layers.Conv2D(2, 3), layers.UpSampling2D(2)])),
+            layers.Flatten(),
+            layers.Dense(4, activation="softmax"),
+        ],
+    }[kind]()
+    network = keras.Sequential(network)
+    (private_home / "tiny.py").write_text(
+        "from mltk.core import MltkModel, TrainMixin\n"
+        "class MyModel(MltkModel, TrainMixin):\n    pass\n"
+        "my_model = MyModel()\n"
+    )
+    x = np.random.default_rng(0).normal(size=(30, *network.input_shape[1:])).astype(np.float32)
+    samples = {"representative_dataset": lambda: ([sample[np.newaxis]] for sample in x)}
+    model = quantize_model("tiny.py", network, output="tflite_model", tflite_converter_override=samples)
+    expected = network.predict(x, verbose=0)
+    np.testing.assert_allclose(TflmPredictor(model).predict(x), expected, atol=0.06 * np.ptp(expected))
 
 
 def test_a_model_made_for_several_samples_takes_any_number(load):

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras  # noqa: TID253 - see above
 import tensorflow as tf  # noqa: TID253
+from keras import ops  # noqa: TID253
 from tensorflow.lite.python.optimize.calibrator import Calibrator  # noqa: TID253
 
 FUSED_ATTRIBUTE = "api_implements"
@@ -30,6 +31,9 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[b
     A `LayerNormalization` subtracts the mean before it scales. Keras scales both and subtracts then, the mean negated
     by an operator that takes no int8: with a mean of three deviations that has twice the error in int8.
 
+    `UpSampling1D` and `UpSampling2D` (nearest), `RepeatVector` and `TimeDistributed` become operators that TensorFlow
+    Lite Micro has, as with Keras 2; Keras 3 makes `TILE`, and slices of tensors of five axes, of them.
+
     Args:
         keras_model: The model to be converted.
         calibrated: Whether representative samples go through it: calibrating a loop crashes the process.
@@ -42,7 +46,7 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[b
     loops = [layer for layer in recurrent if not layer.unroll]
     others: list[tuple[keras.Layer, str, Callable[..., Any]]] = [
         *((layer, "inner_loop", _FusedLoop(layer)) for layer in loops if _is_plain_lstm(layer)),
-        *((layer, "call", partial(_normalize, layer)) for layer in layers if _is_plain_normalization(layer)),
+        *((layer, "call", partial(_CALLS[type(layer)], layer)) for layer in layers if type(layer) in _CALLS),
     ]
     for layer, name, method in others:
         # Past Keras, which would track an attribute of its layers.
@@ -98,26 +102,63 @@ def _is_plain_lstm(layer: keras.layers.RNN) -> bool:
     )
 
 
-def _is_plain_normalization(layer: keras.Layer) -> bool:
-    return (
-        type(layer) is keras.layers.LayerNormalization
-        and not layer.rms_scaling
-        and layer.compute_dtype == "float32"
-    )
-
-
 def _normalize(layer: keras.layers.LayerNormalization, inputs: Any) -> Any:
     """Compute what the layer does (Ba et al., 2016), in another order."""
-    ops = keras.ops
+    if layer.rms_scaling or layer.compute_dtype != "float32":
+        return type(layer).call(layer, inputs)
     distance = inputs - ops.mean(inputs, layer.axis, keepdims=True)
-    variance = ops.mean(ops.square(distance), layer.axis, keepdims=True)
-    outputs = distance * ops.rsqrt(variance + layer.epsilon)
+    # Not `square`, which the converter would make a function of the inputs: with one reader only, the distance would
+    # be overwritten in place by the product below, and TensorFlow's calibrator take the product's range for its own.
+    variance = ops.mean(distance * distance, layer.axis, keepdims=True)
+    factor = ops.rsqrt(variance + layer.epsilon)
     shape = [1] * len(inputs.shape)
     for axis in layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]:
         shape[axis] = inputs.shape[axis]
     if layer.gamma is not None:
-        outputs = outputs * ops.reshape(layer.gamma, shape)
+        factor = factor * ops.reshape(layer.gamma, shape)
+    outputs = distance * factor
     return outputs if layer.beta is None else outputs + ops.reshape(layer.beta, shape)
+
+
+def _upsample_1d(layer: keras.layers.UpSampling1D, inputs: Any) -> Any:
+    if inputs.shape[1] is None:
+        return type(layer).call(layer, inputs)
+    size = (inputs.shape[1] * layer.size, 1)
+    return ops.squeeze(tf.image.resize(ops.expand_dims(inputs, 2), size, method="nearest"), 2)
+
+
+def _upsample_2d(layer: keras.layers.UpSampling2D, inputs: Any) -> Any:
+    size = inputs.shape[1:3]
+    if layer.interpolation != "nearest" or layer.data_format != "channels_last" or None in size:
+        return type(layer).call(layer, inputs)
+    return tf.image.resize(inputs, (size[0] * layer.size[0], size[1] * layer.size[1]), method="nearest")
+
+
+def _repeat(layer: keras.layers.RepeatVector, inputs: Any) -> Any:
+    return ops.stack([inputs] * layer.n, axis=1)
+
+
+def _all_steps(
+    layer: keras.layers.TimeDistributed, inputs: Any, training: bool | None = None, mask: Any = None
+) -> Any:
+    """Let the layer inside have all steps as one batch."""
+    if mask is not None or None in inputs.shape[1:]:
+        return type(layer).call(layer, inputs, training=training, mask=mask)
+    # Without what only a training needs.
+    outputs = layer.layer(ops.reshape(inputs, (-1, *inputs.shape[2:])))
+    if keras.tree.is_nested(outputs) or None in outputs.shape[1:]:
+        return type(layer).call(layer, inputs, training=training)
+    return ops.reshape(outputs, (-1, inputs.shape[1], *outputs.shape[1:]))
+
+
+_CALLS: dict[type[keras.Layer], Callable[..., Any]] = {
+    keras.layers.LayerNormalization: _normalize,
+    keras.layers.RepeatVector: _repeat,
+    keras.layers.TimeDistributed: _all_steps,
+    keras.layers.UpSampling1D: _upsample_1d,
+    keras.layers.UpSampling2D: _upsample_2d,
+}
+"""What layers call instead of their own `call`."""
 
 
 class _FusedLoop:

@@ -47,8 +47,8 @@ def free_batch_axis(model: TfliteModel) -> None:
 def repair_lstm_scales(model: TfliteModel) -> None:
     """Give the states of quantized LSTM operators scales with which their kernels compute what the network does.
 
-    The kernels write the hidden state to the output as it is, so that both must have one scale; the converter gives
-    the output another where it goes to a concatenation, as in `Bidirectional`.
+    The kernels write the hidden state to the output as it is, so that both must have one scale, and REVERSE_V2 copies
+    integers. The converter gives what goes to a concatenation, as in `Bidirectional`, another scale.
 
     For the cell state the converter takes the smallest power of two that holds what it had after the last step of
     each sample. After other steps it may be larger, and the kernels leave states of scales under 2^-15 uncomputed. So
@@ -59,12 +59,20 @@ def repair_lstm_scales(model: TfliteModel) -> None:
         model: Changed; `regenerate_flatbuffer` is the caller's.
     """
     tensors = model.flatbuffer_subgraph.tensors
-    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
-        if layer.opcode_str != "unidirectional_sequence_lstm":
+    operators = model.flatbuffer_subgraph.operators or ()
+    layer_names = {
+        id(operator): layer.opcode_str for layer, operator in zip(model.layers, operators, strict=True)
+    }
+    for operator in operators:
+        if layer_names[id(operator)] != "unidirectional_sequence_lstm":
             continue
         output = tensors[operator.outputs[0]].quantization
         if output is None or output.scale is None:
             continue
+        readers = [other for other in operators if operator.outputs[0] in other.inputs]
+        if [layer_names[id(reader)] for reader in readers] == ["reverse_v2"]:
+            copied = tensors[readers[0].outputs[0]].quantization
+            output.scale, output.zeroPoint = copied.scale, copied.zeroPoint
         for index in (operator.inputs[_LSTM_HIDDEN_STATE], operator.intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
             tensors[index].quantization.scale = output.scale
             tensors[index].quantization.zeroPoint = output.zeroPoint
