@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from mltk.core.preprocess.allocator import keep_freed_memory
 from mltk.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class _Window:
         self._prefetch = prefetch
         self._pending: deque[tuple[int, Future[Batch]]] = deque()
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="mltk-batch") if workers else None
+        keep_freed_memory()
 
     def get(self, position: int) -> Batch:
         """Return the batch at `position` and start the ones after it."""
