@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import data
@@ -48,7 +49,7 @@ class Side:
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
             # The template of a plugin, an evaluator, is no part of what a user installs.
-            "MLTK_BLOCK_PLUGINS": "example",
+            **({"MLTK_BLOCK_PLUGINS": "example"} if find_spec("mltk_plugin_example") else {}),
             **{name: str(value) for name, value in variables.items()},
         }
         environment.pop("TF_USE_LEGACY_KERAS", None)
