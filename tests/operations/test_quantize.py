@@ -8,6 +8,7 @@ import pytest
 
 from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, quantize_model
 from mltk.core.archive import ModelArchive
+from mltk.core.quantize_model import converter_settings, quantization_report
 from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
 
 FLOAT32 = {
@@ -236,6 +237,35 @@ def test_layers_become_operators_that_microcontrollers_have(trained, layer, shap
     assert [layer.opcode_str for layer in result.layers] == operators
     np.testing.assert_allclose(result.predict(x, y_dtype=np.float32), expected, atol=0.02 * np.ptp(expected))
     assert "call" not in vars(made)
+
+
+def test_with_activations_of_int16_an_lstm_is_converted_step_by_step(trained):
+    import keras
+
+    network = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(3)])
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 4, 3)).astype("f4")
+    override = {
+        "representative_dataset": lambda: ([sample[np.newaxis]] for sample in x),
+        "supported_ops": ["EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8"],
+        "inference_input_type": "float32",
+        "inference_output_type": "float32",
+    }
+    result = quantize_model("tiny_v1", network, output="tflite_model", tflite_converter_override=override)
+    assert "unidirectional_sequence_lstm" not in {layer.opcode_str for layer in result.layers}
+    np.testing.assert_allclose(result.predict(x), network.predict(x, verbose=0), atol=0.02)
+
+
+def test_the_report_knows_an_lstm_as_one_operator(trained):
+    import keras
+
+    keras.utils.set_random_seed(3)
+    network = keras.Sequential([keras.Input((4, 3)), keras.layers.LSTM(3)])
+    x = np.random.default_rng(0).uniform(-1, 1, (20, 4, 3)).astype("f4")
+    settings = converter_settings(load_mltk_model("tiny_v1"))
+    report = quantization_report(network, settings, lambda: ([sample[np.newaxis]] for sample in x))
+    rows = {row["op_name"]: row for row in csv.DictReader(io.StringIO(report.decode()))}
+    # TensorFlow's debugger never empties the states, so that errors go from sample to sample.
+    assert 0.1 < float(rows["UNIDIRECTIONAL_SEQUENCE_LSTM"]["rmse/scale"]) < 3
 
 
 def test_without_representative_data_only_the_weights_are_quantized(trained):

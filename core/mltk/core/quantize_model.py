@@ -479,13 +479,12 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
-    from mltk.core.keras.convertible import convertible_layers
     from mltk.core.tflite_model.finishing import add_signature, free_batch_axis, repair_lstm_scales
     from mltk.core.tflite_model.tflite_model import TfliteModel
 
     network = _of_one_sample(keras_model)
     # A converter may hold the graph from its beginning.
-    with convertible_layers(keras_model, calibrated=bool(representative_dataset)) as is_recurrent:
+    with _convertible(keras_model, settings, representative_dataset) as is_recurrent:
         with _refusals(mltk_model):
             converter = _converter(network, settings, representative_dataset)
         box = {"value": converter}
@@ -523,9 +522,24 @@ def _floats_inside(model: TfliteModel) -> bool:
     return any(
         tensor.index in floats
         for layer in model.layers
-        # It takes none.
+        # NEG takes none.
         if layer.opcode_str != "neg"
         for tensor in layer.inputs
+    )
+
+
+def _convertible(
+    keras_model: keras.Model, settings: Mapping[str, Any], representative: Any
+) -> contextlib.AbstractContextManager[bool]:
+    """Return `convertible_layers` for these settings."""
+    import tensorflow as tf
+
+    from mltk.core.keras.convertible import convertible_layers
+
+    # The converter refuses the operator there.
+    int16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    return convertible_layers(
+        keras_model, calibrated=bool(representative), fused=int16 not in settings["supported_ops"]
     )
 
 
@@ -648,15 +662,22 @@ def quantization_report(
 
     import tensorflow as tf
 
-    from mltk.core.keras.convertible import convertible_layers
+    from mltk.core.tflite_model.finishing import repair_lstm_scales
+    from mltk.core.tflite_model.tflite_model import TfliteModel
 
-    with convertible_layers(keras_model, calibrated=True):
+    with _convertible(keras_model, settings, representative):
         converter = _converter(_of_one_sample(keras_model), settings, representative)
-    with _converter_output():
-        debugger = tf.lite.experimental.QuantizationDebugger(
-            converter=converter, debug_dataset=representative
-        )
-        debugger.run()
+        with _converter_output():
+            content = tf.lite.experimental.QuantizationDebugger(
+                converter=converter, debug_dataset=representative
+            ).get_debug_quantized_model()
+            model = TfliteModel(bytes(content))
+            repair_lstm_scales(model)
+            model.regenerate_flatbuffer()
+            debugger = tf.lite.experimental.QuantizationDebugger(
+                quant_debug_model_content=model.flatbuffer_data, debug_dataset=representative
+            )
+            debugger.run()
     text = io.StringIO()
     debugger.layer_statistics_dump(text)
     rows = list(csv.DictReader(io.StringIO(text.getvalue())))

@@ -21,7 +21,7 @@ FUSED_ATTRIBUTE = "api_implements"
 
 
 @contextlib.contextmanager
-def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[bool]:
+def convertible_layers(keras_model: keras.Model, calibrated: bool, fused: bool = True) -> Iterator[bool]:
     """Let a model's layers be traced, within the block, as the converter can take them.
 
     An `LSTM` becomes one `UNIDIRECTIONAL_SEQUENCE_LSTM`, as Keras 2 had it, if it has the usual activations, a bias
@@ -37,6 +37,7 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[b
     Args:
         keras_model: The model to be converted.
         calibrated: Whether representative samples go through it: calibrating a loop crashes the process.
+        fused: Whether an LSTM may become one operator.
 
     Yields:
         Whether there are recurrent layers.
@@ -45,7 +46,7 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool) -> Iterator[b
     recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
     loops = [layer for layer in recurrent if not layer.unroll]
     others: list[tuple[keras.Layer, str, Callable[..., Any]]] = [
-        *((layer, "inner_loop", _FusedLoop(layer)) for layer in loops if _is_plain_lstm(layer)),
+        *((layer, "inner_loop", _FusedLoop(layer)) for layer in loops if fused and _is_plain_lstm(layer)),
         *((layer, "call", partial(_CALLS[type(layer)], layer)) for layer in layers if type(layer) in _CALLS),
     ]
     for layer, name, method in others:

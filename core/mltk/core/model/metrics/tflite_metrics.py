@@ -82,15 +82,10 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
 
 def _lstm(layer: TfliteLayer, size: int) -> tuple[int, int]:
     """Return MACs and operations of an LSTM operator, `size` values of which are its output."""
-    units = layer.outputs[0].shape[-1]
+    steps = size // layer.outputs[0].shape[-1]
     # The weights of the gates, for the input and for the state.
-    macs = (
-        size
-        // units
-        * sum(
-            tensor.shape.flat_size for tensor in layer.inputs if len(tensor.shape) == 2 and tensor.is_constant
-        )
-    )
+    weights = [tensor for tensor in layer.inputs if len(tensor.shape) == 2 and tensor.is_constant]
+    macs = steps * sum(tensor.shape.flat_size for tensor in weights)
     return macs, 2 * macs + LSTM_OPS_PER_UNIT * size
 
 
