@@ -108,6 +108,9 @@ class GeneratorLoader:
         if self.test:
             datagen.debug = True
             datagen.batch_size = TEST_BATCH_SIZE
+        if subset == "evaluation":
+            # Each sample is read once: kept, it would only take memory.
+            datagen.cache_bytes = 0
         limit = self._limit(subset)
         if limit >= 0:
             datagen.max_samples_per_class = limit
