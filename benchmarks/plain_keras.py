@@ -234,18 +234,19 @@ COMPARISONS = {f.__name__: f for f in (epoch, command, quantize)}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    every = list(COMPARISONS)
-    # Python 3.11 refuses no names where there are choices, unless all are the default.
-    parser.add_argument("names", nargs="*", choices=[*every, every], default=every, metavar="|".join(every))
+    parser.add_argument("names", nargs="*")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    unknown = set(options.names) - set(COMPARISONS)
+    if unknown:
+        parser.error(f"No such comparison: {', '.join(unknown)}. There are {', '.join(COMPARISONS)}.")
     print("| what | mltk | by hand | ratio | asked for |")
     print("| --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         if len(options.names) == 1:
             COMPARISONS[options.names[0]](Path(name), options.runs)
             return
-        for comparison in (COMPARISONS[name] for name in options.names):
+        for comparison in (COMPARISONS[name] for name in options.names or COMPARISONS):
             # Each in a process of its own: they set variables that TensorFlow reads once.
             words = [sys.executable, __file__, comparison.__name__, "--runs", str(options.runs)]
             table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()

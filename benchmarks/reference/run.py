@@ -233,7 +233,12 @@ def cases(folder: Path) -> dict[str, Case]:
             trained,
             partial(train, "bench_image", images, memory=True),
         ),
-        "train-clips": Case("whole mltk train, 1,326 clips", partial(train, "bench_audio", clips), trained),
+        "train-clips": Case(
+            "whole mltk train, 1,326 clips",
+            partial(train, "bench_audio", clips),
+            trained,
+            partial(train, "bench_audio", clips, memory=True),
+        ),
         "quantize": Case(
             "quantize, float32 and int8",
             lambda side: side.measure("quantize", spec=side.home / "specs/bench_arrays.py"),

@@ -544,21 +544,9 @@ def _convertible(
 
 
 def _converter(network: keras.Model, settings: Mapping[str, Any], representative: Any) -> Any:
-    """Return a converter of TensorFlow for what `_of_one_sample` gave."""
-    import tensorflow as tf
-
-    from mltk.core.keras.convertible import FUSED_ATTRIBUTE
-
+    """Return a converter of TensorFlow, with all settings, for what `_of_one_sample` gave."""
     with _converter_output():
-        traced = _traced(network)
-        if traced is None:
-            converter = tf.lite.TFLiteConverter.from_keras_model(network)
-        elif any(
-            FUSED_ATTRIBUTE in function.attr for function in traced[0].graph.as_graph_def().library.function
-        ):
-            converter = _from_files(network, *traced)
-        else:
-            converter = tf.lite.TFLiteConverter.from_concrete_functions(traced[:1], traced[1])
+        converter = _bare_converter(network)
     converter.optimizations = list(settings["optimizations"])
     if settings["supported_ops"]:
         converter.target_spec.supported_ops = list(settings["supported_ops"])
@@ -576,16 +564,19 @@ def _converter(network: keras.Model, settings: Mapping[str, Any], representative
     return converter
 
 
-def _traced(network: keras.Model) -> tuple[Any, Any] | None:
-    """Return a network of symbolic tensors as a function of TensorFlow, traced and as it is; `None` for others.
+def _bare_converter(network: keras.Model) -> Any:
+    """Return a converter of the quickest kind that can take a network.
 
-    `from_keras_model` writes the network to files and reads them again, which takes most of a conversion's time. The
-    result is the same, but what has a state beside its weights, such as tables of words, needs the files.
+    `from_keras_model` writes the network to files and reads them again, which takes most of a conversion's time. A
+    network of symbolic tensors is traced instead, with the same result, but what has a state beside its weights, such
+    as tables of words, needs the files.
     """
     import tensorflow as tf
 
+    from mltk.core.keras.convertible import FUSED_ATTRIBUTE
+
     if not _is_symbolic(network):
-        return None
+        return tf.lite.TFLiteConverter.from_keras_model(network)
 
     def call(*arrays: Any) -> Any:
         return network(list(arrays), training=False)
@@ -595,10 +586,13 @@ def _traced(network: keras.Model) -> tuple[Any, Any] | None:
     )
     traced = function.get_concrete_function()
     graph = traced.graph.as_graph_def()
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    inner = graph.library.function
+    nodes = [*graph.node, *(node for one in inner for node in one.node_def)]
     if any("Assign" in node.op or "Table" in node.op for node in nodes):
-        return None
-    return traced, function
+        return tf.lite.TFLiteConverter.from_keras_model(network)
+    if any(FUSED_ATTRIBUTE in one.attr for one in inner):
+        return _from_files(network, traced, function)
+    return tf.lite.TFLiteConverter.from_concrete_functions([traced], function)
 
 
 def _from_files(network: keras.Model, traced: Any, function: Any) -> Any:

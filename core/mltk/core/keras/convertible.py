@@ -206,14 +206,16 @@ def _is_zero(state: Any) -> bool:
 
 def _lstm(inputs: Any, hidden: Any, carry: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     """Compute what the operator computes, which the converter replaces and other users of the graph may run."""
-    outputs = []
-    for step in tf.unstack(inputs, axis=1):
-        gates = tf.matmul(step, kernel) + tf.matmul(hidden, recurrent_kernel) + bias
+
+    def step(state: Any, features: Any) -> Any:
+        hidden, carry = state
+        gates = tf.matmul(features, kernel) + tf.matmul(hidden, recurrent_kernel) + bias
         i, f, c, o = tf.split(gates, 4, axis=1)
         carry = tf.sigmoid(f) * carry + tf.sigmoid(i) * tf.tanh(c)
-        hidden = tf.sigmoid(o) * tf.tanh(carry)
-        outputs.append(hidden)
-    return hidden, tf.stack(outputs, axis=1), hidden, carry, tf.constant(0.0)
+        return tf.sigmoid(o) * tf.tanh(carry), carry
+
+    hiddens, carries = tf.scan(step, tf.transpose(inputs, [1, 0, 2]), (hidden, carry))
+    return hiddens[-1], tf.transpose(hiddens, [1, 0, 2]), hiddens[-1], carries[-1], tf.constant(0.0)
 
 
 def _lstm_backwards(inputs: Any, *others: Any) -> Any:

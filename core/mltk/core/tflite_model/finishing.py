@@ -59,19 +59,15 @@ def repair_lstm_scales(model: TfliteModel) -> None:
         model: Changed; `regenerate_flatbuffer` is the caller's.
     """
     tensors = model.flatbuffer_subgraph.tensors
-    operators = model.flatbuffer_subgraph.operators or ()
-    layer_names = {
-        id(operator): layer.opcode_str for layer, operator in zip(model.layers, operators, strict=True)
-    }
-    for operator in operators:
-        if layer_names[id(operator)] != "unidirectional_sequence_lstm":
+    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
+        if layer.opcode_str != "unidirectional_sequence_lstm":
             continue
         output = tensors[operator.outputs[0]].quantization
         if output is None or output.scale is None:
             continue
-        readers = [other for other in operators if operator.outputs[0] in other.inputs]
-        if [layer_names[id(reader)] for reader in readers] == ["reverse_v2"]:
-            copied = tensors[readers[0].outputs[0]].quantization
+        readers = [o for o in model.layers if any(t.index == operator.outputs[0] for t in o.inputs)]
+        if [reader.opcode_str for reader in readers] == ["reverse_v2"]:
+            copied = tensors[readers[0].outputs[0].index].quantization
             output.scale, output.zeroPoint = copied.scale, copied.zeroPoint
         for index in (operator.inputs[_LSTM_HIDDEN_STATE], operator.intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
             tensors[index].quantization.scale = output.scale

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.model.metrics.tflite_metrics import LSTM_OPS_PER_UNIT
-from mltk.core.model.metrics.types import LayerMetrics, ModelMetrics
+from mltk.core.model.metrics.types import LSTM_OPS_PER_UNIT, LayerMetrics, ModelMetrics
 
 if TYPE_CHECKING:
     import keras

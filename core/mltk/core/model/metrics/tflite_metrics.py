@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mltk.core.model.metrics.types import LayerMetrics, ModelMetrics
+from mltk.core.model.metrics.types import LSTM_OPS_PER_UNIT, LayerMetrics, ModelMetrics
 from mltk.core.tflite_model import (
     TfliteConv2dLayer,
     TfliteDepthwiseConv2dLayer,
@@ -17,9 +17,6 @@ from mltk.core.tflite_model import (
 _Weighted = (
     TfliteConv2dLayer | TfliteDepthwiseConv2dLayer | TfliteTransposeConvLayer | TfliteFullyConnectedLayer
 )
-
-LSTM_OPS_PER_UNIT = 18
-"""Operations of one step of an LSTM beside the products: 4 biases, 5 activations of 2, 3 products and 1 sum."""
 
 # Operations per element of the output; operators that only move data have none.
 _PER_ELEMENT = {

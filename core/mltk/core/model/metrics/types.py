@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from mltk.utils.string_formatting import format_units
 
+LSTM_OPS_PER_UNIT = 18
+"""Operations of one step of an LSTM beside the products: 4 biases, 5 activations of 2, 3 products and 1 sum."""
+
 
 @dataclass(frozen=True)
 class LayerMetrics:
