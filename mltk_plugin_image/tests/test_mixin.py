@@ -103,8 +103,8 @@ def test_evaluation_uses_the_held_out_files_in_order_and_without_augmentation(ma
 
 
 def test_only_what_is_read_again_stays_in_memory(make_model, rock_paper):
+    model = make_model(dataset=str(rock_paper()))
     for subset, kept in (("training", ParallelImageDataGenerator().cache_bytes), ("evaluation", 0)):
-        model = make_model(dataset=str(rock_paper()))
         model.load_dataset(subset)
         assert model.x.source.generator.cache_bytes == kept
         assert model.datagen.cache_bytes > 0
