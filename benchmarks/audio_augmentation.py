@@ -20,8 +20,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mltk.core.preprocess.utils.listing import list_valid_filenames_in_directory
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
+from mltk.data.listing import list_valid_filenames_in_directory
+from mltk.tflite.interpreter import LiteRtPredictor
 from mltk_plugin_audio import AudioFeatureGeneratorSettings, ParallelAudioDataGenerator
 
 WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]

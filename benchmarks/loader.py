@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from mltk.core.preprocess.seeding import batch_rng
+from mltk.data.seeding import batch_rng
 
 Batch = tuple[np.ndarray, ...]
 Engine = Callable[[Any, int], Iterator[Batch]]
@@ -57,7 +57,7 @@ class Nothing:
 
 
 def futures(source: Any, workers: int) -> Iterator[Batch]:
-    from mltk.core.preprocess.loader import BatchIterator
+    from mltk.data.loader import BatchIterator
 
     return iter(BatchIterator(source, workers, prefetch=4))
 
@@ -93,7 +93,7 @@ def tf_data(source: Any, workers: int) -> Iterator[Batch]:
 
 
 ENGINES: dict[str, tuple[Engine, str]] = {
-    "concurrent.futures": (futures, "mltk.core.preprocess.loader"),
+    "concurrent.futures": (futures, "mltk.data.loader"),
     "grain": (grain, "grain"),
     "tf.data": (tf_data, "tensorflow"),
 }

@@ -71,9 +71,9 @@ def main() -> int:
 def compare(script: Path) -> str:
     """Return a specification's row of the table."""
     from mltk.core import TfliteModel, get_mltk_logger, load_mltk_model
-    from mltk.core.keras.models import model_to_save
-    from mltk.core.model.metrics import tflite_model_metrics
-    from mltk.core.train_model import build_keras_model
+    from mltk.keras.models import model_to_save
+    from mltk.operations.training.train import build_keras_model
+    from mltk.tflite.metrics import tflite_model_metrics
 
     text = script.read_text(encoding="utf-8")
     found = {name: re.search(pattern, text) for name, pattern in PUBLISHED.items()}
@@ -98,7 +98,7 @@ def to_int8(mltk_model: Any, network: Any) -> bytes:
     """Convert a network with random weights as `mltk quantize` does, calibrated with noise."""
     import numpy as np
 
-    from mltk.core.quantize_model import convert, converter_settings
+    from mltk.operations.conversion.quantize import convert, converter_settings
 
     rng = np.random.default_rng(1)
     for weight in network.weights:

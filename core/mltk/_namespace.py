@@ -1,8 +1,8 @@
-"""Public `mltk.*` names that other distributions provide, and the lazy names of core itself.
+"""Public `mltk.*` names that other distributions provide, and those of silabs-mltk.
 
 A distribution declares in the entry-point group `mltk.namespace` which public names it provides: a value with
 `:` is an attribute of a core package, one without is a module whose children follow. Core's packages resolve
-attributes in their `__getattr__` (see `lazy_names`); a finder at the end of `sys.meta_path` answers for
+attributes in their `__getattr__` (see `mltk.lazy`); a finder at the end of `sys.meta_path` answers for
 modules. Nothing is read or imported until such a name is asked for.
 """
 
@@ -18,9 +18,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from mltk.errors import MltkError
+from mltk.reference_names import MODULES as REFERENCE_MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from importlib_metadata import EntryPoint
 
@@ -135,51 +136,14 @@ def resolve(package: str, name: str) -> Any:
     """
     full_name = f"{package}.{name}"
     if not name.startswith("_"):
+        if full_name in REFERENCE_MODULES:
+            return import_module(full_name)
         entry_point = provided().get(full_name)
         if entry_point is not None:
             _refuse_blocked(full_name, entry_point)
             return entry_point.load() if entry_point.attr else import_module(full_name)
         _refuse_known(full_name)
     raise AttributeError(f"module '{package}' has no attribute '{name}'")
-
-
-def lazy_names(
-    package: str, table: Mapping[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return `__getattr__` and `__dir__` for a package whose names are imported when first used.
-
-    Where a name and a submodule are called the same (`train_model`), the attribute is always the table's
-    name, also after the submodule was imported.
-
-    Args:
-        package: The package's `__name__`; it is being imported.
-        table: Public name to the module that defines it, or to `module:attribute`.
-    """
-
-    class Package(ModuleType):
-        def __setattr__(self, name: str, value: object) -> None:
-            # The import system binds every submodule to its package.
-            if isinstance(value, ModuleType) and table.get(name) == value.__name__ == f"{package}.{name}":
-                value = getattr(value, name)
-            super().__setattr__(name, value)
-
-    sys.modules[package].__class__ = Package
-
-    def get(name: str) -> Any:
-        target = table.get(name)
-        if target is None:
-            return resolve(package, name)
-        module, _, attribute = target.partition(":")
-        value = getattr(import_module(module), attribute or name)
-        setattr(sys.modules[package], name, value)
-        return value
-
-    def names() -> list[str]:
-        prefix = f"{package}."
-        plugins = {n.removeprefix(prefix) for n in provided() if n.startswith(prefix)}
-        return sorted({*vars(sys.modules[package]), *table, *(n for n in plugins if "." not in n)})
-
-    return get, names
 
 
 def install() -> None:
@@ -246,11 +210,10 @@ class _NamespaceFinder:
         if not fullname.startswith("mltk."):
             return None
         for prefix in _prefixes(fullname):
-            entry_point = provided().get(prefix)
-            if entry_point is None or entry_point.attr:
+            module = _providing_module(prefix, fullname)
+            if module is None:
                 continue
-            _refuse_blocked(fullname, entry_point)
-            real_name = entry_point.module + fullname.removeprefix(prefix)
+            real_name = module + fullname.removeprefix(prefix)
             if prefix != fullname and find_spec(real_name) is None:
                 return None
             loader: Any = _FacadeLoader(real_name)
@@ -265,6 +228,22 @@ class _NamespaceFinder:
             return spec
         _refuse_known(fullname)
         return None
+
+
+def _providing_module(name: str, wanted: str) -> str | None:
+    """Return the module that stands for the public module `name`, if there is one.
+
+    Args:
+        name: Public module.
+        wanted: The module that is being imported: `name` or a child of it.
+    """
+    if name in REFERENCE_MODULES:
+        return REFERENCE_MODULES[name]
+    entry_point = provided().get(name)
+    if entry_point is None or entry_point.attr:
+        return None
+    _refuse_blocked(wanted, entry_point)
+    return entry_point.module
 
 
 def _prefixes(name: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from mltk.core.preprocess.audio.parallel_generator import ParallelAudioDataGenerator as ByReferenceName
-from mltk.core.preprocess.settings import DEFAULT_SEED
+from mltk.data.settings import DEFAULT_SEED
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_audio import (

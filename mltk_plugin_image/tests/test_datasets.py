@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mltk.core.preprocess.utils.listing import list_dataset_directory
+from mltk.data.listing import list_dataset_directory
 from mltk.errors import DatasetError, DownloadError
 from mltk_plugin_image import datasets
 from mltk_plugin_image.datasets import (

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mltk.core.preprocess.image.parallel_generator import ParallelImageDataGenerator as ByReferenceName
-from mltk.core.preprocess.settings import DEFAULT_SEED
+from mltk.data.settings import DEFAULT_SEED
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_image import ParallelImageDataGenerator, ParallelProcessParams

@@ -77,7 +77,7 @@ def test_an_unknown_hook_is_a_usage_error(mltk_cli):
 
 def test_show_tells_what_is_known(mltk_cli, one_plugin):
     shown = mltk_cli.invoke(["plugins", "show", "mltk.build"]).stdout
-    assert "mltk.plugins._builtin.build" in shown and "mltk_build_model" in shown
+    assert "mltk.builtin.build" in shown and "mltk_build_model" in shown
     (record,) = json.loads(mltk_cli.invoke(["plugins", "show", "mine", "--json"]).stdout)
     assert record["hooks"] == ["mltk_evaluators"] and record["provides"] == []
 

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mltk._namespace import KNOWN_PROVIDERS
-from mltk.core.archive import ModelArchive
 from mltk.doctor import Finding, examine, examine_text
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, ModelNotFoundError, SpecificationError
+from mltk.utils.model_archive import ModelArchive
 
 GOOD = """
 import mltk.core as mltk_core

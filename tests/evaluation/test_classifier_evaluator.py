@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mltk.core.evaluation.data import iterate_batches
-from mltk.core.model.mixins.evaluate import EvaluateClassifierMixin
+from mltk.builtin import classifier
+from mltk.data.samples import iterate_batches
 from mltk.errors import EvaluationError
-from mltk.plugins._builtin import classifier
+from mltk.model.mixins.evaluate import EvaluateClassifierMixin
 from mltk.plugins.types import EvaluationContext
 
 
@@ -128,7 +128,7 @@ def test_scores_that_are_no_probabilities_are_told(tmp_path: Path, caplog: pytes
 
 def test_offering_it_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from mltk.plugins._builtin.classifier import mltk_evaluators; "
+        "import sys; from mltk.builtin.classifier import mltk_evaluators; "
         "list(mltk_evaluators(mltk_model=None)); "
         "print([m for m in ('numpy', 'matplotlib', 'keras', 'sklearn') if m in sys.modules])"
     )
@@ -138,7 +138,7 @@ def test_offering_it_imports_nothing_heavy() -> None:
 
 def test_evaluating_imports_neither_tensorflow_nor_scikit_learn_nor_pyplot(tmp_path: Path) -> None:
     code = (
-        "import sys; from mltk.core.evaluation.classifier import ClassifierEvaluationResults as C; "
+        "import sys; from mltk.results.classifier import ClassifierEvaluationResults as C; "
         "c = C(name='m'); c.calculate([0, 1], [0.1, 0.9]); "
         f"c.generate_plots(show=False, output_dir={str(tmp_path)!r}); "
         "print([m for m in ('tensorflow', 'keras', 'sklearn', 'matplotlib.pyplot') if m in sys.modules])"

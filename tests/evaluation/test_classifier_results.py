@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mltk.core.evaluation.classifier import ClassifierEvaluationResults
 from mltk.errors import EvaluationError
+from mltk.results.classifier import ClassifierEvaluationResults
 
 KEYS = [
     "classes",

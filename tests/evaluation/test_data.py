@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mltk.core.evaluation.data import iterate_batches, load_arrays
-from mltk.core.preprocess.loader import BatchIterator
+from mltk.data.loader import BatchIterator
+from mltk.data.samples import iterate_batches, load_arrays
 from mltk.errors import DatasetError, EvaluationError
 
 X = np.arange(70, dtype=np.float32).reshape(35, 2)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mltk.core.evaluation.results import EvaluationResults
 from mltk.errors import EvaluationError
+from mltk.results.evaluation import EvaluationResults
 
 
 def test_results_are_a_dictionary_with_name_and_kind() -> None:

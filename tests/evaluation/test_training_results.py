@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mltk.core.training_results import TrainingResults
+from mltk.results.training import TrainingResults
 
 HISTORY = {"loss": [2.0, 1.0], "accuracy": [0.5, 0.75], "val_loss": [2.5, 1.5], "val_accuracy": [0.7, 0.6]}
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import atheris
 
 MODULES = {
-    "tflite": ["mltk.core.tflite_model", "mltk.core.model.metrics", "mltk.core.tflite_model_parameters"],
-    "parameters": ["mltk.core.tflite_model_parameters", "mltk.core.tflite_model"],
-    "archive": ["mltk.core.archive", "mltk.utils.archive", "zipfile", "tarfile"],
+    "tflite": ["mltk.tflite", "mltk.tflite.metrics", "mltk.tflite.parameters"],
+    "parameters": ["mltk.tflite.parameters", "mltk.tflite"],
+    "archive": ["mltk.utils.model_archive", "mltk.utils.archive", "zipfile", "tarfile"],
     "frontend": ["mltk_plugin_audio.frontend"],
     "image": ["mltk_plugin_image._files", "PIL.Image"],
     "audio": ["mltk_plugin_audio._files"],

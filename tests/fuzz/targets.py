@@ -40,8 +40,8 @@ _NUMBERS = (
 
 def tflite(data: bytes) -> str:
     """Read a `.tflite`, everything that is in it, and describe it."""
-    from mltk.core.tflite_model import TfliteModel
     from mltk.errors import FileFormatError
+    from mltk.tflite import TfliteModel
 
     model = TfliteModel(data)
     for tensor in model.tensors:
@@ -57,7 +57,7 @@ def tflite(data: bytes) -> str:
 
 def parameters(data: bytes) -> str:
     """Read a dictionary of parameters; writing it and reading that gives the same."""
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.tflite.parameters import TfliteModelParameters
 
     read = TfliteModelParameters.deserialize(data)
     written = read.serialize()
@@ -69,9 +69,9 @@ def parameters(data: bytes) -> str:
 
 def archive(data: bytes) -> list[str]:
     """Read a model archive, and extract the same bytes as a downloaded one; nothing is left elsewhere."""
-    from mltk.core.archive import ModelArchive
     from mltk.errors import MltkError
     from mltk.utils.archive import extract_archive
+    from mltk.utils.model_archive import ModelArchive
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -174,7 +174,7 @@ TARGETS = {
 def seeds(name: str) -> list[bytes]:
     """Return small sound inputs to start from."""
     if name == "tflite":
-        from mltk.core.tflite_model_parameters import TfliteModelParameters
+        from mltk.tflite.parameters import TfliteModelParameters
 
         files = [path.read_bytes() for path in sorted(DATA.glob("*.tflite"))]
         return [*files, TfliteModelParameters(name="m", classes=["a"]).add_to_tflite_flatbuffer(files[-1])]
@@ -190,7 +190,7 @@ def seeds(name: str) -> list[bytes]:
 
 
 def _all_parameters(**more: object) -> bytes:
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.tflite.parameters import TfliteModelParameters
 
     values = TfliteModelParameters(b=True, i=-3, l=2**40, f=0.5, d=-0.5, s="text", x=b"\0\1", **more)
     return values.serialize()
@@ -263,7 +263,7 @@ def _frontend_settings(*switched_on: str) -> bytes:
 def _archives() -> list[bytes]:
     import gzip
 
-    from mltk.core.archive import ModelArchive
+    from mltk.utils.model_archive import ModelArchive
 
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "m.mltk.zip"

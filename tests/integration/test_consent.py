@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core.archive import ModelArchive
 from mltk.testing.pytest_plugin import MltkCli
+from mltk.utils.model_archive import ModelArchive
 
 CONV = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"
 NAME = "stranger_v1"

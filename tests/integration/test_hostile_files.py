@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core.archive import ModelArchive
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model_parameters import TfliteModelParameters
 from mltk.errors import FileFormatError, MltkError, ModelNotFoundError
 from mltk.testing.pytest_plugin import MltkCli
+from mltk.tflite import TfliteModel
+from mltk.tflite.parameters import TfliteModelParameters
+from mltk.utils.model_archive import ModelArchive
 from mltk.utils.string_formatting import printable
 
 CONV = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import mltk
-from mltk.core.archive import ModelArchive
+from mltk.utils.model_archive import ModelArchive
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mltk.core.keras.callbacks import SteppedLearnRateScheduler
+from mltk.keras.callbacks import SteppedLearnRateScheduler
 
 
 def _network():

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from mltk.core.keras.keras2_config import for_keras_2
-from mltk.core.keras.saving import load_keras_model, save_keras_model
+from mltk.keras.keras2_config import for_keras_2
+from mltk.keras.saving import load_keras_model, save_keras_model
 
 
 def tower(name):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mltk.core.keras.models import KnowledgeDistillationModel
+from mltk.keras.models import KnowledgeDistillationModel
 
 RNG = np.random.default_rng(7)
 X = RNG.normal(size=(120, 4)).astype(np.float32)
@@ -118,7 +118,7 @@ def test_a_training_saves_the_student(load_spec):
 
 
 def test_models_inside_a_model_have_the_names_that_specifications_for_keras_2_look_for():
-    from mltk.core.keras.old_names import name_inner_models
+    from mltk.keras.old_names import name_inner_models
 
     def tower(**settings):
         inputs = keras.Input((4,))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mltk.core.archive import ModelArchive
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, MltkError
+from mltk.utils.model_archive import ModelArchive
 
 
 @pytest.fixture
@@ -98,16 +98,16 @@ def test_name_that_occurs_twice_is_refused(tmp_path):
 
 def test_too_many_members_and_too_large_ones_are_refused(tmp_path, monkeypatch):
     archive = raw_archive(tmp_path / "m.mltk.zip", ("a", b"x" * 100), ("b", b"x" * 100))
-    monkeypatch.setattr("mltk.core.archive.MAX_TOTAL_BYTES", 150)
+    monkeypatch.setattr("mltk.utils.model_archive.MAX_TOTAL_BYTES", 150)
     with pytest.raises(FileFormatError, match="too large"):
         archive.names()
-    monkeypatch.setattr("mltk.core.archive.MAX_MEMBERS", 1)
+    monkeypatch.setattr("mltk.utils.model_archive.MAX_MEMBERS", 1)
     with pytest.raises(FileFormatError, match="has 2 members"):
         archive.names()
 
 
 def test_a_bomb_is_refused_by_its_ratio_before_anything_is_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr("mltk.core.archive._ANY_RATIO_BYTES", 1 << 20)
+    monkeypatch.setattr("mltk.utils.model_archive._ANY_RATIO_BYTES", 1 << 20)
     archive = ModelArchive(tmp_path / "m.mltk.zip")
     archive.update({"small.txt": bytes(1 << 19)})
     assert archive.names() == ["small.txt"]

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mltk.core import DatasetMixin, MltkDataset, MltkModel
-from mltk.core.model.mixins.dataset import compute_class_weights, summarize_class_counts
 from mltk.errors import SpecificationError
+from mltk.model.mixins.dataset import compute_class_weights, summarize_class_counts
 
 
 class MyModel(MltkModel, DatasetMixin):

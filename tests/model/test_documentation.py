@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from mltk.core import DatasetMixin, EvaluateClassifierMixin, EvaluateMixin, MltkModel, TrainMixin
-from mltk.core.model.attributes import Attribute
-from mltk.core.model.mixins.train import CONVERTER_DEFAULTS
+from mltk.model.attributes import Attribute
+from mltk.model.mixins.train import CONVERTER_DEFAULTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "specification.md"
 

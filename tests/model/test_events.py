@@ -3,8 +3,8 @@ import logging
 import pytest
 
 from mltk.core import MltkModel, MltkModelEvent
-from mltk.core.model.model import HandlerError
 from mltk.errors import SpecificationError
+from mltk.model.model import HandlerError
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from mltk.core.keras.saving import load_keras_model, save_keras_model
 from mltk.errors import FileFormatError
+from mltk.keras.saving import load_keras_model, save_keras_model
 
 
 def layer(name, class_name="Dense", calls=(), **config):

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mltk.core import MltkModel, list_mltk_models, load_mltk_model
-from mltk.core.archive import ModelArchive
-from mltk.core.model.loading import find_model_specification_file
 from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError, TrustError
+from mltk.sources.loading import find_model_specification_file
+from mltk.utils.model_archive import ModelArchive
 
 LIGHT_SPEC = """
 # @mltk_model

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core.archive import ModelArchive
+from mltk.utils.model_archive import ModelArchive
 
 CUSTOM = """
 import typer

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mltk.core import compare_models, evaluate_model, load_mltk_model
-from mltk.core.archive import ModelArchive
-from mltk.core.profiling_results import ProfilingModelResults
-from mltk.core.tflite_model import TfliteModel
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, ModelNotFoundError, SpecificationError
 from mltk.plugins import Profiler, hookimpl
+from mltk.results.profiling import ProfilingModelResults
+from mltk.tflite import TfliteModel
+from mltk.utils.model_archive import ModelArchive
 
 pytestmark = pytest.mark.usefixtures("mltk_plugin_manager")
 
@@ -77,7 +77,7 @@ def test_memory_is_what_the_file_says_else_what_the_default_profiler_measures(tr
     mltk_plugin_manager.register(Plugin(), "measuring")
     assert compare_models([CONV]).models[0].runtime_memory_size == 4711
     model = TfliteModel.load_flatbuffer_file(CONV)
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.tflite.parameters import TfliteModelParameters
 
     TfliteModelParameters({"runtime_memory_size": 3472}).add_to_tflite_model(model)
     model.save("said.tflite")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mltk.core import TfliteModel, TfliteModelParameters, compile_model
-from mltk.core.archive import ModelArchive
 from mltk.errors import FileFormatError, MltkError, ModelNotFoundError, SpecificationError
 from mltk.plugins import Compiler, hookimpl
+from mltk.utils.model_archive import ModelArchive
 
 CONV = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"
 

@@ -13,10 +13,10 @@ from mltk.core import (
     load_mltk_model,
     load_tflite_or_keras_model,
 )
-from mltk.core.archive import ModelArchive
-from mltk.core.model.model import HandlerError
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
+from mltk.model.model import HandlerError
 from mltk.plugins import Evaluator, hookimpl
+from mltk.utils.model_archive import ModelArchive
 
 
 def archived(trained, name):
@@ -269,7 +269,7 @@ def test_custom_function_takes_the_place_of_the_classifier(trained):
 
 
 def test_steps_of_an_evaluation_may_be_called_by_themselves(trained):
-    from mltk.core.evaluate_classifier import (
+    from mltk.operations.evaluation.classifier import (
         evaluate_classifier_with_built_model,
         generate_predictions,
         iterate_evaluation_data,
@@ -309,6 +309,6 @@ def test_failing_evaluation_data_unloads_and_ends_the_operation(trained):
     model.dataset = fail
     with pytest.raises(OSError, match="disk gone"):
         evaluate_model(model)
-    from mltk.core.model.loading import get_active_model
+    from mltk.sources.loading import get_active_model
 
     assert get_active_model() is None

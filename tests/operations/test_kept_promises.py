@@ -12,9 +12,9 @@ from mltk.core import (
     summarize_model,
     train_model,
 )
-from mltk.core.archive import ModelArchive
 from mltk.errors import FileFormatError, SpecificationError
 from mltk.plugins import Parameter, hookimpl
+from mltk.utils.model_archive import ModelArchive
 
 
 def test_clean_removes_only_what_mltk_wrote(trained):

@@ -9,9 +9,6 @@ from pathlib import Path
 import pytest
 
 from mltk.core import ProfilingModelResults, TfliteModel, load_mltk_model, profile_model
-from mltk.core.archive import ModelArchive
-from mltk.core.model.metrics import tflite_model_metrics
-from mltk.core.profiling_results import MemoryPart, ProfilingLayerResult, RuntimeMemory
 from mltk.errors import (
     ArchiveFileNotFoundError,
     FileFormatError,
@@ -21,6 +18,9 @@ from mltk.errors import (
     TrustError,
 )
 from mltk.plugins import Profiler, hookimpl
+from mltk.results.profiling import MemoryPart, ProfilingLayerResult, RuntimeMemory
+from mltk.tflite.metrics import tflite_model_metrics
+from mltk.utils.model_archive import ModelArchive
 
 # Profilers of installed plugins may be the default.
 pytestmark = pytest.mark.usefixtures("mltk_plugin_manager")

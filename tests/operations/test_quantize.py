@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, quantize_model
-from mltk.core.archive import ModelArchive
-from mltk.core.quantize_model import converter_settings, quantization_report
 from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
+from mltk.operations.conversion.quantize import converter_settings, quantization_report
+from mltk.utils.model_archive import ModelArchive
 
 FLOAT32 = {
     "representative_dataset": None,
@@ -308,7 +308,7 @@ def test_handler_may_replace_the_flatbuffer(trained):
 
 
 def test_metadata_entries_and_forced_parameter_types_are_written(trained):
-    from mltk.core.model.mixins.parameters import TfliteModelMetadataEntry
+    from mltk.model.mixins.parameters import TfliteModelMetadataEntry
 
     model = load_mltk_model("tiny_v1")
     model.add_tflite_metadata_entry(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from mltk.core import evaluate_model, load_mltk_model, quantize_model, update_model_parameters
-from mltk.core.archive import ModelArchive
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
-from mltk.core.tflite_model_parameters import TfliteModelParameters
 from mltk.errors import EvaluationError, MltkError, SpecificationError
 from mltk.plugins import Parameter, Runtime, hookimpl
+from mltk.tflite import TfliteModel
+from mltk.tflite.interpreter import LiteRtPredictor
+from mltk.tflite.parameters import TfliteModelParameters
+from mltk.utils.model_archive import ModelArchive
 
 
 class ShiftedPredictor(LiteRtPredictor):

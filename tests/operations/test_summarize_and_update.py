@@ -10,8 +10,8 @@ from mltk.core import (
     summarize_model,
     update_model_parameters,
 )
-from mltk.core.archive import ModelArchive
 from mltk.errors import FileFormatError, SpecificationError
+from mltk.utils.model_archive import ModelArchive
 
 
 def test_summary_of_the_keras_model_has_layers_macs_and_parameters(trained):

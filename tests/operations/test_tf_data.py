@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from mltk.core import evaluate_model, quantize_model, train_model
-from mltk.core.evaluation.data import iterate_batches
-from mltk.core.keras import tf_data
+from mltk.data import tf_data
+from mltk.data.samples import iterate_batches
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 
 X = np.random.default_rng(0).random((20, 8, 8, 1), np.float32)

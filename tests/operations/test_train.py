@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, train_model
-from mltk.core.archive import ModelArchive
-from mltk.core.model.model import HandlerError
 from mltk.errors import DatasetError, MltkError, SpecificationError
+from mltk.model.model import HandlerError
+from mltk.utils.model_archive import ModelArchive
 
 
 def digest(path) -> str:
@@ -252,7 +252,7 @@ def test_shutdown_comes_and_data_is_unloaded_when_the_training_fails(load_spec):
     with pytest.raises(RuntimeError, match="no memory"):
         train_model(model)
     assert seen == ["unloaded", None]
-    from mltk.core.model.loading import get_active_model
+    from mltk.sources.loading import get_active_model
 
     assert get_active_model() is None
 
@@ -346,7 +346,7 @@ def test_names_of_keras_2_for_shapes_and_the_learning_rate_are_there(load_spec):
     import keras
     import tensorflow as tf
 
-    from mltk.core.train_model import build_keras_model
+    from mltk.operations.training.train import build_keras_model
 
     keras_model = build_keras_model(load_spec())
     assert (keras_model.layers[0].input_shape, keras_model.layers[0].output_shape) == (

@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from mltk.core import TfliteModel, view_model
-from mltk.core.archive import ModelArchive
 from mltk.errors import (
     ArchiveFileNotFoundError,
     MltkError,
@@ -26,6 +25,7 @@ from mltk.errors import (
     TrustError,
 )
 from mltk.testing.pytest_plugin import MltkCli
+from mltk.utils.model_archive import ModelArchive
 
 pytest.importorskip("netron")
 

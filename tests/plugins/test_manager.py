@@ -20,11 +20,11 @@ from mltk.plugins import (
     PluginManager,
     Profiler,
     Runtime,
-    _builtin,
     hookimpl,
     hookspecs,
 )
 from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
+from mltk.plugins._manager import BUILTIN
 
 SIGNATURES = {
     "mltk_commands": (),
@@ -392,7 +392,8 @@ def test_plugins_are_called_in_the_order_of_their_names_and_the_built_in_ones_la
     site.add_plugin("aaron", _ordered("aaron", "trylast=True"))
     order = site.python(
         """
-        from mltk.plugins import _builtin, get_plugin_manager
+        from mltk.plugins import get_plugin_manager
+        from mltk.plugins._manager import BUILTIN
         manager = get_plugin_manager()
         from mltk.plugins import hookimpl
         import types
@@ -428,8 +429,8 @@ def test_every_built_in_plugin_comes_last_and_is_light(mltk_plugin_manager):
     for hook in hook_signatures():
         for implementation in getattr(mltk_plugin_manager.hook, hook).get_hookimpls():
             assert implementation.trylast, implementation
-    for name in _builtin.NAMES:
-        assert_imports_light(f"{_builtin.__name__}.{name}")
+    for name in BUILTIN:
+        assert_imports_light(f"mltk.builtin.{name}")
 
 
 def specification(name, hook, answer):

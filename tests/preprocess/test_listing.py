@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mltk.core.preprocess.utils.listing import (
+from mltk.data.listing import (
     list_dataset_directory,
     list_valid_filenames_in_directory,
     shuffle_file_list_by_group,

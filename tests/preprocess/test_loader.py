@@ -9,9 +9,10 @@ import weakref
 import numpy as np
 import pytest
 
-from mltk.core.preprocess.loader import BatchIterator, original_errors, worker_count
-from mltk.core.preprocess.seeding import batch_rng, epoch_permutation
+from mltk.data.loader import BatchIterator, original_errors
+from mltk.data.seeding import batch_rng, epoch_permutation
 from mltk.errors import DatasetError, SpecificationError
+from mltk.utils.threads import worker_count
 
 
 class NoiseSource:

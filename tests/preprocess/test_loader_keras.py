@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from mltk.core.preprocess.loader import BatchIterator, original_errors
+from mltk.data.loader import BatchIterator, original_errors
 from mltk.errors import DatasetError
 
 keras = pytest.importorskip("keras")

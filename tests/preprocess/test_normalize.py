@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mltk.core.preprocess.utils.normalize import normalize, normalize_batch
+from mltk.data.normalize import normalize, normalize_batch
 
 
 def test_result_is_float32_without_any_option() -> None:

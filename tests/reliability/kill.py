@@ -300,8 +300,8 @@ def _count_steps(watched: Path, notes: Path, kill_step: tuple[str, int] | None) 
             step("checkpoint" if phase == "epoch" and "weights-" in path else None)
 
     sys.addaudithook(audit)
-    from mltk.core.keras import callbacks
-    from mltk.core.model.model import MltkModel
+    from mltk.keras import callbacks
+    from mltk.model.model import MltkModel
 
     trigger = MltkModel.trigger_event
 
@@ -489,11 +489,8 @@ def _import_everything() -> None:
     import requests  # noqa: F401
     import sklearn.metrics  # noqa: F401
 
-    import mltk.core.evaluate_model
-    import mltk.core.keras.callbacks
-    import mltk.core.quantize_model
-    import mltk.core.train_model  # noqa: F401
-    from mltk.core.keras.environment import import_tensorflow
+    import mltk.operations.training.train  # noqa: F401
+    from mltk.keras.environment import import_tensorflow
 
     import_tensorflow()
 

@@ -90,7 +90,7 @@ def memory(field: str = "VmRSS") -> float:
 def train(template: str, data: Path, steps: int) -> dict[str, Any]:
     """Train for two epochs and return what it took."""
     from mltk.core import load_mltk_model, train_model
-    from mltk.core.keras.environment import import_tensorflow
+    from mltk.keras.environment import import_tensorflow
 
     import_tensorflow()
     import keras

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mltk.core import load_mltk_model, train_model
-from mltk.core.archive import ModelArchive
 from mltk.errors import MltkError
+from mltk.utils.model_archive import ModelArchive
 
 pytestmark = pytest.mark.slow
 
@@ -133,7 +133,7 @@ my_model.add_event_handler(MltkModelEvent.AFTER_SAVE_TRAIN_RESULTS, failing)
 
 
 def test_failed_handler_and_plots_do_not_cost_the_evaluation(cli, write_spec, monkeypatch, tmp_path):
-    from mltk.core.evaluation import plots
+    from mltk.results import plots
 
     write_spec("failing_v1", more=FAILING)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from mltk.core import load_mltk_model, train_model, update_model_parameters
-from mltk.core.archive import ModelArchive
-from mltk.core.model.operation import sole_writer
 from mltk.errors import MltkError
+from mltk.model.operation import sole_writer
 from mltk.utils.files import atomic_path, remove_temporaries
 from mltk.utils.locks import LockedError, locked
+from mltk.utils.model_archive import ModelArchive
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -126,7 +126,7 @@ def test_parameters_are_not_updated_while_the_model_is_trained(hold, load_spec):
 def test_archive_keeps_what_several_processes_add(tmp_path):
     path = tmp_path / "archives" / "x.mltk.zip"
     command = (
-        "import sys\nfrom mltk.core.archive import ModelArchive\n"
+        "import sys\nfrom mltk.utils.model_archive import ModelArchive\n"
         "for i in range(20): ModelArchive(sys.argv[1]).update({f'{sys.argv[2]}{i}': b''})"
     )
     children = [subprocess.Popen([sys.executable, "-c", command, str(path), name]) for name in "abc"]
@@ -225,7 +225,7 @@ def test_signal_while_an_epoch_ends_stops_after_saving_it(write_spec):
         "Stopped. Go on after the last whole epoch with: mltk train stopped_v1 --resume",
         "Interrupted.",
     ]
-    from mltk.core.train_model import last_state
+    from mltk.operations.training.train import last_state
 
     model = load_mltk_model("stopped_v1")
     assert last_state(model) == 1

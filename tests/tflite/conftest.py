@@ -14,6 +14,6 @@ def model_path():
 @pytest.fixture
 def load(model_path):
     """Loads a model of the data folder."""
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
     return lambda name="conv_int8": TfliteModel.load_flatbuffer_file(model_path(name))

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model_parameters import TfliteModelParameters, add_default_parameters
-from mltk.core.tflite_model_parameters.defaults import build_date
 from mltk.errors import MltkError
+from mltk.tflite import TfliteModel
+from mltk.tflite.default_parameters import add_default_parameters, build_date
+from mltk.tflite.parameters import TfliteModelParameters
 
 
 def test_defaults_come_first_and_the_rest_in_its_order(load, monkeypatch):

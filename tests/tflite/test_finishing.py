@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model.finishing import SIGNATURE, add_signature, free_batch_axis
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
+from mltk.tflite import TfliteModel
+from mltk.tflite.interpreter import LiteRtPredictor
+from mltk.tflite.postprocess import SIGNATURE, add_signature, free_batch_axis
 
 
 @pytest.fixture(scope="module")

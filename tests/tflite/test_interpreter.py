@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mltk.core.tflite_model import TfliteModel, TfliteQuantization
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.errors import EvaluationError, FileFormatError, ModelNotFoundError
 from mltk.plugins.types import Predictor
+from mltk.tflite import TfliteModel, TfliteQuantization
+from mltk.tflite.interpreter import LiteRtPredictor
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import pytest
 
-from mltk.core.model.metrics import keras_model_metrics, tflite_model_metrics
+from mltk.keras.metrics import keras_model_metrics
+from mltk.tflite.metrics import tflite_model_metrics
 
 
 def test_operations_of_a_tflite_model(load):

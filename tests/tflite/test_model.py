@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mltk.core import tflite_model as package
-from mltk.core.tflite_model import (
+from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError
+from mltk.tflite import (
     TfliteActivation,
     TfliteConv2dLayer,
     TfliteConv2DLayerOptions,
@@ -24,16 +25,15 @@ from mltk.core.tflite_model import (
     TflitePadding,
     TflitePooling2dLayer,
 )
-from mltk.core.tflite_model._schema import TFLITE
-from mltk.core.tflite_model._verify import String, Table, Tables, Union, Vector
-from mltk.core.tflite_model_parameters import TfliteModelParameters
-from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError
+from mltk.tflite._schema import TFLITE
+from mltk.tflite._verify import String, Table, Tables, Union, Vector
+from mltk.tflite.parameters import TfliteModelParameters
 
 MODELS = ["conv_int8", "conv_int8_float_io", "dense_float32", "dense_dynamic_range"]
 
 
 def test_the_specs_import_path_gives_the_same_class():
-    from mltk.core.tflite_model.tflite_model import TfliteModel as Other
+    from mltk.tflite.model import TfliteModel as Other
 
     assert Other is TfliteModel
     assert all(getattr(package, name).__doc__ for name in package.__all__)
@@ -42,7 +42,7 @@ def test_the_specs_import_path_gives_the_same_class():
 def test_reading_imports_no_tensorflow(model_path):
     code = (
         "import sys\n"
-        "from mltk.core.tflite_model import TfliteModel\n"
+        "from mltk.tflite import TfliteModel\n"
         "assert not any(m.startswith('ai_edge_litert') for m in sys.modules)\n"
         f"m = TfliteModel.load_flatbuffer_file({str(model_path('conv_int8'))!r})\n"
         "m.summary(); m.add_metadata('a', b'b')\n"

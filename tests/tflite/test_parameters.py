@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model_parameters import DTYPES, TFLITE_METADATA_TAG, TfliteModelParameters
 from mltk.errors import FileFormatError, SpecificationError
+from mltk.tflite import TfliteModel
+from mltk.tflite._dictionary import DTYPES
+from mltk.tflite.parameters import TFLITE_METADATA_TAG, TfliteModelParameters
 
 WIRE_NAMES = {
     "bool": "boolean",

@@ -6,8 +6,8 @@ import logging
 
 import click
 
-from mltk.core.logging import LogFileHandler
 from mltk.utils.files import cache_dir
+from mltk.utils.logging import LogFileHandler
 from mltk.utils.string_formatting import printable
 
 _COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "red"}

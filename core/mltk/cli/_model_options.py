@@ -14,7 +14,7 @@ from mltk.utils.string_formatting import printable
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of the models that begin so."""
-    from mltk.core.model.loading import list_mltk_models
+    from mltk.sources.loading import list_mltk_models
 
     return [name for name in list_mltk_models() if name.startswith(incomplete)]
 
@@ -62,7 +62,7 @@ def require_model(model: str) -> None:
     """
     from pathlib import Path
 
-    from mltk.core.model import loading
+    from mltk.sources import loading
 
     if loading.is_model_path(model):
         if not Path(model).is_file():

@@ -22,7 +22,7 @@ def compare_command(models: tuple[str, ...], as_json: bool, test: bool, verbose:
     for model in models:
         require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.compare_models import compare_models
+    from mltk.operations.compare import compare_models
 
     comparison = compare_models(models, test=test)
     print_text(comparison.to_json() if as_json else comparison.to_string())

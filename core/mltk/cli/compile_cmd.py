@@ -22,7 +22,7 @@ _OWN_NAMES = ("model", "accelerator", "output", "update_archive", "logger", "tes
 def _list_compilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from mltk.core.compile_model import offered_compilers
+    from mltk.operations.compilation import offered_compilers
 
     offers = offered_compilers().values()
     print_rows([(c.name, c.summary) for c in offers])
@@ -67,8 +67,8 @@ def compile_command(
     given = _compiler_options(options)
     require_model(model)
     logger = get_logger(verbose=verbose)
-    from mltk.core.compile_model import compile_model
-    from mltk.core.model.loading import split_test_suffix
+    from mltk.operations.compilation import compile_model
+    from mltk.sources.loading import split_test_suffix
 
     path = compile_model(
         model,

@@ -23,8 +23,8 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
     """
     require_model(model)
     get_logger()
-    from mltk.core.model.loading import load_mltk_model
-    from mltk.core.model.operation import operation
+    from mltk.model.operation import operation
+    from mltk.sources.loading import load_mltk_model
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, trust=trusted), trust)
     command = _command(mltk_model)

@@ -121,7 +121,7 @@ def evaluate_command(
     require_model(model)
     get_logger(verbose=verbose)
     options = _options(assignments)
-    from mltk.core.evaluate_model import evaluate_model
+    from mltk.operations.evaluation.evaluate import evaluate_model
 
     results = with_consent(
         lambda trusted: evaluate_model(

@@ -19,7 +19,7 @@ from mltk.cli._model_options import (
 def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from mltk.core.profile_model import offered_profilers
+    from mltk.operations.profiling import offered_profilers
 
     print_rows([(p.name, p.summary) for p in offered_profilers().values()])
     ctx.exit()
@@ -67,7 +67,7 @@ def profile_command(
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.profile_model import profile_model
+    from mltk.operations.profiling import profile_model
 
     results = with_consent(
         lambda trusted: profile_model(model, accelerator=accelerator, build=build, trust=trusted), trust

@@ -42,9 +42,9 @@ def quantize_command(
     """Convert the trained MODEL to .tflite with its specification's converter settings."""
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.model.loading import split_test_suffix
-    from mltk.core.quantize_model import quantize_model
-    from mltk.core.summarize_model import summarize_model
+    from mltk.operations.conversion.quantize import quantize_model
+    from mltk.operations.summarize import summarize_model
+    from mltk.sources.loading import split_test_suffix
 
     path = with_consent(
         lambda trusted: quantize_model(

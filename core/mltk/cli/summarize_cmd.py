@@ -29,7 +29,7 @@ def summarize_command(model: str, tflite: bool, build: bool, output: str | None,
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.summarize_model import summarize_model
+    from mltk.operations.summarize import summarize_model
 
     summary = summarize_model(model, tflite=tflite, build=build)
     if output is None:

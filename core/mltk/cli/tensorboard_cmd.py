@@ -53,14 +53,14 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
 
 def _log_folder(model: str) -> Path:
     """Return where the training writes; a specification is only run when it says so itself."""
-    from mltk.core.archive import ARCHIVE_EXTENSION
-    from mltk.core.model.loading import (
+    from mltk.sources.loading import (
         find_model_specification_file,
         is_model_path,
         load_mltk_model,
         split_test_suffix,
     )
     from mltk.utils.files import cache_dir
+    from mltk.utils.model_archive import ARCHIVE_EXTENSION
 
     name, test = split_test_suffix(Path(model).name.removesuffix(ARCHIVE_EXTENSION).removesuffix(".py"))
     script = model if is_model_path(model) else find_model_specification_file(name, test=test)

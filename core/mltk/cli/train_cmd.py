@@ -67,11 +67,11 @@ def train_command(
     """
     require_model(model)
     logger = get_logger(verbose=verbose)
-    from mltk.core.evaluate_model import applicable_evaluators
-    from mltk.core.model.loading import load_mltk_model
-    from mltk.core.model.model import HandlerError
-    from mltk.core.model.operation import sole_writer
-    from mltk.core.train_model import TrainingResults, last_state, train_model
+    from mltk.model.model import HandlerError
+    from mltk.model.operation import sole_writer
+    from mltk.operations.evaluation.evaluate import applicable_evaluators
+    from mltk.operations.training.train import TrainingResults, last_state, train_model
+    from mltk.sources.loading import load_mltk_model
     from mltk.utils.stopping import stop_signals
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
@@ -122,7 +122,7 @@ def train_command(
 
 
 def _evaluate(mltk_model: object, tflite: bool, show: bool, post: bool) -> str:
-    from mltk.core.evaluate_model import evaluate_model
+    from mltk.operations.evaluation.evaluate import evaluate_model
 
     # Trusted: this process wrote the Keras file a moment ago.
     return _in_short(

@@ -41,8 +41,8 @@ def update_params_command(
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.summarize_model import summarize_model
-    from mltk.core.update_model_parameters import update_model_parameters
+    from mltk.operations.summarize import summarize_model
+    from mltk.operations.update_parameters import update_model_parameters
 
     given = {**(_read(params) if params else {}), **dict(map(parse_assignment, values))}
     path = update_model_parameters(model, params=given or None, description=description, output=output)

@@ -45,8 +45,8 @@ def view_command(
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.core.model.loading import split_test_suffix
-    from mltk.core.view_model import view_model
+    from mltk.operations.view import view_model
+    from mltk.sources.loading import split_test_suffix
 
     with_consent(
         lambda trusted: view_model(

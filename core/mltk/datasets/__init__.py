@@ -1,5 +1,5 @@
 """Data sets by name; plugins add theirs, e.g. `mltk.datasets.image` and `mltk.datasets.audio`."""
 
-from mltk._namespace import lazy_names
+from mltk import lazy
 
-__getattr__, __dir__ = lazy_names(__name__, {})
+__all__, __getattr__, __dir__ = lazy.attach(__name__, __file__)

@@ -36,14 +36,14 @@ def examine(specification: str | Path) -> Report:
         FileFormatError: The archive is damaged, or the script is too large to be one.
         SpecificationError: The file is of another kind.
     """
-    from mltk.core.archive import ARCHIVE_EXTENSION
-    from mltk.core.model.loading import (
+    from mltk.model.mixins.archive import original_specification
+    from mltk.sources.loading import (
         find_model_specification_file,
         is_model_path,
         model_not_found,
         split_test_suffix,
     )
-    from mltk.core.model.mixins.archive import original_specification
+    from mltk.utils.model_archive import ARCHIVE_EXTENSION
 
     path = str(specification)
     if not is_model_path(path):
@@ -55,7 +55,7 @@ def examine(specification: str | Path) -> Report:
     if not Path(path).is_file():
         raise ModelNotFoundError(f"There is no file {path}.")
     if path.endswith(ARCHIVE_EXTENSION):
-        from mltk.core.archive import ModelArchive
+        from mltk.utils.model_archive import ModelArchive
 
         name, _ = split_test_suffix(Path(path).name.removesuffix(ARCHIVE_EXTENSION))
         text = ModelArchive(path).read(f"{name}.py")

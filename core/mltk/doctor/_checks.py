@@ -262,7 +262,7 @@ def _model_class(source: Source, name: str) -> type | None:
 
 
 def _attribute_hint(cls: type, name: str) -> str:
-    from mltk.core.model.model import _property_hint
+    from mltk.model.model import _property_hint
 
     return _property_hint(cls, name)
 
@@ -311,7 +311,7 @@ def _is_off(value: ast.expr | None) -> bool:
 
 def minimized_monitor(source: Source) -> Iterator[Match]:
     """Yield `checkpoint['monitor']` of which less is better."""
-    from mltk.core.model.mixins.train import is_minimized
+    from mltk.model.mixins.train import is_minimized
 
     for setting in source.settings:
         if setting.attribute == "checkpoint" and setting.key == "monitor":

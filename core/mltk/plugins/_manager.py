@@ -16,13 +16,16 @@ import pluggy
 
 from mltk import _namespace
 from mltk.errors import MltkError, SpecificationError
-from mltk.plugins import _builtin, _checks, _isolation, hookspecs
+from mltk.plugins import _checks, _isolation, hookspecs
 
 if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
 API_VERSION = 1
 """Version of the plugin interface. Only a change that plugins must follow raises it; a new hook does not."""
+
+BUILTIN = ("build", "classifier", "convert", "custom", "dataset", "profiler", "runtime")
+"""The modules of `mltk.builtin`, each registered as the plugin `mltk.<name>`."""
 
 STRICT_VARIABLE = "MLTK_STRICT_PLUGINS"
 
@@ -150,8 +153,8 @@ class PluginManager(pluggy.PluginManager):
 
     def register_builtins(self) -> None:
         """Register mltk's own plugins, to be asked last."""
-        for name in _builtin.NAMES:
-            module = import_module(f"{_builtin.__name__}.{name}")
+        for name in BUILTIN:
+            module = import_module(f"mltk.builtin.{name}")
             self.register(module, f"mltk.{name}")
             self._found[-1].builtin = True
 

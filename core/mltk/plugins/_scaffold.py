@@ -12,7 +12,8 @@ from string import Template
 
 from mltk import __version__
 from mltk.errors import MltkError
-from mltk.plugins import API_VERSION, _builtin
+from mltk.plugins import API_VERSION
+from mltk.plugins._manager import BUILTIN
 
 _TEMPLATE = Path(__file__).parent / "_template"
 # Without it, installers would compile the template's modules and tools would read them as ours.
@@ -52,7 +53,7 @@ class PluginNames:
             raise MltkError(
                 f"'{text}' is not a name for a plugin. Use letters, digits, '-' and '_', a letter first."
             )
-        if name in {*taken, *_builtin.NAMES}:
+        if name in {*taken, *BUILTIN}:
             raise MltkError(f"There is a plugin '{name}' already. Choose another name.")
         return cls(name)
 

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.core.model.event import MltkModelEvent
-    from mltk.core.model.model import MltkModel
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.model.event import MltkModelEvent
+    from mltk.model.model import MltkModel
     from mltk.plugins.types import (
         AugmentationStep,
         Command,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         Runtime,
         Subset,
     )
+    from mltk.tflite import TfliteModel
 
 hookspec = pluggy.HookspecMarker("mltk")
 

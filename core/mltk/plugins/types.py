@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import click
     import numpy as np
 
-    from mltk.core.evaluation.results import EvaluationResults
-    from mltk.core.model.model import MltkModel
-    from mltk.core.profiling_results import ProfilingModelResults
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.model.model import MltkModel
+    from mltk.results.evaluation import EvaluationResults
+    from mltk.results.profiling import ProfilingModelResults
+    from mltk.tflite import TfliteModel
 
 Subset = Literal["training", "validation", "evaluation"]
 
@@ -51,7 +51,7 @@ class LoadedDataset:
     """
 
     x: Any = None
-    """Anything that `keras.Model.fit` takes, or a `mltk.core.preprocess.loader.BatchIterator`."""
+    """Anything that `keras.Model.fit` takes, or a `mltk.data.loader.BatchIterator`."""
     y: Any = None
     """Labels, where `x` does not already yield them."""
     validation_data: Any = None
@@ -95,7 +95,7 @@ class Parameter:
 
     value: Any
     dtype: str | None = None
-    """One of the names of `mltk.core.tflite_model_parameters.DTYPES`, or `None` to infer it."""
+    """One of the names of `mltk.tflite.parameters.DTYPES`, or `None` to infer it."""
 
 
 @runtime_checkable

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 from scipy import fft
 
-from mltk.core.preprocess.seeding import standard_normal
-from mltk.core.preprocess.settings import Range
+from mltk.data.seeding import standard_normal
+from mltk.data.settings import Range
 from mltk_plugin_audio._recordings import Recordings
 
 AUGMENTATIONS = (

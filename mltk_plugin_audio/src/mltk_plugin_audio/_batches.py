@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.preprocess.batches import GeneratorBatches, Labels, callback_name
-from mltk.core.preprocess.seeding import batch_rng
+from mltk.data.batches import GeneratorBatches, Labels, callback_name
+from mltk.data.seeding import batch_rng
 from mltk.errors import DatasetError
 from mltk_plugin_audio._augmentation import AUGMENTATIONS, RandomTransforms, Transforms, default_transforms
 from mltk_plugin_audio._files import as_float, fitted, read_recording, resampled, speech_bounds

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from mltk.core.preprocess.utils import listing
+from mltk.data import listing
 
 Split = tuple[float, float]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mltk.core.preprocess.generator_loading import GeneratorLoader, normalization_parameters, resolve_data
+from mltk.data.generator_loading import GeneratorLoader, normalization_parameters, resolve_data
 from mltk.errors import DatasetError
 from mltk.plugins import LoadedDataset, Parameter
 from mltk_plugin_audio.generator import AudioIterator

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.preprocess import settings
-from mltk.core.preprocess.batches import (
+from mltk.data import settings
+from mltk.data.batches import (
     CLASS_MODES,
     GeneratorIterator,
     GeneratorSettings,
     Labels,
     check_callback,
 )
-from mltk.core.preprocess.utils.normalize import normalize_batch
+from mltk.data.normalize import normalize_batch
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
 from mltk_plugin_audio._augmentation import (
     AUGMENTATIONS,
@@ -562,7 +562,7 @@ class ParallelAudioDataGenerator(GeneratorSettings):
         list_function: Callable[..., Any] | None,
         only: Sequence[str] | None,
     ) -> tuple[list[str | None], np.ndarray]:
-        from mltk.core.preprocess.utils.listing import list_dataset_directory
+        from mltk.data.listing import list_dataset_directory
 
         wanted = classes if only is None else [settings.choice("classes", c, tuple(classes)) for c in only]
         # A folder of that name is an ordinary class; some data sets come with one.

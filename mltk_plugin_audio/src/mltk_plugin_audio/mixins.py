@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.model.attributes import UNSET, Attribute, one_of
-from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
-from mltk.core.model.model import MltkModel
-from mltk.core.preprocess.batches import CLASS_MODES
+from mltk.data.batches import CLASS_MODES
 from mltk.errors import SpecificationError
+from mltk.model.attributes import UNSET, Attribute, one_of
+from mltk.model.mixins.data_generator import DataGeneratorDatasetMixin
+from mltk.model.model import MltkModel
 
 if TYPE_CHECKING:
     from mltk_plugin_audio.preprocess.audio_feature_generator import AudioFeatureGeneratorSettings
@@ -149,7 +149,7 @@ class AudioDatasetMixin(DataGeneratorDatasetMixin):
 
     def summarize_dataset(self: Any) -> str:
         """Return the samples per class, and the settings of the generator that differ from the defaults."""
-        from mltk.core.preprocess.generator_loading import describe_subsets
+        from mltk.data.generator_loading import describe_subsets
 
         parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_subsets(self, "Recordings")]
         return "\n\n".join(part for part in parts if part)

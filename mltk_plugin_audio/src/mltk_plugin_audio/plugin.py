@@ -10,7 +10,7 @@ from mltk.plugins import Command, Evaluator, LoadedDataset, Parameter, Subset, h
 from mltk_plugin_audio.streaming.hooks import offered_commands, offered_evaluators
 
 if TYPE_CHECKING:
-    from mltk.core.model.model import MltkModel
+    from mltk.model.model import MltkModel
 
 mltk_api_version = 1
 

@@ -88,7 +88,7 @@ def tone_flatbuffer() -> bytes:
 @pytest.fixture
 def write_model(tone_flatbuffer, tmp_path):
     """Write the model with parameters: `write_model(name, leave_out=…, **more)`."""
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.tflite.parameters import TfliteModelParameters
 
     def write(name: str = "tones.tflite", leave_out: tuple[str, ...] = (), **more) -> Path:
         values = {"classes": CLASSES, **FRONTEND, **SETTINGS, **more}
@@ -103,8 +103,8 @@ def write_model(tone_flatbuffer, tmp_path):
 @pytest.fixture
 def listen_to(write_model):
     """Make a `StreamingModel` and a `Detector` of the model of tones: `listen_to(**parameters)`."""
-    from mltk.core.tflite_model.interpreter import LiteRtPredictor
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.tflite.interpreter import LiteRtPredictor
+    from mltk.tflite.parameters import TfliteModelParameters
     from mltk_plugin_audio.streaming import DetectionSettings, Detector, StreamingModel
 
     def make(**more):

@@ -42,7 +42,7 @@ my_model.datagen = ParallelAudioDataGenerator(frontend_settings=frontend)
 def context(tmp_path, tones, write_model):
     """Make what the evaluator gets, for the model of tones: `context(options, with_model=True, **parameters)`."""
     from mltk.core import load_mltk_model
-    from mltk.core.tflite_model.interpreter import LiteRtPredictor
+    from mltk.tflite.interpreter import LiteRtPredictor
 
     def make(options=None, with_model=True, **parameters):
         options = options or {}

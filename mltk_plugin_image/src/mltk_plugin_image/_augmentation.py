@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from mltk.core.preprocess.seeding import standard_normal
-from mltk.core.preprocess.settings import Range
+from mltk.data.seeding import standard_normal
+from mltk.data.settings import Range
 from mltk_plugin_image._files import opencv
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from mltk.core.preprocess.batches import GeneratorBatches, Labels
-from mltk.core.preprocess.batches import Samples as NamedSamples
-from mltk.core.preprocess.seeding import batch_rng
+from mltk.data.batches import GeneratorBatches, Labels
+from mltk.data.batches import Samples as NamedSamples
+from mltk.data.seeding import batch_rng
 from mltk.errors import DatasetError
 from mltk_plugin_image._files import CHANNELS, read_image
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mltk.core.preprocess.batches import Labels
-from mltk.core.preprocess.generator_loading import GeneratorLoader, resolve_data
+from mltk.data.batches import Labels
+from mltk.data.generator_loading import GeneratorLoader, resolve_data
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import LoadedDataset
 from mltk_plugin_image.generator import ImageIterator, ParallelImageDataGenerator, class_ids

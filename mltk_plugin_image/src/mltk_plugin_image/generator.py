@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from mltk.core.preprocess import settings
-from mltk.core.preprocess.batches import CLASS_MODES, GeneratorIterator, GeneratorSettings, Labels
-from mltk.core.preprocess.seeding import batch_rng
-from mltk.core.preprocess.settings import Range
+from mltk.data import settings
+from mltk.data.batches import CLASS_MODES, GeneratorIterator, GeneratorSettings, Labels
+from mltk.data.seeding import batch_rng
+from mltk.data.settings import Range
 from mltk.errors import DatasetError, SpecificationError
 from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Shift
 from mltk_plugin_image._batches import ArraySamples, FileSamples, ImageBatches, Samples, SaveSettings
@@ -242,7 +242,7 @@ class ParallelImageDataGenerator(GeneratorSettings):
             DatasetError: A folder is missing, or a class has no image.
             SpecificationError: An argument or a setting is not valid.
         """
-        from mltk.core.preprocess.utils.listing import list_dataset_directory
+        from mltk.data.listing import list_dataset_directory
 
         self._check_ready()
         settings.choice("subset", subset, settings.SUBSETS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mltk.core.model.attributes import Attribute, one_of
-from mltk.core.model.mixins.data_generator import DataGeneratorDatasetMixin
-from mltk.core.model.model import MltkModel
-from mltk.core.preprocess.batches import CLASS_MODES
+from mltk.data.batches import CLASS_MODES
 from mltk.errors import SpecificationError
+from mltk.model.attributes import Attribute, one_of
+from mltk.model.mixins.data_generator import DataGeneratorDatasetMixin
+from mltk.model.model import MltkModel
 from mltk_plugin_image._files import CHANNELS, INTERPOLATIONS
 
 
@@ -93,7 +93,7 @@ class ImageDatasetMixin(DataGeneratorDatasetMixin):
 
     def summarize_dataset(self: Any) -> str:
         """Return the samples per class, and the settings of the generator that differ from the defaults."""
-        from mltk.core.preprocess.generator_loading import describe_subsets
+        from mltk.data.generator_loading import describe_subsets
 
         parts = [DataGeneratorDatasetMixin.summarize_dataset(self), describe_subsets(self, "Images")]
         return "\n\n".join(part for part in parts if part)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mltk.plugins import LoadedDataset, Parameter, Subset, hookimpl
 
 if TYPE_CHECKING:
-    from mltk.core.model.model import MltkModel
+    from mltk.model.model import MltkModel
 
 mltk_api_version = 1
 
@@ -31,7 +31,7 @@ def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | No
     """Tell the device how samples are normalised."""
     if not _has_images(mltk_model):
         return None
-    from mltk.core.preprocess.generator_loading import normalization_parameters
+    from mltk.data.generator_loading import normalization_parameters
 
     datagen = mltk_model.attributes.stored.get("image.datagen")
     return None if datagen is None else normalization_parameters(datagen)

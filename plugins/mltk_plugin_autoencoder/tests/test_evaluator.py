@@ -18,10 +18,10 @@ from mltk.core import (
     load_mltk_model,
     train_model,
 )
-from mltk.core.archive import ModelArchive
 from mltk.errors import DatasetError, EvaluationError, MltkError, SpecificationError
 from mltk.testing import assert_imports_light
 from mltk.testing.pytest_plugin import MltkCli
+from mltk.utils.model_archive import ModelArchive
 
 # Two curves on 12 points, by one number each; faults break the curve.
 SPEC = """

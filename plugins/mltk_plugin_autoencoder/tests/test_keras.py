@@ -9,10 +9,11 @@ import tensorflow as tf
 
 from mltk.core.keras.layers import Conv2DTranspose_tied, DenseTranspose_tied
 from mltk.core.keras.losses import Correlation, StructuralSimilarity, corr, mae, mse, ssim
-from mltk.core.keras.saving import load_keras_model, save_keras_model
-from mltk.core.model.metrics import keras_model_metrics, tflite_model_metrics
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
+from mltk.keras.metrics import keras_model_metrics
+from mltk.keras.saving import load_keras_model, save_keras_model
+from mltk.tflite import TfliteModel
+from mltk.tflite.interpreter import LiteRtPredictor
+from mltk.tflite.metrics import tflite_model_metrics
 from mltk_plugin_autoencoder import ConvolutionalAutoEncoder, FullyConnectedAutoEncoder
 from mltk_plugin_autoencoder.scores import structural_similarity
 

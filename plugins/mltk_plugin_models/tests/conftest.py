@@ -30,7 +30,7 @@ def randomize():
 def to_int8():
     """Convert a network to an int8 `TfliteModel` as `mltk quantize` does, calibrated with normal noise or samples."""
     from mltk.core import TfliteModel
-    from mltk.core.quantize_model import convert, converter_settings
+    from mltk.operations.conversion.quantize import convert, converter_settings
 
     def to_tflite(network, io_type="int8", samples=None):
         if samples is None:

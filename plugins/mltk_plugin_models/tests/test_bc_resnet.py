@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mltk.core.keras import load_keras_model
-from mltk.core.keras.saving import save_keras_model
-from mltk.core.model.metrics import keras_model_metrics
+from mltk.keras.metrics import keras_model_metrics
+from mltk.keras.saving import save_keras_model
 from mltk.models.shared import bc_resnet
 from mltk.models.shared.kws_streaming.models import bc_resnet as from_flags
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mltk.core.model.metrics import keras_model_metrics, tflite_model_metrics
+from mltk.keras.metrics import keras_model_metrics
 from mltk.models.shared import DepthwiseSeparableConv2D_ARM, MobileNetV1, MobileNetV2, ResNet10V1, tenet
+from mltk.tflite.metrics import tflite_model_metrics
 from mltk.utils.string_formatting import format_units
 
 

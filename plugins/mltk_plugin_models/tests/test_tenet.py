@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mltk.core.keras import load_keras_model
-from mltk.core.keras.saving import save_keras_model
+from mltk.keras.saving import save_keras_model
 from mltk.models.shared import tenet
 
 RNG = np.random.default_rng(3)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mltk.core.archive import ModelArchive
 from mltk.errors import FileFormatError, MltkError, SpecificationError
+from mltk.utils.model_archive import ModelArchive
 from mltk_plugin_ssh._settings import Settings, Target, gather_settings
 from mltk_plugin_ssh._transfer import (
     check_archive,

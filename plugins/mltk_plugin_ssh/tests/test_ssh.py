@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core.archive import ModelArchive
 from mltk.testing import assert_imports_light
+from mltk.utils.model_archive import ModelArchive
 
 SPEC = """
 # @mltk_model

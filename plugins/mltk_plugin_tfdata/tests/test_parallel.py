@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mltk.core.evaluation.data import iterate_batches
-from mltk.core.keras.environment import seed_everything
+from mltk.data.samples import iterate_batches
 from mltk.errors import DatasetError, SpecificationError
+from mltk.keras.environment import seed_everything
 from mltk_plugin_tfdata import ProcessPool, parallel_process
 
 

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from mltk.core import train_model
-from mltk.core.model.event import MltkModelEvent
 from mltk.errors import DatasetError, SpecificationError
+from mltk.model.event import MltkModelEvent
 from mltk_plugin_tfdata import seeded_batches, service
 
 SPEC = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core.tflite_model import TfliteModel
+from mltk.tflite import TfliteModel
 
 DATA = Path(__file__).parents[3] / "tests" / "tflite" / "data"
 

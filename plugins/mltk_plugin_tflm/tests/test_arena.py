@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mltk.core.profiling_results import MemoryPart
+from mltk.results.profiling import MemoryPart
 from mltk_plugin_tflm.arena import measure_memory, parse_allocations, runtime_memory_size
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut
@@ -44,7 +44,7 @@ def test_the_total_equals_what_tflite_micro_prints(load, name):
 
 
 def test_the_reference_models_memory_is_what_tflite_micro_prints(load, shared):
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
     model = TfliteModel.load_flatbuffer_file(shared / "golden" / "params_image_dev.tflite")
     with TflmProcess(model) as process:

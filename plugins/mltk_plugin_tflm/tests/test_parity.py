@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mltk.core import evaluate_model, load_mltk_model, update_model_parameters
-from mltk.core.archive import ModelArchive
-from mltk.core.tflite_model import TfliteModel
-from mltk.core.tflite_model_parameters import TfliteModelParameters
 from mltk.errors import EvaluationError
+from mltk.tflite import TfliteModel
+from mltk.tflite.parameters import TfliteModelParameters
+from mltk.utils.model_archive import ModelArchive
 from mltk_plugin_tflm import layers as layers_module
 from mltk_plugin_tflm.arena import runtime_memory_size
 from mltk_plugin_tflm.layers import compare_runtimes, match_layers, quantization_costs

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from mltk.core import evaluate_model, quantize_model
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.errors import EvaluationError
 from mltk.plugins import Predictor
+from mltk.tflite.interpreter import LiteRtPredictor
 from mltk_plugin_tflm import plugin
 from mltk_plugin_tflm.predictor import TflmPredictor
 from mltk_plugin_tflm.process import TflmError

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from mltk.core import profile_model
-from mltk.core.model.metrics import tflite_model_metrics
-from mltk.core.tflite_model import TfliteModel
+from mltk.tflite import TfliteModel
+from mltk.tflite.metrics import tflite_model_metrics
 from mltk_plugin_tflm import plugin
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.profiler import profile

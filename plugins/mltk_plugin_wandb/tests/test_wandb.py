@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from mltk.core.archive import ModelArchive
 from mltk.errors import SpecificationError
 from mltk.testing import assert_imports_light
+from mltk.utils.model_archive import ModelArchive
 
 MEMBER = "wandb/session_id.txt"
 
@@ -152,7 +152,7 @@ my_model.wandb_init_kwargs = {"project": "shelf", "name": "a run"}
 def test_failure_to_open_a_run_keeps_the_training_and_is_reported(tmp_path, load_spec, monkeypatch):
     import wandb
 
-    from mltk.core.model.model import HandlerError
+    from mltk.model.model import HandlerError
 
     def refuse(**kwargs):
         raise wandb.errors.CommError("the service does not answer")

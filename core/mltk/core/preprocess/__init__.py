@@ -1,5 +1,5 @@
-"""The data path; plugins add theirs: `mltk.core.preprocess.image`, `mltk.core.preprocess.audio`."""
+"""The data path; plugins add `image` and `audio`."""
 
-from mltk._namespace import lazy_names
+from mltk import lazy
 
-__getattr__, __dir__ = lazy_names(__name__, {})
+__all__, __getattr__, __dir__ = lazy.attach(__name__, __file__)

@@ -78,7 +78,7 @@ def draw(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSet
 
 def page(title: str, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> str:
     """Return a page of HTML with everything in it: the pictures, and the sounds to listen to."""
-    from mltk.core.evaluation.plots import drawing
+    from mltk.results.plots import drawing
 
     parts = []
     for row in rows:

@@ -106,9 +106,9 @@ def classify_audio_command(
     logger = get_logger(verbose=verbose)
     if wav is None and labels is not None:
         raise click.UsageError("--labels belongs to a recording: give --wav as well.")
-    from mltk.core.model.loading import load_tflite_model
-    from mltk.core.tflite_model.interpreter import LiteRtPredictor
-    from mltk.core.tflite_model_parameters import TfliteModelParameters
+    from mltk.sources.loading import load_tflite_model
+    from mltk.tflite.interpreter import LiteRtPredictor
+    from mltk.tflite.parameters import TfliteModelParameters
     from mltk_plugin_audio.streaming import DetectionSettings, Detector, StreamingModel, listen
 
     tflite_model = load_tflite_model(model, test=test)

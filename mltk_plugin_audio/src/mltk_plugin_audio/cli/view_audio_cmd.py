@@ -67,7 +67,7 @@ def view_audio_command(
     if model is not None:
         require_model(model)
         datagen = with_consent(lambda trusted: _data_generator(model, trusted), trust)
-    from mltk.core.evaluation.plots import drawing, save_figure
+    from mltk.results.plots import drawing, save_figure
     from mltk.utils.files import atomic_write
     from mltk_plugin_audio.cli import _pictures
     from mltk_plugin_audio.frontend import AudioFeatureGeneratorSettings
@@ -85,8 +85,8 @@ def view_audio_command(
 def _data_generator(model: str, trust: bool) -> Any:
     import copy
 
-    from mltk.core.model.loading import load_mltk_model
-    from mltk.core.preprocess.generator_loading import resolve_data
+    from mltk.data.generator_loading import resolve_data
+    from mltk.sources.loading import load_mltk_model
     from mltk_plugin_audio._recordings import find_folder
     from mltk_plugin_audio.mixins import AudioDatasetMixin
 
@@ -111,7 +111,7 @@ def _data_generator(model: str, trust: bool) -> Any:
 def _row(
     number: int, file: str, settings: AudioFeatureGeneratorSettings, datagen: Any, augment: int, seed: int
 ) -> Row:
-    from mltk.core.preprocess.seeding import batch_rng
+    from mltk.data.seeding import batch_rng
     from mltk_plugin_audio._files import as_float, read_recording, resampled
     from mltk_plugin_audio.cli._pictures import Row
 

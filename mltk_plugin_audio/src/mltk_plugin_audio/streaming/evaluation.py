@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mltk.core.evaluation.results import EvaluationResults
 from mltk.errors import EvaluationError
+from mltk.results.evaluation import EvaluationResults
 from mltk_plugin_audio._batches import AudioBatches
 from mltk_plugin_audio._files import resampled
 from mltk_plugin_audio._recordings import find_folder
@@ -87,7 +87,7 @@ class StreamingEvaluationResults(EvaluationResults):
         return f"threshold {self['settings']['detection_threshold']}"
 
     def _draw_trade_off(self, figure: Figure) -> None:
-        from mltk.core.evaluation.plots import line_styles
+        from mltk.results.plots import line_styles
 
         figure.set_size_inches(7.2, 5.0)
         axes = figure.subplots()
@@ -316,7 +316,7 @@ def model_parameters(predictor: Predictor, mltk_model: Any) -> tuple[dict[str, A
     """
     tflite_model = getattr(predictor, "tflite_model", None)
     if tflite_model is not None:
-        from mltk.core.tflite_model_parameters import TfliteModelParameters
+        from mltk.tflite.parameters import TfliteModelParameters
 
         return dict(TfliteModelParameters.load_from_tflite_model(tflite_model)), None
     from mltk.plugins import collect_offers

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from mltk.plugins import Command, Evaluator
 
 if TYPE_CHECKING:
-    from mltk.core.evaluation.results import EvaluationResults
     from mltk.plugins import EvaluationContext
+    from mltk.results.evaluation import EvaluationResults
 
 
 OPTION_NAMES = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mltk.core.preprocess import settings
+from mltk.data import settings
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
 from mltk_plugin_audio._files import FILE_FORMATS
 from mltk_plugin_audio.streaming.detection import DetectionSettings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mltk.core.preprocess.seeding import batch_rng, standard_normal
+from mltk.data.seeding import batch_rng, standard_normal
 from mltk.errors import DatasetError, did_you_mean
 from mltk_plugin_audio._files import as_float, check_finite, check_length, opened, speech_bounds
 from mltk_plugin_audio._recordings import find_folder, load_noises

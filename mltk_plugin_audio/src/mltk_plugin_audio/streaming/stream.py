@@ -154,7 +154,7 @@ class StreamingModel:
         return np.concatenate(scores)[of]
 
     def _predict(self, windows: np.ndarray) -> np.ndarray:
-        from mltk.core.tflite_model.interpreter import LiteRtPredictor
+        from mltk.tflite.interpreter import LiteRtPredictor
 
         x = self._convert(windows).reshape(len(windows), *self._shape)
         if isinstance(self.predictor, LiteRtPredictor):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from mltk.core.preprocess.utils import listing
+from mltk.data import listing
 from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
 
 _OTHER_SPELLING = {"scissor": "scissors", "scissors": "scissor"}

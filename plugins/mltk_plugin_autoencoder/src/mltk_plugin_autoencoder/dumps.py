@@ -42,7 +42,7 @@ class SampleWriter:
             decoded: Of the same shape.
             scores: `(n,)`.
         """
-        from mltk.core.evaluation.plots import drawing, save_figure
+        from mltk.results.plots import drawing, save_figure
 
         for i in range(min(len(originals), LIMIT - first)):
             title = f"Score {scores[i]:.6g}"

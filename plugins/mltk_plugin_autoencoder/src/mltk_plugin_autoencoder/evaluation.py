@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from mltk.core.evaluation.classifier import class_ids
-from mltk.core.evaluation.data import iterate_batches
-from mltk.core.model.event import MltkModelEvent
-from mltk.core.model.mixins.dataset import DatasetMixin
-from mltk.core.model.model import MltkModel
-from mltk.core.preprocess.loader import BatchIterator
+from mltk.data.loader import BatchIterator
+from mltk.data.samples import iterate_batches
 from mltk.errors import EvaluationError, SpecificationError
+from mltk.model.event import MltkModelEvent
+from mltk.model.mixins.dataset import DatasetMixin
+from mltk.model.model import MltkModel
+from mltk.results.classifier import class_ids
 from mltk_plugin_autoencoder.dumps import SampleWriter
 from mltk_plugin_autoencoder.mixins import DEFAULT_CLASSES, EvaluateAutoEncoderMixin
 from mltk_plugin_autoencoder.results import AutoEncoderEvaluationResults
@@ -60,7 +60,7 @@ def evaluate_autoencoder(
         SpecificationError: The model does not inherit the mixin.
         EvaluationError: The data do not allow the evaluation.
     """
-    from mltk.core.evaluate_model import evaluate_model
+    from mltk.operations.evaluation.evaluate import evaluate_model
 
     if not isinstance(mltk_model, EvaluateAutoEncoderMixin):
         raise SpecificationError(
@@ -321,7 +321,7 @@ def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationR
             "with the archive."
         )
         return
-    from mltk.core.update_model_parameters import update_model_parameters
+    from mltk.operations.update_parameters import update_model_parameters
 
     update_model_parameters(model, {model.threshold_parameter: results.recommended_threshold})
     context.logger.info(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mltk.core.model.attributes import Attribute
-from mltk.core.model.mixins.evaluate import EvaluateClassifierMixin
-from mltk.core.model.model import MltkModel
 from mltk.errors import SpecificationError
+from mltk.model.attributes import Attribute
+from mltk.model.mixins.evaluate import EvaluateClassifierMixin
+from mltk.model.model import MltkModel
 from mltk_plugin_autoencoder.scores import SCORES, Score, as_score, score_of_loss
 
 DEFAULT_CLASSES = ("normal", "abnormal")

@@ -11,10 +11,10 @@ from mltk.plugins import Evaluator, Parameter, hookimpl
 if TYPE_CHECKING:
     import keras
 
-    from mltk.core.evaluation.results import EvaluationResults
-    from mltk.core.model.event import MltkModelEvent
-    from mltk.core.model.model import MltkModel
+    from mltk.model.event import MltkModelEvent
+    from mltk.model.model import MltkModel
     from mltk.plugins import EvaluationContext
+    from mltk.results.evaluation import EvaluationResults
 
 mltk_api_version = 1
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.evaluation.results import EvaluationResults
 from mltk.errors import EvaluationError
+from mltk.results.evaluation import EvaluationResults
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -230,7 +230,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         axes.plot(stats["recall"], stats["precision"])
 
     def _draw_histogram(self, figure: Figure) -> None:
-        from mltk.core.evaluation.plots import line_styles
+        from mltk.results.plots import line_styles
 
         figure.set_size_inches(9.0, 6.4)
         upper, lower = figure.subplots(2, 1)
@@ -251,7 +251,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         upper.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
     def _draw_class_roc(self, figure: Figure) -> None:
-        from mltk.core.evaluation.plots import line_styles
+        from mltk.results.plots import line_styles
 
         figure.set_size_inches(7.6, 9.6)
         upper, lower = figure.subplots(2, 1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mltk.core.model.loading import load_tflite_model
-from mltk.core.tflite_model_parameters import TfliteModelParameters
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.plugins import Parameter
+from mltk.sources.loading import load_tflite_model
+from mltk.tflite.parameters import TfliteModelParameters
 
 
 def embedded_threshold(mltk_model: Any) -> Mapping[str, Parameter] | None:

@@ -97,7 +97,7 @@ def _parse(
 
 
 def _find(model: str) -> tuple[Path, bool]:
-    from mltk.core.model import loading
+    from mltk.sources import loading
 
     if loading.is_model_path(model):
         path, test = Path(model), False

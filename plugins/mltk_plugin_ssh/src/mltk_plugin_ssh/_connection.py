@@ -14,8 +14,8 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, cast
 
-from mltk.core.logging import get_mltk_logger
 from mltk.errors import MltkError
+from mltk.utils.logging import get_mltk_logger
 from mltk_plugin_ssh._settings import Target
 
 # The exit code of ssh itself; the actions have none that is so high.

@@ -13,9 +13,9 @@ from typing import IO, Any
 import click
 
 from mltk import __version__
-from mltk.core.logging import get_mltk_logger
 from mltk.errors import MltkError
 from mltk.utils.files import atomic_write, cache_dir
+from mltk.utils.logging import get_mltk_logger
 from mltk_plugin_ssh._command import RemoteCommand
 from mltk_plugin_ssh._connection import Connection, ConnectionLostError, RemoteError
 from mltk_plugin_ssh._script import packages_of_this_machine, run_script, shutdown_script

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from mltk.core.archive import ModelArchive
 from mltk.errors import FileFormatError, SpecificationError
 from mltk.utils.files import atomic_path
+from mltk.utils.model_archive import ModelArchive
 
 _CHUNK = 1 << 20
 

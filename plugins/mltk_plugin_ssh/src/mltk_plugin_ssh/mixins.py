@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mltk.core.model.attributes import Attribute
 from mltk.errors import SpecificationError
+from mltk.model.attributes import Attribute
 
 
 def _texts(name: str) -> Callable[[Any], Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mltk.core.model.attributes import Attribute
-from mltk.core.model.mixins.dataset import DatasetMixin
 from mltk.errors import SpecificationError
+from mltk.model.attributes import Attribute
+from mltk.model.mixins.dataset import DatasetMixin
 
 
 def _as_address(value: str) -> str:

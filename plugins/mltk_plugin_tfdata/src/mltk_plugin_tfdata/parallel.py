@@ -11,12 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from mltk.core.keras.tf_data import record_failure
-from mltk.core.logging import get_mltk_logger
-from mltk.core.model.operation import get_active_model
-from mltk.core.preprocess.loader import worker_count
-from mltk.core.preprocess.seeding import batch_rng
+from mltk.data.seeding import batch_rng
+from mltk.data.tf_data import record_failure
 from mltk.errors import DatasetError, SpecificationError
+from mltk.model.operation import get_active_model
+from mltk.utils.logging import get_mltk_logger
+from mltk.utils.threads import worker_count
 
 DEFAULT_SEED = 42
 """Seed of the global generators where no operation runs on a model."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mltk.core.keras.tf_data import data_errors
+from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError, SpecificationError
 from mltk.utils.files import cache_dir
 from mltk.utils.folders import write_folder_once

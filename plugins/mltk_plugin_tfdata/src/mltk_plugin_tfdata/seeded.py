@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.keras.tf_data import data_errors
-from mltk.core.preprocess.loader import BatchIterator
-from mltk.core.preprocess.seeding import batch_rng
+from mltk.data.loader import BatchIterator
+from mltk.data.seeding import batch_rng
+from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError, SpecificationError
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.keras.tf_data import data_errors
-from mltk.core.logging import get_mltk_logger
+from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError, SpecificationError
+from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
     from mltk_plugin_tfdata.seeded import _Rows

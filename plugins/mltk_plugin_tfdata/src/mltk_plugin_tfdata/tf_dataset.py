@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from mltk.core.keras.tf_data import record_failure
-from mltk.core.preprocess.utils.listing import Split, list_dataset_directory
+from mltk.data.listing import Split, list_dataset_directory
+from mltk.data.tf_data import record_failure
 from mltk.errors import DatasetError
 from mltk.utils.files import atomic_path, cache_dir
 from mltk_plugin_tfdata.parallel import ProcessPool, parallel_process

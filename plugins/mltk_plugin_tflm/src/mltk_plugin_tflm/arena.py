@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mltk.core.profiling_results import MemoryPart, RuntimeMemory
+from mltk.results.profiling import MemoryPart, RuntimeMemory
 from mltk_plugin_tflm.process import ALIGNMENT, TflmError, TflmProcess, generous_arena
 from mltk_plugin_tflm.support import check, random_values
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
 _log = logging.getLogger("mltk.tflm")
 

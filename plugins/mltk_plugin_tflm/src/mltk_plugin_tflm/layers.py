@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.core.tflite_model.interpreter import prepare_inputs
-from mltk.core.tflite_model.tflite_model import to_tensor_dtype
+from mltk.tflite.interpreter import prepare_inputs
+from mltk.tflite.model import to_tensor_dtype
 from mltk_plugin_tflm.process import TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteLayer, TfliteModel, TfliteTensor
+    from mltk.tflite import TfliteLayer, TfliteModel, TfliteTensor
 
 Values = Mapping[int, np.ndarray]
 """Tensors of one inference by their number."""

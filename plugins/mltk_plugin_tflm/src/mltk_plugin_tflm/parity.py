@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mltk.core import EvaluationResults, TfliteModel
-from mltk.core.evaluate_model import make_predictor
-from mltk.core.evaluation.classifier import class_ids, limit_per_class
-from mltk.core.model.loading import load_tflite_model, load_tflite_or_keras_model
-from mltk.core.tflite_model.interpreter import LiteRtPredictor
 from mltk.errors import ArchiveFileNotFoundError, EvaluationError, MltkError
+from mltk.operations.evaluation.evaluate import make_predictor
+from mltk.results.classifier import class_ids, limit_per_class
+from mltk.sources.loading import load_tflite_model, load_tflite_or_keras_model
+from mltk.tflite.interpreter import LiteRtPredictor
 from mltk.utils.string_formatting import format_table
 from mltk_plugin_tflm.layers import LayerCost, LayerParity, compare_runtimes, quantization_costs, trace_size
 from mltk_plugin_tflm.predictor import TflmPredictor
@@ -23,8 +23,8 @@ from mltk_plugin_tflm.predictor import TflmPredictor
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mltk.core.tflite_model import TfliteLayer
     from mltk.plugins import EvaluationContext, Predictor
+    from mltk.tflite import TfliteLayer
 
 DEFAULT_SAMPLES = 100
 """Samples, evenly spread over the data, that the layers are looked at with."""

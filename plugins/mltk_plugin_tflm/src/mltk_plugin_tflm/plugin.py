@@ -9,9 +9,9 @@ from mltk.plugins import Evaluator, Parameter, Profiler, Runtime, hookimpl
 
 if TYPE_CHECKING:
     from mltk.core import EvaluationResults, ProfilingModelResults
-    from mltk.core.model.model import MltkModel
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.model.model import MltkModel
     from mltk.plugins.types import EvaluationContext, Predictor
+    from mltk.tflite import TfliteModel
 
 mltk_api_version = 1
 

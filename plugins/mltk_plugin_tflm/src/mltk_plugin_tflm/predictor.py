@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mltk.core.tflite_model.interpreter import prepare_inputs
+from mltk.tflite.interpreter import prepare_inputs
 from mltk_plugin_tflm.process import TflmProcess
 from mltk_plugin_tflm.support import check
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
 
 class TflmPredictor:

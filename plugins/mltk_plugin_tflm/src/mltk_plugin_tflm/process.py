@@ -18,7 +18,7 @@ from mltk.errors import MltkError
 from mltk_plugin_tflm._frames import read_frame, write_frame
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
 ALIGNMENT = 16
 """Bytes; the arenas asked for are multiples of it, as TFLM aligns what it puts into one."""

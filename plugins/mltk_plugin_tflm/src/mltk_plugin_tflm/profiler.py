@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from mltk.core.profiling_results import ProfilingLayerResult, ProfilingModelResults
+from mltk.results.profiling import ProfilingLayerResult, ProfilingModelResults
 from mltk_plugin_tflm.arena import measure_memory
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
@@ -16,7 +16,7 @@ from mltk_plugin_tflm.support import random_values, refused_layers
 if TYPE_CHECKING:
     import numpy as np
 
-    from mltk.core.tflite_model import TfliteModel
+    from mltk.tflite import TfliteModel
 
 _SECONDS = 0.2
 """About how long the model is run to time it; its layers by themselves take as long again."""

@@ -6,10 +6,10 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mltk.core.tflite_model import TfliteModel
+from mltk.tflite import TfliteModel
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteLayer, TfliteTensor
+    from mltk.tflite import TfliteLayer, TfliteTensor
 
 
 def layer_inputs(layer: TfliteLayer) -> list[TfliteTensor]:

@@ -12,7 +12,7 @@ from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut
 
 if TYPE_CHECKING:
-    from mltk.core.tflite_model import TfliteModel, TfliteTensor
+    from mltk.tflite import TfliteModel, TfliteTensor
 
 _FAILED_NODE = re.compile(r"(?:; )?Node \w+ \(number (\d+)\) failed to \w+ with status \d+")
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mltk.core.archive import source_date
-from mltk.core.evaluation.results import plain_value
-from mltk.core.model.event import MltkModelEvent
+from mltk.model.event import MltkModelEvent
+from mltk.results.evaluation import plain_value
+from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_write
 
 SESSION_MEMBER = "wandb/session_id.txt"

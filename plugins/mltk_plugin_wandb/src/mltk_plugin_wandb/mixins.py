@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from mltk.core.logging import get_mltk_logger
-from mltk.core.model.attributes import Attribute
+from mltk.model.attributes import Attribute
+from mltk.utils.logging import get_mltk_logger
 from mltk_plugin_wandb._session import session_id
 
 

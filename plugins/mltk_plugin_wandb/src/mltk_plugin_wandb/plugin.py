@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mltk.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from mltk.core.model.event import MltkModelEvent
-    from mltk.core.model.model import MltkModel
+    from mltk.model.event import MltkModelEvent
+    from mltk.model.model import MltkModel
 
 mltk_api_version = 1
 

@@ -84,7 +84,7 @@ def worker_command(dispatcher: str, port: int, host: str | None, timeout: int) -
 
 
 def _service() -> Any:
-    from mltk.core.keras.environment import import_tensorflow
+    from mltk.keras.environment import import_tensorflow
 
     import_tensorflow()
     import tensorflow as tf

@@ -1,0 +1,22 @@
+"""Load data by the loader protocol: a function, or a module or object with `load_dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mltk.plugins._manager import hookimpl
+
+if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
+    from mltk.plugins.types import LoadedDataset, Subset
+
+
+@hookimpl(trylast=True)
+def mltk_load_dataset(
+    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, Any]
+) -> LoadedDataset | None:
+    """Call the loader that `my_model.dataset` is or has."""
+    from mltk.model.mixins.dataset import load_generic_dataset
+
+    return load_generic_dataset(mltk_model, subset, test, options)

@@ -1,0 +1,25 @@
+"""Profile a `.tflite` by reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mltk.plugins._manager import hookimpl
+from mltk.plugins.types import Profiler
+
+if TYPE_CHECKING:
+    from mltk.results.profiling import ProfilingModelResults
+    from mltk.tflite import TfliteModel
+
+
+@hookimpl(trylast=True)
+def mltk_profilers() -> Iterable[Profiler]:
+    """Offer `static`, which runs nothing."""
+    return [Profiler("static", "reads the file: operations, MACs, shapes, types, sizes", _profile)]
+
+
+def _profile(tflite_model: TfliteModel) -> ProfilingModelResults:
+    from mltk.results.profiling import ProfilingModelResults
+
+    return ProfilingModelResults(tflite_model, method="static")

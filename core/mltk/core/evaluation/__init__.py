@@ -1,1 +1,0 @@
-"""Results of evaluations, and the data they are computed from."""

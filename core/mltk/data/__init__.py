@@ -1,0 +1,1 @@
+"""The data path: list, split, read, batch and prefetch samples."""

@@ -1,0 +1,153 @@
+"""The data of an evaluation: every form in which it may come, as batches of NumPy arrays."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mltk.data.loader import BatchIterator
+from mltk.data.tf_data import data_errors
+from mltk.errors import DatasetError, EvaluationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_KEYS = (("x", "y"), ("x_test", "y_test"))
+
+
+def iterate_batches(
+    x: Any, y: Any = None, steps: int | None = None, batch_size: int = 32
+) -> Iterator[tuple[Array, Array | None]]:
+    """Yield `(x, y)` batches, each sample once; sample weights are left out.
+
+    Args:
+        x: Samples as an array or a list, or `(x, y)` or `(x, y, sample_weight)` of arrays; or anything that
+            gives batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
+            generator.
+        y: Labels, where `x` is an array of samples; left aside where `x` gives batches with labels.
+        steps: Greatest number of batches. A generator or data set without an end needs it.
+        batch_size: Samples in a batch, where `x` does not come in batches.
+
+    Yields:
+        The samples, and the labels or `None`.
+
+    Raises:
+        DatasetError: A `tf.data` pipeline failed.
+        EvaluationError: There are values that are not finite, samples and labels differ in number, a data set has no
+            end, or the data have a form that is not known.
+    """
+    if isinstance(x, tuple):
+        x, y = _unpack(x)
+    with data_errors():
+        for i, batch in enumerate(islice(_batches(x, y, batch_size, steps), steps)):
+            samples, labels = (None if part is None else _as_array(part) for part in _unpack(batch))
+            assert samples is not None
+            if samples.dtype.kind == "f" and not np.isfinite(samples).all():
+                raise EvaluationError(
+                    f"Batch {i + 1} of the data holds values that are not finite (NaN or infinite)."
+                )
+            yield samples, labels
+
+
+def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
+    """Read samples and labels from a `.npz` file, as `numpy.savez` writes it.
+
+    Args:
+        path: A file with the arrays `x` and `y`, or `x_test` and `y_test`.
+
+    Returns:
+        `(x, y)`; y is `None` if the file has no labels.
+
+    Raises:
+        DatasetError: The file is missing, damaged or of another kind, or does not have these arrays.
+    """
+    name = os.fspath(path)
+    try:
+        # Opened here: NumPy does not close a damaged file.
+        with Path(name).open("rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                raise DatasetError(f"'{name}' is a single array, not a .npz file with arrays 'x' and 'y'.")
+            x, y = _find_arrays(name, loaded)
+    except FileNotFoundError as error:
+        raise DatasetError(f"The file with arrays '{name}' does not exist.") from error
+    except DatasetError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DatasetError(
+            f"'{name}' cannot be read as a .npz file of plain arrays: it is damaged or of another kind."
+        ) from error
+    if x.ndim < 2:
+        raise DatasetError(
+            f"The samples in '{name}' have the shape {x.shape}; the first axis must be the sample."
+        )
+    if y is not None and (y.ndim == 0 or len(y) != len(x)):
+        raise DatasetError(f"'{name}' has {len(x):,} samples but labels of the shape {y.shape}.")
+    return x, y
+
+
+def _find_arrays(name: str, file: Mapping[str, Array]) -> tuple[Array, Array | None]:
+    for x_key, y_key in _KEYS:
+        if x_key in file:
+            return file[x_key], file.get(y_key)
+    found = ", ".join(f"'{key}' {file[key].shape}" for key in file) or "none"
+    raise DatasetError(
+        f"'{name}' must have the arrays 'x' (samples, first axis the sample) and 'y' (class ids or one-hot), "
+        f"or 'x_test' and 'y_test'. It has: {found}."
+    )
+
+
+def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any]:
+    if hasattr(x, "shape") or isinstance(x, list):
+        return _slices(_as_array(x), None if y is None else _as_array(y), batch_size)
+    if y is not None and not isinstance(getattr(x, "element_spec", None), tuple):
+        raise EvaluationError(
+            f"Labels beside a {type(x).__name__} cannot be used: its batches must be (x, y)."
+        )
+    if hasattr(x, "as_numpy_iterator"):
+        # -1 stands for a data set that repeats without an end.
+        if steps is None and int(x.cardinality()) == -1:
+            raise EvaluationError(
+                "The data set repeats without an end: leave out repeat(), or set the number of steps."
+            )
+        return x.as_numpy_iterator()  # type: ignore[no-any-return]
+    # By position where possible: iterating over an iterator of Keras 2's kind never ends.
+    if hasattr(x, "__getitem__") and hasattr(x, "__len__") and not isinstance(x, BatchIterator):
+        return (x[i] for i in range(len(x)))
+    if hasattr(x, "__iter__"):
+        return x  # type: ignore[no-any-return]
+    raise EvaluationError(f"A {type(x).__name__} cannot be used as data for an evaluation.")
+
+
+def _slices(x: Array, y: Array | None, batch_size: int) -> Iterator[tuple[Array, Array | None]]:
+    if y is not None and len(x) != len(y):
+        raise EvaluationError(f"There are {len(y):,} labels for {len(x):,} samples.")
+    for start in range(0, len(x), batch_size):
+        part = slice(start, start + batch_size)
+        yield x[part], None if y is None else y[part]
+
+
+def _unpack(batch: Any) -> tuple[Any, Any]:
+    if not isinstance(batch, tuple | list):
+        return batch, None
+    if not 1 <= len(batch) <= 3:
+        raise EvaluationError(
+            f"Data must be x, (x, y) or (x, y, sample_weight), not a tuple of {len(batch)}."
+        )
+    return batch[0], batch[1] if len(batch) > 1 else None
+
+
+def _as_array(value: Any) -> Array:
+    if isinstance(value, Mapping | tuple):
+        raise EvaluationError(
+            "Data with several inputs or outputs cannot be used by the built-in operations."
+        )
+    return np.asarray(value)

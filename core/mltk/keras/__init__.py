@@ -1,0 +1,1 @@
+"""Keras: loading, files, callbacks and what conversion needs of it."""

@@ -1,0 +1,1 @@
+"""The model specification: `MltkModel`, its mixins, properties and events."""

@@ -1,0 +1,102 @@
+"""What every operation on a model has in common: the active model, and the specification as a plugin."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.errors import MltkError
+from mltk.model.event import MltkModelEvent
+from mltk.utils.files import remove_temporaries
+from mltk.utils.locks import LockedError, locked
+
+if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
+
+_active: ContextVar[tuple[MltkModel, ...]] = ContextVar("mltk_active_models", default=())
+
+
+def push_active_model(mltk_model: MltkModel) -> None:
+    """Make `mltk_model` the one that the running operation works on."""
+    _active.set((*_active.get(), mltk_model))
+
+
+def pop_active_model() -> None:
+    """Undo the last `push_active_model`."""
+    _active.set(_active.get()[:-1])
+
+
+def get_active_model() -> MltkModel | None:
+    """Return the model that the running operation works on."""
+    active = _active.get()
+    return active[-1] if active else None
+
+
+def trigger_model_event(event: MltkModelEvent, **kwargs: Any) -> None:
+    """Trigger an event on the active model, if there is one."""
+    model = get_active_model()
+    if model is not None:
+        model.trigger_event(event, **kwargs)
+
+
+@contextlib.contextmanager
+def specification_plugin(mltk_model: MltkModel) -> Iterator[None]:
+    """Let the hooks that the model's specification implements take part, before all others, within the block."""
+    import sys
+
+    from mltk.plugins import specification_registered
+
+    module = mltk_model.__dict__.get("_specification_module") or sys.modules.get(type(mltk_model).__module__)
+    if module is None or getattr(module, "__name__", "").startswith(("mltk.core.", "builtins")):
+        yield
+        return
+    with specification_registered(module, mltk_model.name):
+        yield
+
+
+@contextlib.contextmanager
+def operation(mltk_model: MltkModel) -> Iterator[None]:
+    """Run an operation: the model is active and its specification a plugin, until the block ends, however it ends."""
+    token = _active.set((*_active.get(), mltk_model))
+    try:
+        with specification_plugin(mltk_model):
+            yield
+    finally:
+        _active.reset(token)
+
+
+@contextlib.contextmanager
+def sole_writer(mltk_model: MltkModel, purpose: str) -> Iterator[None]:
+    """Let no other process write to the model's log folder within the block.
+
+    Operations that one calls within another share it.
+
+    Args:
+        mltk_model: The model.
+        purpose: What is being done to it, e.g. `"trains"`.
+
+    Raises:
+        MltkError: Another process does something to the model, or the folder cannot be written.
+    """
+    folder = Path(mltk_model.log_dir)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / f".{mltk_model.name}.lock", purpose))
+        except LockedError as e:
+            raise MltkError(
+                f"Another process{f' ({e.pid})' if e.pid else ''} {e.purpose or 'works on'} "
+                f"'{mltk_model.name}' now and writes to {folder}. Wait until it has ended, "
+                f"or set MLTK_CACHE_DIR to have files of your own."
+            ) from e
+        except OSError as e:
+            raise MltkError(
+                f"The log folder {folder} cannot be written: {e.strerror or e}. "
+                f"Choose another with MLTK_CACHE_DIR, or my_model.log_dir."
+            ) from e
+        for written in (folder, *(folder / "train" / name for name in ("", "checkpoints", "weights"))):
+            own = f".{mltk_model.name}." if written == folder else "."
+            remove_temporaries(p for p in written.glob(".*") if p.name.startswith(own))
+        yield

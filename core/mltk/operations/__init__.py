@@ -1,0 +1,1 @@
+"""The operations on a model: train, convert, evaluate, profile, inspect."""

@@ -1,0 +1,176 @@
+"""Prepare a quantized model for an accelerator, with a compiler that a plugin offers."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
+from mltk.model.model import MltkModel
+from mltk.model.operation import operation
+from mltk.sources.loading import find_archive, is_archive, load_mltk_model, load_tflite_model
+from mltk.utils.files import atomic_write, cache_dir
+from mltk.utils.logging import get_mltk_logger
+
+if TYPE_CHECKING:
+    from mltk.plugins.types import Compiler
+    from mltk.tflite import TfliteModel
+    from mltk.utils.model_archive import ModelArchive
+
+
+def compile_model(
+    model: MltkModel | TfliteModel | str | Path,
+    accelerator: str,
+    output: str | Path | None = None,
+    update_archive: bool | None = None,
+    logger: logging.Logger | None = None,
+    *,
+    test: bool = False,
+    **kwargs: Any,
+) -> str | TfliteModel:
+    """Compile a quantized model with the compiler that a plugin offers under the accelerator's name.
+
+    Metadata of the model that the compiler does not carry over is added again, whoever wrote it.
+
+    Args:
+        model: Model, name, path of a specification, archive or `.tflite` file, or a `TfliteModel`. No code is run from
+            an archive.
+        accelerator: Name of the compiler; plugins and the specification offer them with the hook `mltk_compilers`.
+        output: A `.tflite` file or a folder to write to; `'tflite_model'` returns the model object. By default
+            `<name>.<accelerator>.tflite` beside the `.tflite`, or in the log folder of the model.
+        update_archive: Put the result into the model's archive; by default if `output` is not given.
+        logger: For messages.
+        test: Use the trial run's files.
+        **kwargs: The compiler's own options.
+
+    Returns:
+        Path of the compiled `.tflite`; a `TfliteModel` when `output` is `'tflite_model'`, or when `model` is a
+        `TfliteModel` that is no file and `output` is not given.
+
+    Raises:
+        SpecificationError: There is no such compiler, it has no such option, or there is no archive to update.
+        ModelNotFoundError: There is no such model.
+        ArchiveFileNotFoundError: It was not trained yet.
+        FileFormatError: The file is damaged.
+    """
+    from mltk.tflite import TfliteModel
+
+    logger = logger or get_mltk_logger()
+    if isinstance(model, TfliteModel) or (
+        not isinstance(model, MltkModel) and str(model).endswith(".tflite")
+    ):
+        if update_archive:
+            raise SpecificationError("A .tflite file has no archive to update: leave out update_archive.")
+        source = load_tflite_model(model)
+        compiled = _compile(_choose(accelerator, kwargs), source, kwargs)
+        path = _beside(source, accelerator)
+        if output is None and path is None:
+            return compiled
+        return _write(compiled, path or Path(f"{source.name}.{accelerator}.tflite"), output, logger)
+
+    if not isinstance(model, MltkModel) and str(model).endswith((".h5", ".keras")):
+        raise SpecificationError(
+            f"{model} is a Keras model, and only a .tflite is compiled; 'mltk quantize' makes one."
+        )
+    in_place = output is None
+    update_archive = in_place if update_archive is None else update_archive and in_place
+    if is_archive(model, test):
+        archive, name, test = find_archive(model, test)
+        folder = cache_dir() / "models" / (f"{name}-test" if test else name)
+        compiled = _compile(_choose(accelerator, kwargs), load_tflite_model(model, test=test), kwargs)
+        path = folder / _file_name(name, accelerator, test)
+        return _write(compiled, path, output, logger, archive if update_archive else None)
+    mltk_model = load_mltk_model(model, test=test)
+    with operation(mltk_model):
+        compiler = _choose(accelerator, kwargs)
+        compiled = _compile(compiler, load_tflite_model(mltk_model), kwargs)
+    path = Path(mltk_model.log_dir) / _file_name(mltk_model.name, accelerator, mltk_model.test_mode_enabled)
+    result = _write(compiled, path, output, logger, mltk_model.archive if update_archive else None)
+    mltk_model.raise_failures(result)
+    return result
+
+
+def offered_compilers() -> dict[str, Compiler]:
+    """Return the compilers of the plugins and of the active specification by name."""
+    from mltk.plugins import collect_offers
+
+    return collect_offers("mltk_compilers")
+
+
+def _choose(name: str, options: Mapping[str, Any]) -> Compiler:
+    offers = offered_compilers()
+    if not offers:
+        raise SpecificationError(
+            f"Nothing here compiles for '{name}': no installed plugin offers a compiler. Install one that does."
+        )
+    if name not in offers:
+        raise SpecificationError(
+            f"There is no compiler named '{name}'.{did_you_mean(name, offers)} Those offered: {', '.join(offers)}."
+        )
+    compiler = offers[name]
+    # The first parameter is the model.
+    parameters = list(inspect.signature(compiler.compile).parameters.values())[1:]
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for option in options:
+            if option not in known:
+                raise SpecificationError(
+                    f"The compiler '{name}' has no option '{option}'.{did_you_mean(option, known)} "
+                    f"Its options: {', '.join(known) or 'none'}."
+                )
+    return compiler
+
+
+def _compile(compiler: Compiler, source: TfliteModel, options: Mapping[str, Any]) -> TfliteModel:
+    from mltk.tflite import TfliteModel
+
+    # Compilers get a model of their own, so that what they change is not lost to the caller's.
+    content = compiler.compile(TfliteModel(source.flatbuffer_data, path=source.path), **options)
+    if not isinstance(content, bytes):
+        raise MltkError(
+            f"The compiler '{compiler.name}' must return the bytes of a .tflite, not {type(content).__name__}."
+        )
+    try:
+        compiled = TfliteModel(content, path=f"{source.name}.{compiler.name}.tflite")
+    except FileFormatError as e:
+        raise MltkError(f"The compiler '{compiler.name}' did not return a .tflite: {e}") from e
+    present = compiled.get_all_metadata()
+    for tag, value in source.get_all_metadata().items():
+        if tag and value and tag not in present:
+            compiled.add_metadata(tag, value)
+    return compiled
+
+
+def _file_name(name: str, accelerator: str, test: bool) -> str:
+    return f"{name}.{accelerator}{'.test' if test else ''}.tflite"
+
+
+def _beside(source: TfliteModel, accelerator: str) -> Path | None:
+    """Return the default path for a `.tflite` that is a file, and `None` for one in memory."""
+    if source.path is None or not Path(source.path).is_file():
+        return None
+    path = Path(source.path)
+    return path.with_name(f"{path.name.removesuffix('.tflite')}.{accelerator}.tflite")
+
+
+def _write(
+    compiled: TfliteModel,
+    path: Path,
+    output: str | Path | None,
+    logger: logging.Logger,
+    archive: ModelArchive | None = None,
+) -> str | TfliteModel:
+    if output == "tflite_model":
+        return compiled
+    if output is not None:
+        path = Path(output) if str(output).endswith(".tflite") else Path(output) / path.name
+    if archive is not None:
+        archive.check_writable()
+    atomic_write(path, compiled.flatbuffer_data)
+    if archive is not None:
+        archive.update({path.name: compiled.flatbuffer_data})
+        logger.debug(f"Updated: {archive.path}")
+    return str(path)

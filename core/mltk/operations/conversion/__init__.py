@@ -1,0 +1,1 @@
+"""Convert a trained model to a `.tflite` file."""

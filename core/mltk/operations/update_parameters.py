@@ -1,0 +1,169 @@
+"""Change the parameters in a `.tflite` file; the weights stay untouched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.errors import SpecificationError
+from mltk.model.model import MltkModel
+from mltk.model.operation import operation, sole_writer
+from mltk.sources.loading import find_archive, load_mltk_model, load_tflite_model
+from mltk.utils.files import atomic_write
+from mltk.utils.model_archive import ARCHIVE_EXTENSION
+
+if TYPE_CHECKING:
+    from mltk.tflite import TfliteModel
+
+_REGENERATED = ("hash", "date", "runtime_memory_size")
+
+
+def update_model_parameters(
+    model: MltkModel | TfliteModel | str | Path,
+    params: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    output: str | Path | None = None,
+    accelerator: str | None = None,
+) -> str | TfliteModel:
+    """Write parameters into a model's `.tflite` again, without training or converting.
+
+    Args:
+        model: Model, name, path of a specification, archive or `.tflite`, or a `TfliteModel`. From a specification
+            all parameters are taken anew; in a file or an archive only `params` and `description` change, and no
+            code is run.
+        params: Values to set; they win over the specification's. `hash` and `date` are made anew unless given here.
+        description: New description; for a specification, its own is used.
+        output: File or folder to write to instead; the input stays as it is.
+        accelerator: Only `None` is possible here; plugins that compile models have commands of their own.
+
+    Returns:
+        The path written, or the `TfliteModel` that was given.
+
+    Raises:
+        SpecificationError: There is nothing to change, or a value cannot be a parameter.
+        FileFormatError: The file is damaged.
+    """
+    from mltk.tflite import TfliteModel
+
+    if accelerator is not None:
+        raise SpecificationError(
+            f"There is no accelerator '{accelerator}' here; update_params works on plain models."
+        )
+    if isinstance(model, TfliteModel):
+        _set_parameters(model, params, description)
+        if output is None:
+            return model
+        path = _output_path(output, model.filename or "model.tflite")
+        model.save(path)
+        return str(path)
+    if not isinstance(model, MltkModel) and str(model).endswith(".tflite"):
+        tflite_model = load_tflite_model(str(model))
+        _set_parameters(tflite_model, params, description)
+        path = _output_path(output, Path(model).name) if output else Path(model)
+        tflite_model.save(path)
+        return str(path)
+    if not isinstance(model, MltkModel) and str(model).endswith(ARCHIVE_EXTENSION):
+        return _update_archive(str(model), params, description, output)
+    return _update_from_specification(load_mltk_model(model), params, output)
+
+
+def _set_parameters(
+    tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None
+) -> None:
+    from mltk.tflite.default_parameters import add_default_parameters
+    from mltk.tflite.parameters import TfliteModelParameters
+
+    if not params and description is None:
+        raise SpecificationError(
+            "Nothing to change: give parameters (key=value, or --params FILE) or a description."
+        )
+    present = TfliteModelParameters.load_from_tflite_model(tflite_model)
+    for key in ("hash", "date"):
+        present.pop(key, None)
+    present.update(params or {})
+    add_default_parameters(
+        tflite_model,
+        present,
+        name=tflite_model.name,
+        version=1,
+        classes=[],
+        description=description,
+    )
+
+
+def _update_archive(
+    path: str, params: Mapping[str, Any] | None, description: str | None, output: str | Path | None
+) -> str:
+    from mltk.tflite import TfliteModel
+
+    archive, name, test = find_archive(path)
+    members: dict[str, bytes | Path] = {}
+    for ending in (".tflite", ".float32.tflite"):
+        stem = ending.removesuffix(".tflite")
+        member = f"{name}{stem}{'.test' if test else ''}.tflite"
+        if member in archive.names() or ending == ".tflite":
+            tflite_model = TfliteModel(archive.read(member), path=f"{path}/{member}")
+            _set_parameters(tflite_model, params, description)
+            content = bytes(tflite_model.flatbuffer_data)
+            if output is not None:
+                return str(atomic_write(_output_path(output, member), content))
+            members[member] = content
+            if ending == ".tflite":
+                members[f"{name}.tflite.summary.txt"] = tflite_model.summary().encode()
+    archive.check_writable()
+    archive.update(members)
+    return path
+
+
+def _update_from_specification(
+    mltk_model: MltkModel, params: Mapping[str, Any] | None, output: str | Path | None
+) -> str:
+    from mltk.operations.conversion.quantize import embed_parameters
+
+    alone = (
+        sole_writer(mltk_model, "updates the parameters of") if output is None else contextlib.nullcontext()
+    )
+    with operation(mltk_model), alone:
+        tflite_model = load_tflite_model(mltk_model)
+        mltk_model.model_parameters.update(params or {})
+        for key in _REGENERATED:
+            if key not in (params or {}):
+                mltk_model.model_parameters.pop(key, None)
+        mltk_model.populate_model_parameters(tflite_model)
+        embed_parameters(mltk_model, tflite_model)
+        name = Path(mltk_model.tflite_log_dir_path).name
+        if output is not None:
+            path = _output_path(output, name)
+            tflite_model.save(path)
+        else:
+            mltk_model.check_archive_file_is_writable(throw_exception=True)
+            path = _replace_files(mltk_model, tflite_model)
+    mltk_model.raise_failures(str(path))
+    return str(path)
+
+
+def _replace_files(mltk_model: MltkModel, tflite_model: TfliteModel) -> Path:
+    """Write the `.tflite`, its summary, and the float32 file with the same parameters; into the archive too."""
+    from mltk.operations.conversion.quantize import embed_parameters
+    from mltk.tflite import TfliteModel
+
+    log_dir = Path(mltk_model.log_dir)
+    path = Path(mltk_model.tflite_log_dir_path)
+    members = {path.name: bytes(tflite_model.flatbuffer_data)}
+    members[f"{mltk_model.name}.tflite.summary.txt"] = tflite_model.summary().encode()
+    float32 = Path(mltk_model.unquantized_tflite_log_dir_path).name
+    if float32 in mltk_model.archive.names():
+        unquantized = TfliteModel(mltk_model.archive.read(float32))
+        embed_parameters(mltk_model, unquantized, exclude=("runtime_memory_size",))
+        members[float32] = bytes(unquantized.flatbuffer_data)
+    for name, content in members.items():
+        atomic_write(log_dir / name, content)
+    mltk_model.archive.update({**members, **mltk_model.specification_member()})
+    return path
+
+
+def _output_path(output: str | Path, name: str) -> Path:
+    path = Path(output)
+    return path if path.suffix == ".tflite" else path / name

@@ -1,0 +1,293 @@
+"""Show a model's graph in the browser, with Netron's page. Nothing is executed from the file.
+
+Netron's own server also hands out the files beside the model, and its page asks a service on the network where the
+user is and reports usage to another. Here a small server gives the page the model and nothing else, and forbids the
+page (by its content security policy) to speak to anybody but this server.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from mltk.errors import ArchiveFileNotFoundError, MltkError, ModelNotFoundError, SpecificationError
+from mltk.model.model import MltkModel
+from mltk.model.operation import operation
+from mltk.sources.loading import find_archive, load_mltk_model, load_tflite_model
+from mltk.utils.logging import get_mltk_logger
+
+if TYPE_CHECKING:
+    import keras
+
+    from mltk.tflite import TfliteModel
+
+DEFAULT_HOST = "localhost"
+DEFAULT_PORT = 8080
+
+_MODEL_FILES = (".tflite", ".keras", ".h5")
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".json": "application/json",
+    ".ico": "image/x-icon",
+    ".png": "image/png",
+}
+_ASSET = re.compile(r"/([A-Za-z0-9_][A-Za-z0-9_-]*)(\.[a-z]+)")
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self' data: blob:",
+        "object-src 'none'",
+        "frame-src 'none'",
+        "form-action 'none'",
+        "base-uri 'none'",
+    )
+)
+
+
+def view_model(
+    model: MltkModel | TfliteModel | keras.Model | str | Path,
+    host: str | None = None,
+    port: int | None = None,
+    test: bool = False,
+    build: bool = False,
+    tflite: bool = False,
+    timeout: float | None = 7.0,
+    *,
+    browser: bool = True,
+    trust: bool = False,
+) -> None:
+    """Show the graph of a model in the browser; needs `pip install mltk-core[view]`.
+
+    Args:
+        model: Model, name, path of a specification, archive, `.tflite`, `.keras` or `.h5` file, or a `TfliteModel` or
+            `keras.Model`. No code is run from an archive or a model file.
+        host: Name or address to serve at; `localhost` by default, which nobody else can reach.
+        port: Port to serve at; by default 8080, or any free one where that is taken.
+        test: Use the trial run's files.
+        build: Show the model that the specification builds, trained or not; with `tflite`, train a throw-away trial
+            model and convert that.
+        tflite: Show the quantized model instead of the Keras model.
+        timeout: Seconds to serve the page, which needs the server only until the model is shown; `None`: until Ctrl-C.
+        browser: Open the page in the user's browser.
+        trust: Allow an archive's own specification to run, which `build` needs.
+
+    Raises:
+        MltkError: Netron is not installed, or the port is taken.
+        ModelNotFoundError: There is no such model.
+        ArchiveFileNotFoundError: It was not trained yet.
+    """
+    pages = _netron_folder()
+    name, content = _load(model, test, build, tflite, trust)
+    with _serving(pages, name, content, host or DEFAULT_HOST, port) as url:
+        try:
+            get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
+            if browser:
+                webbrowser.open(url)
+            threading.Event().wait(timeout)
+        except KeyboardInterrupt:
+            # The way to stop it.
+            return
+
+
+def _netron_folder() -> Path:
+    """Return the folder with Netron's page; the package itself is not imported."""
+    spec = find_spec("netron")
+    if spec is None or spec.origin is None:
+        raise MltkError(
+            "To view models, Netron must be installed. Install it with: pip install 'mltk-core[view]'"
+        )
+    return Path(spec.origin).parent
+
+
+def _load(model: Any, test: bool, build: bool, tflite: bool, trust: bool) -> tuple[str, bytes]:
+    """Return the file name and the content of what is to be shown."""
+    from mltk.tflite import TfliteModel
+
+    if isinstance(model, TfliteModel):
+        return f"{model.name}.tflite", model.flatbuffer_data
+    keras = sys.modules.get("keras")
+    if keras is not None and isinstance(model, keras.Model):
+        return f"{model.name}.keras", _keras_bytes(model)
+    if not isinstance(model, MltkModel) and str(model).endswith(_MODEL_FILES):
+        path = Path(model)
+        if build:
+            raise SpecificationError(
+                f"{path} cannot be built: give the name or the .py file of a specification."
+            )
+        if not path.is_file():
+            raise ModelNotFoundError(f"There is no file {path}.")
+        return path.name, path.read_bytes()
+    if build:
+        mltk_model = load_mltk_model(model, test=test, trust=trust)
+        if tflite:
+            return f"{mltk_model.name}.tflite", load_tflite_model(mltk_model, build=True).flatbuffer_data
+        from mltk.operations.training.train import build_keras_model
+
+        with operation(mltk_model):
+            built = _keras_bytes(build_keras_model(mltk_model))
+        mltk_model.raise_failures()
+        return f"{mltk_model.name}.keras", built
+    try:
+        archive, name, test = find_archive(model, test)
+        stem = f"{name}{'.test' if test else ''}"
+        if tflite:
+            return f"{stem}.tflite", archive.read(f"{stem}.tflite")
+        ending = ".keras" if f"{stem}.keras" in archive.names() else ".h5"
+        return f"{stem}{ending}", archive.read(f"{stem}{ending}")
+    except ArchiveFileNotFoundError as e:
+        advice = "Or view it as it is built, untrained: --build (in Python: build=True)."
+        raise ArchiveFileNotFoundError(f"{e} {advice}") from None
+
+
+def _keras_bytes(keras_model: keras.Model) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="mltk-view-") as folder:
+        path = Path(folder) / "model.keras"
+        keras_model.save(path)
+        return path.read_bytes()
+
+
+@contextmanager
+def _serving(pages: Path, name: str, content: bytes, host: str, port: int | None) -> Iterator[str]:
+    """Serve the page and the model within the block.
+
+    Yields:
+        The address to open.
+    """
+    served = {"pages": pages, "model_name": name, "model": content, "index": _index(pages, name)}
+    server = _listen(host, port, type("Handler", (_Handler,), served))
+    thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+    thread.start()
+    try:
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    # A browser keeps connections open; they must not keep this process.
+    block_on_close = False
+    daemon_threads = True
+
+
+def _listen(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    import socket
+
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+    except OSError as e:
+        raise MltkError(f"The host '{host}' cannot be served at: {e.strerror}.") from e
+    server_class = type("Server", (_Server,), {"address_family": family})
+    for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
+        try:
+            return server_class((host, candidate), handler)  # type: ignore[no-any-return]
+        except OSError as e:
+            failure = e
+        except OverflowError:
+            raise MltkError(f"{port} is not a port: it must be from 0 to 65535.") from None
+    raise MltkError(
+        f"Port {port or DEFAULT_PORT} of {host} cannot be served at: {failure.strerror}. Choose another with --port."
+    ) from failure
+
+
+def _index(pages: Path, name: str) -> bytes:
+    """Return Netron's start page for a model.
+
+    The version 0.0.0 is that of its developers, who do not report their own usage; the date keeps the page from asking
+    for an update before it shows anything.
+    """
+    page = (pages / "index.html").read_text(encoding="utf-8")
+    shown = html.escape(name)
+    address = html.escape(f"/data/{quote(name)}")
+    metas = "".join(
+        f'<meta name="{key}" content="{value}">\n'
+        for key, value in (
+            ("type", "Python"),
+            ("version", "0.0.0"),
+            ("file", address),
+            ("name", shown),
+            ("identifier", shown),
+        )
+    )
+    page, versions = re.subn(r'<meta name="version" content="[^"]*">\n?', lambda _: metas, page)
+    today = f'<meta name="date" content="{datetime.now(UTC):%Y-%m-%d %H:%M:%S}">'
+    page, dates = re.subn(r'<meta name="date" content="[^"]*">', today, page)
+    if (versions, dates) != (1, 1):
+        raise MltkError(
+            f"The installed Netron {version('netron')} has a start page that mltk does not know. "
+            f"Install another version: pip install 'mltk-core[view]'"
+        )
+    return page.encode()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with Netron's page and its scripts, and with the one model."""
+
+    pages: Path
+    model_name: str
+    model: bytes
+    index: bytes
+
+    protocol_version = "HTTP/1.1"
+    server_version = "mltk"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Send the page, one of its files, or the model."""
+        path = urlsplit(self.path).path
+        if path in ("/", "/index.html"):
+            self._send(self.index, _TYPES[".html"])
+        elif path == f"/data/{quote(self.model_name)}":
+            self._send(self.model, "application/octet-stream")
+        elif (
+            (asset := _ASSET.fullmatch(path))
+            and asset[2] in _TYPES
+            and (file := self.pages / path[1:]).is_file()
+        ):
+            self._send(file.read_bytes(), _TYPES[asset[2]])
+        else:
+            self.send_error(404)
+
+    def do_HEAD(self) -> None:
+        """Send what GET would, without the content."""
+        self.do_GET()
+
+    def _send(self, content: bytes, content_type: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    def end_headers(self) -> None:
+        """Add what keeps the page from speaking to others."""
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Cache-Control", "no-store")
+        # The page's question whether it may report usage, which it cannot do here.
+        self.send_header("Set-Cookie", "consent=1; SameSite=Strict")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Write nothing to the console."""

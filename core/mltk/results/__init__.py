@@ -1,0 +1,1 @@
+"""Results of training, evaluation and profiling, and their plots."""

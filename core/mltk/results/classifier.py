@@ -1,0 +1,403 @@
+"""Judge a classifier: accuracies, ROC, precision and recall, confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mltk.errors import EvaluationError
+from mltk.results.evaluation import EvaluationResults
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
+
+THRESHOLDS = np.arange(101) / 100
+"""Thresholds of the ROC curves: 0, 0.01, … 1."""
+
+
+class ClassifierEvaluationResults(EvaluationResults):
+    """How well a model tells classes apart; filled by `calculate`.
+
+    The keys are `classes`, `overall_accuracy`, `class_accuracies`, `roc_thresholds`, `fpr`, `tpr`,
+    `roc_auc`, `roc_auc_avg`, `precision`, `recall` and `confusion_matrix`; each is a property too. In the
+    curves each class in turn is the positive one, all others together are the negative one.
+    """
+
+    def __init__(self, *args: Any, classes: Sequence[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **{"model_type": "classification", **kwargs})
+        if classes:
+            self["classes"] = [str(label) for label in classes]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class labels, by class id."""
+        return self["classes"]  # type: ignore[no-any-return]
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return int(self.confusion_matrix.sum())
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of the samples whose class has the highest score, 0 to 1."""
+        return self["overall_accuracy"]  # type: ignore[no-any-return]
+
+    @property
+    def class_accuracies(self) -> list[float]:
+        """The same within each class; 0 for a class without samples."""
+        return self["class_accuracies"]  # type: ignore[no-any-return]
+
+    @property
+    def roc_thresholds(self) -> Floats:
+        """The 101 thresholds 0, 0.01, … 1."""
+        return self["roc_thresholds"]  # type: ignore[no-any-return]
+
+    @property
+    def fpr(self) -> Floats:
+        """False positive rates, `(classes, 101)`: share of the other classes' samples above the threshold."""
+        return self["fpr"]  # type: ignore[no-any-return]
+
+    @property
+    def tpr(self) -> Floats:
+        """True positive rates, `(classes, 101)`: share of the class's own samples above the threshold."""
+        return self["tpr"]  # type: ignore[no-any-return]
+
+    @property
+    def roc_auc(self) -> list[float]:
+        """Area below the 101 points `(fpr, tpr)` of each class; 0 where all samples are of one class."""
+        return self["roc_auc"]  # type: ignore[no-any-return]
+
+    @property
+    def roc_auc_avg(self) -> float:
+        """Mean of the areas of the classes that have one, without weights."""
+        return self["roc_auc_avg"]  # type: ignore[no-any-return]
+
+    @property
+    def precision(self) -> list[Floats]:
+        """For each class: precision at descending thresholds from the right, ending with 1."""
+        return self["precision"]  # type: ignore[no-any-return]
+
+    @property
+    def recall(self) -> list[Floats]:
+        """For each class: recall at the same thresholds as `precision`, ending with 0."""
+        return self["recall"]  # type: ignore[no-any-return]
+
+    @property
+    def confusion_matrix(self) -> Integers:
+        """Number of samples, `(classes, classes)`: row the actual class, column the predicted one."""
+        return self["confusion_matrix"]  # type: ignore[no-any-return]
+
+    def calculate(self, y: ArrayLike, y_pred: ArrayLike) -> None:
+        """Compute all results.
+
+        Args:
+            y: The actual classes: ids `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
+            y_pred: The scores `(n, classes)`; or `(n,)` or `(n, 1)`, the probability of the second of two
+                classes. The class with the highest score is the predicted one; a probability of 0.5 is the
+                first class.
+
+        Raises:
+            EvaluationError: The shapes or the number of classes do not fit, or values are unusable.
+        """
+        scores = _scores(np.asarray(y_pred))
+        count = scores.shape[1]
+        ids = class_ids(np.asarray(y))
+        if len(ids) != len(scores):
+            raise EvaluationError(f"There are {len(ids):,} labels for {len(scores):,} predictions.")
+        if not len(ids):
+            raise EvaluationError("There are no samples to evaluate with.")
+        if ids.min() < 0 or ids.max() >= count:
+            wrong = ids.min() if ids.min() < 0 else ids.max()
+            raise EvaluationError(
+                f"A label is class {wrong}, but the model has only the classes 0 to {count - 1}."
+            )
+        labels = self.setdefault("classes", [str(i) for i in range(count)])
+        if len(labels) != count:
+            raise EvaluationError(
+                f"The model tells {count} classes apart, but there are names for {len(labels)}."
+            )
+
+        matrix = np.bincount(ids * count + scores.argmax(axis=1), minlength=count * count).reshape(
+            count, count
+        )
+        sizes = matrix.sum(axis=1)
+        tpr, fpr = _rates(scores, ids, sizes)
+        areas = ((tpr[:, :-1] + tpr[:, 1:]) / 2 * (fpr[:, :-1] - fpr[:, 1:])).sum(axis=1)
+        # With all samples, or none, in the class there is no curve.
+        has_curve = (sizes > 0) & (sizes < len(ids))
+        areas[~has_curve] = 0.0
+        curves = [_precision_and_recall(scores[:, i], ids == i) for i in range(count)]
+        self.update(
+            overall_accuracy=float(matrix.trace() / len(ids)),
+            class_accuracies=(matrix.diagonal() / np.maximum(sizes, 1)).tolist(),
+            fpr=fpr,
+            tpr=tpr,
+            roc_auc=areas.tolist(),
+            roc_thresholds=THRESHOLDS,
+            roc_auc_avg=float(areas[has_curve].mean()) if has_curve.any() else 0.0,
+            precision=[precision for precision, _ in curves],
+            recall=[recall for _, recall in curves],
+            confusion_matrix=matrix,
+        )
+
+    def generate_summary(self, include_all: bool = True) -> str:
+        """Return a readable text.
+
+        Args:
+            include_all: Also the figures of each class, best first.
+        """
+        lines = [f"Name: {self.name}", f"Model Type: {self.model_type}"]
+        lines.append(f"Overall accuracy: {self.overall_accuracy:.3%}")
+        if include_all:
+            lines += ["Class accuracies:", *self._by_class(self.class_accuracies)]
+        lines.append(f"Average ROC AUC: {self.roc_auc_avg:.3%}")
+        if include_all:
+            lines += ["Class ROC AUC:", *self._by_class(self.roc_auc)]
+        return "\n".join(lines)
+
+    def _by_class(self, values: Sequence[float]) -> list[str]:
+        order = sorted(range(len(values)), key=lambda i: -values[i])
+        width = max(map(len, self.classes))
+        return [f"- {self.classes[i]:<{width}} = {values[i]:.3%}" for i in order]
+
+    def figures(self) -> Iterator[tuple[str, str, Callable[[Figure], None]]]:
+        """Yield the plots: ROC, precision against recall, rates against threshold, confusion matrix."""
+        yield "roc", "roc", self._draw_roc
+        yield "precision_vs_recall", "precision_vs_recall", self._draw_precision_vs_recall
+        yield "tpr", "tpr", partial(self._draw_rates, rates={"True positive rate": self.tpr})
+        yield "fpr", "fpr", partial(self._draw_rates, rates={"False positive rate": self.fpr})
+        both = {"True positive rate": self.tpr, "False positive rate": self.fpr}
+        yield "tfp_fpr", "tpr_and_fpr", partial(self._draw_rates, rates=both)
+        yield "confusion_matrix", "confusion_matrix", self._draw_confusion_matrix
+
+    def _draw_roc(self, figure: Figure) -> None:
+        axes = self._axes(figure, "Receiver operating characteristic")
+        axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 0.1), ylim=(0.5, 1.01))
+        present = self.confusion_matrix.sum(axis=1) > 0
+        reached = np.where(self.fpr <= 0.1, self.tpr, 0).max(axis=1)
+        if (reached[present] < 0.5).any():
+            # The interesting corner would not show this curve.
+            axes.set(xlim=(0, 1), ylim=(0, 1.01))
+        captions = [
+            f"{label} (AUC {area:.4f})" for label, area in zip(self.classes, self.roc_auc, strict=True)
+        ]
+        self._lines(axes, self.fpr, self.tpr, captions)
+        _legend(figure, axes, f"Average AUC {self.roc_auc_avg:.4f}")
+
+    def _draw_precision_vs_recall(self, figure: Figure) -> None:
+        axes = self._axes(figure, "Precision and recall")
+        axes.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1.01), ylim=(0, 1.01))
+        self._lines(axes, self.recall, self.precision, self.classes)
+        _legend(figure, axes)
+
+    def _draw_rates(self, figure: Figure, rates: dict[str, Floats]) -> None:
+        figure.set_size_inches(*_size(len(self.classes), panels=len(rates)))
+        axes: Sequence[Axes] = figure.subplots(1, len(rates), squeeze=False)[0]
+        for panel, (title, values) in zip(axes, rates.items(), strict=True):
+            panel.set_title(f"{self.name}: {title.lower()}")
+            panel.set(xlabel="Threshold", ylabel=title, xlim=(0, 1), ylim=(-0.01, 1.01))
+            panel.grid(True)
+            self._lines(panel, [self.roc_thresholds] * len(values), values, self.classes)
+        _legend(figure, axes[-1])
+
+    def _draw_confusion_matrix(self, figure: Figure) -> None:
+        from matplotlib.colors import PowerNorm
+
+        matrix, count = self.confusion_matrix, len(self.classes)
+        shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        side = max(4.4, count * (0.78 if count <= 12 else 0.52))
+        label_width = 0.09 * max(map(len, self.classes))
+        slanted = label_width > side / count
+        figure.set_size_inches(side + label_width + 1.8, side + (label_width if slanted else 0) + 1.2)
+        # Made for axes of a fixed shape.
+        figure.set_layout_engine("compressed")
+        axes = figure.subplots()
+        # The root makes rare mistakes visible.
+        image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
+        axes.spines[:].set_visible(False)
+        axes.set_title(
+            f"{self.name}: confusion matrix, {self.n_samples:,} samples, accuracy {self.overall_accuracy:.2%}"
+        )
+        axes.set(xlabel="Predicted class", ylabel="Actual class")
+        axes.set_xticks(range(count), self.classes)
+        if slanted:
+            axes.tick_params("x", rotation=45)
+            for label in axes.get_xticklabels():
+                label.set(ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(count), self.classes)
+        axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
+        axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
+        axes.tick_params(which="both", length=0)
+        axes.grid(True, which="minor", color="white", linewidth=1)
+        size = 11.0 if count <= 12 else 8.0
+        # No zeros: they would hide the few mistakes that matter.
+        for row, column in zip(*np.nonzero(matrix), strict=True):
+            share = shares[row, column]
+            color = "white" if share > 0.35 else "#222222"
+            for text, above, scale in (
+                (f"{matrix[row, column]:,}", True, 1.0),
+                (_percent(share), False, 0.72),
+            ):
+                axes.annotate(
+                    text,
+                    (column, row),
+                    (0, 0.5 if above else -2.5),
+                    textcoords="offset points",
+                    ha="center",
+                    va="bottom" if above else "top",
+                    color=color,
+                    fontsize=size * scale,
+                )
+        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="Share of the actual class")
+        bar.set_ticks(
+            [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], labels=["0", "1%", "5%", "10%", "25%", "50%", "100%"]
+        )
+        bar.ax.minorticks_off()
+        bar.outline.set_visible(False)
+
+    def _axes(self, figure: Figure, title: str) -> Axes:
+        figure.set_size_inches(*_size(len(self.classes)))
+        axes = figure.subplots()
+        axes.set_title(f"{self.name}: {title.lower()}")
+        axes.grid(True)
+        return axes
+
+    def _lines(
+        self, axes: Axes, x: Sequence[Floats] | Floats, y: Sequence[Floats] | Floats, captions: Sequence[str]
+    ) -> None:
+        from mltk.results.plots import line_styles
+
+        sizes = self.confusion_matrix.sum(axis=1)
+        for i, style in enumerate(line_styles(len(self.classes))):
+            if sizes[i]:
+                axes.plot(x[i], y[i], label=captions[i], **style)  # type: ignore[arg-type]
+            else:
+                axes.plot([], [], label=f"{self.classes[i]} (no samples)", **style)  # type: ignore[arg-type]
+
+
+def class_ids(y: NDArray[Any]) -> Integers:
+    """Return labels as class ids `(n,)`, from ids `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
+
+    Raises:
+        EvaluationError: The labels have another shape, or are ids that are no whole numbers.
+    """
+    if y.ndim not in (1, 2):
+        raise EvaluationError(
+            f"The labels of a classifier are ids or one-hot vectors, not of the shape {y.shape}."
+        )
+    if y.ndim == 2 and y.shape[1] != 1:
+        highest: Integers = y.argmax(axis=1).astype(np.int64)
+        return highest
+    ids = y.reshape(-1)
+    if ids.dtype.kind not in "biuf" or (ids.dtype.kind == "f" and not np.array_equal(ids, np.trunc(ids))):
+        raise EvaluationError("The labels of a classifier must be whole numbers, the ids of the classes.")
+    return ids.astype(np.int64)
+
+
+def limit_per_class(
+    batches: Iterable[tuple[NDArray[Any], NDArray[Any] | None]], limit: int | None
+) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
+    """Yield batches of samples and labels with the first samples of each class only.
+
+    Args:
+        batches: Samples, and labels as `class_ids` takes them.
+        limit: Most samples of a class; `None` or a negative number is all.
+
+    Raises:
+        EvaluationError: There is a limit, and there are no labels of classes.
+    """
+    seen: dict[int, int] = {}
+    for x, y in batches:
+        if limit is None or limit < 0:
+            yield x, y
+            continue
+        if y is None:
+            raise EvaluationError(
+                "The evaluation data have no labels to take a number of samples per class by."
+            )
+        kept = []
+        for i, label in enumerate(class_ids(y).tolist()):
+            seen[label] = seen.get(label, 0) + 1
+            if seen[label] <= limit:
+                kept.append(i)
+        if kept:
+            yield x[np.array(kept)], y[np.array(kept)]
+
+
+def _scores(predictions: NDArray[Any]) -> Floats:
+    """Return one column for each class."""
+    scores = predictions.astype(np.float64)
+    unusable = np.count_nonzero(~np.isfinite(scores))
+    if unusable:
+        raise EvaluationError(
+            f"{unusable:,} of {scores.size:,} predicted values are NaN or infinite: the model is unusable, "
+            "probably because the training diverged."
+        )
+    if scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1):
+        second = scores.reshape(-1)
+        return np.stack([1 - second, second], axis=1)
+    if scores.ndim != 2:
+        raise EvaluationError(
+            f"A classifier gives one score for each class, but the model's output is {scores.shape}."
+        )
+    return scores
+
+
+def _rates(scores: Floats, ids: Integers, sizes: Integers) -> tuple[Floats, Floats]:
+    """Return the true and the false positive rates, `(classes, 101)`."""
+    count = scores.shape[1]
+    tpr = np.zeros((count, len(THRESHOLDS)))
+    fpr = np.zeros((count, len(THRESHOLDS)))
+    for i in range(count):
+        own = ids == i
+        for rates, members in ((tpr, np.sort(scores[own, i])), (fpr, np.sort(scores[~own, i]))):
+            above = len(members) - np.searchsorted(members, THRESHOLDS, side="right")
+            rates[i] = above / max(len(members), 1)
+    # A score of exactly 0 is not above the threshold 0; the curve begins with everything all the same.
+    tpr[:, 0] = fpr[:, 0] = 1.0
+    return tpr, fpr
+
+
+def _precision_and_recall(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return precision and recall at each score that matters, from the lowest, and at last (1, 0).
+
+    As scikit-learn's `precision_recall_curve(…, drop_intermediate=True)`: of neighbouring points with the
+    same recall the first and the last are kept.
+    """
+    order = np.argsort(scores, kind="stable")[::-1]
+    descending = scores[order]
+    last_of_its_value = np.flatnonzero(np.r_[descending[1:] != descending[:-1], True])
+    hits = np.cumsum(positive[order])[last_of_its_value]
+    chosen = last_of_its_value + 1
+    if len(hits) > 2:
+        changes = np.diff(hits) != 0
+        kept = np.r_[True, changes[:-1] | changes[1:], True]
+        hits, chosen = hits[kept], chosen[kept]
+    precision = hits / chosen
+    recall = hits / hits[-1] if hits[-1] else np.ones(len(hits))
+    return np.r_[precision[::-1], 1.0], np.r_[recall[::-1], 0.0]
+
+
+def _size(classes: int, panels: int = 1) -> tuple[float, float]:
+    return 5.2 * panels + (2.2 if classes <= 20 else 4.2), 5.0 if classes <= 20 else 6.0
+
+
+def _legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    columns = 1 if len(labels) <= 20 else 2
+    figure.legend(handles, labels, loc="outside right upper", ncols=columns, title=title, fontsize=9)
+
+
+def _percent(share: float) -> str:
+    if share in (0, 1):
+        return f"{share:.0%}"
+    return "<0.1%" if share < 0.0005 else f"{min(share, 0.999):.1%}"

@@ -1,0 +1,138 @@
+"""What a training run gave: its history and the model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mltk.results.evaluation import plain_value
+from mltk.utils.files import atomic_write
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+    from mltk.model.model import MltkModel
+
+_HIGHER_IS_BETTER = ("accuracy",)
+_LOWER_IS_BETTER = (
+    "mse",
+    "mae",
+    "mape",
+    "msle",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+)
+
+
+class TrainingResults:
+    """The results of a training run.
+
+    Args:
+        mltk_model: The specification.
+        keras_model: The trained model.
+        training_history: What `fit` returned: an object with `epoch`, `params` and `history`, or a mapping
+            with these keys (or `epochs`, as in the JSON file).
+    """
+
+    def __init__(
+        self,
+        mltk_model: MltkModel | None,
+        keras_model: keras.Model | None,
+        training_history: Any,
+    ) -> None:
+        self.mltk_model = mltk_model
+        self.keras_model = keras_model
+        if isinstance(training_history, Mapping):
+            epochs = training_history.get("epochs", training_history.get("epoch", ()))
+            params, history = training_history.get("params") or {}, training_history["history"]
+        else:
+            epochs, params = training_history.epoch, training_history.params or {}
+            history = training_history.history
+        self.epochs: list[int] = [int(epoch) for epoch in epochs]
+        """The epochs that were done, counted from 0."""
+        self.params: dict[str, Any] = dict(params)
+        """Keras' parameters of the run: `verbose`, `epochs`, `steps`."""
+        self.history: dict[str, list[float]] = {
+            str(metric): [math.nan if value is None else float(value) for value in values]
+            for metric, values in history.items()
+        }
+        """Metric to its value in each epoch; NaN where there is none."""
+        self.model_archive_path: str | None = None
+        """Path of the archive with the trained model."""
+
+    def asdict(self) -> dict[str, Any]:
+        """Return `epochs`, `params` and `history`."""
+        return {"epochs": self.epochs, "params": self.params, "history": self.history}
+
+    def get_best_metric(self) -> tuple[str | None, float]:
+        """Return the most telling metric and its best value.
+
+        That is the first there is of: the accuracy on the validation data, the accuracy, then the mean
+        errors (mse, mae, mape, msle), each on the validation data first. Without any, `(None, 0)`.
+        """
+        for names, best in ((_HIGHER_IS_BETTER, max), (_LOWER_IS_BETTER, min)):
+            for name in names:
+                for metric in (f"val_{name}", name):
+                    values = [value for value in self.history.get(metric, ()) if not math.isnan(value)]
+                    if values:
+                        return metric, best(values)
+        return None, 0
+
+    def save(self, output_dir: str | os.PathLike[str]) -> None:
+        """Write `training-history.json` and `training-history.png`.
+
+        Args:
+            output_dir: Folder; made if it does not exist.
+        """
+        from mltk.results.plots import drawing, save_figure
+
+        content = json.dumps(plain_value(self.asdict(), "history"), indent=2)
+        atomic_write(Path(output_dir, "training-history.json"), f"{content}\n")
+        with drawing(self._draw, show=False) as figure:
+            save_figure(figure, Path(output_dir, "training-history.png"))
+
+    def show(self) -> None:
+        """Show the history in a window, and wait until it is closed."""
+        import logging
+
+        from mltk.results.plots import drawing, show_figures
+
+        with drawing(self._draw, show=True):
+            show_figures(logging.getLogger("mltk"))
+
+    def __str__(self) -> str:
+        count = len(self.epochs)
+        done = f"{count} epoch{'' if count == 1 else 's'}"
+        metric, value = self.get_best_metric()
+        if metric is None:
+            metric, value = "loss", min(self.history.get("loss", ()), default=math.nan)
+        shown = f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.5g}"
+        return f"{done}, best {metric} {shown}"
+
+    def _draw(self, figure: Figure) -> None:
+        metrics = [metric for metric in self.history if f"val_{metric}" in self.history]
+        metrics = metrics or [metric for metric in self.history if metric != "learning_rate"]
+        title = self.mltk_model.name if self.mltk_model is not None else "Training"
+        figure.suptitle(f"{title}: {self}")
+        figure.set_size_inches(5.6 * max(1, len(metrics)), 4.4)
+        if not metrics:
+            return
+        epochs = [epoch + 1 for epoch in self.epochs]
+        # A line of one point is invisible.
+        marker = "o" if len(epochs) < 2 else None
+        for axes, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+            for name, label in ((metric, "Train"), (f"val_{metric}", "Test")):
+                if name in self.history:
+                    values = self.history[name]
+                    axes.plot(epochs[-len(values) :], values, label=label, marker=marker)
+            axes.set(xlabel="Epoch", ylabel=metric)
+            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.grid(True)
+            axes.legend()

@@ -1,0 +1,1 @@
+"""Find and load what the user names: specifications, archives and model files."""

@@ -1,0 +1,57 @@
+"""Read and change `.tflite` files, without TensorFlow."""
+
+from mltk.tflite.layers import (
+    TfliteAddLayer,
+    TfliteAddLayerOptions,
+    TfliteConv2dLayer,
+    TfliteConv2DLayerOptions,
+    TfliteDepthwiseConv2dLayer,
+    TfliteDepthwiseConv2DLayerOptions,
+    TfliteDequantizeLayer,
+    TfliteFullyConnectedLayer,
+    TfliteFullyConnectedLayerOptions,
+    TfliteLayer,
+    TfliteLayerOptions,
+    TfliteMulLayer,
+    TfliteMulLayerOptions,
+    TflitePadLayer,
+    TflitePool2DLayerOptions,
+    TflitePooling2dLayer,
+    TfliteQuantizeLayer,
+    TfliteReshapeLayer,
+    TfliteTransposeConvLayer,
+    TfliteTransposeConvLayerOptions,
+)
+from mltk.tflite.model import TfliteModel
+from mltk.tflite.tensors import TfliteQuantization, TfliteShape, TfliteTensor
+from mltk.tflite.types import TfliteActivation, TfliteOpCode, TflitePadding
+
+__all__ = [
+    "TfliteActivation",
+    "TfliteAddLayer",
+    "TfliteAddLayerOptions",
+    "TfliteConv2DLayerOptions",
+    "TfliteConv2dLayer",
+    "TfliteDepthwiseConv2DLayerOptions",
+    "TfliteDepthwiseConv2dLayer",
+    "TfliteDequantizeLayer",
+    "TfliteFullyConnectedLayer",
+    "TfliteFullyConnectedLayerOptions",
+    "TfliteLayer",
+    "TfliteLayerOptions",
+    "TfliteModel",
+    "TfliteMulLayer",
+    "TfliteMulLayerOptions",
+    "TfliteOpCode",
+    "TflitePadLayer",
+    "TflitePadding",
+    "TflitePool2DLayerOptions",
+    "TflitePooling2dLayer",
+    "TfliteQuantization",
+    "TfliteQuantizeLayer",
+    "TfliteReshapeLayer",
+    "TfliteShape",
+    "TfliteTensor",
+    "TfliteTransposeConvLayer",
+    "TfliteTransposeConvLayerOptions",
+]

@@ -1,0 +1,624 @@
+"""Layers (operators) of a `.tflite` file, with the options and tensors of the common ones by name."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from mltk.tflite._schema import enum_name, schema
+from mltk.tflite.tensors import TfliteTensor, _text
+from mltk.tflite.types import TfliteActivation, TflitePadding
+
+if TYPE_CHECKING:
+    from mltk.tflite.model import TfliteModel
+
+
+class TfliteLayerOptions:
+    """The options of a layer: every field of the schema's options as an attribute, e.g. `options.strideW`.
+
+    Changes take effect with `TfliteModel.regenerate_flatbuffer`.
+    """
+
+    def __init__(self, fb_object: Any = None, options_type: int = 0) -> None:
+        self.__dict__["_fb"] = fb_object
+        self.__dict__["_type"] = options_type
+
+    @property
+    def options_type(self) -> int:
+        """The schema's number of this kind of options; 0 if there are none."""
+        return int(self.__dict__["_type"])
+
+    @property
+    def options_type_str(self) -> str:
+        """The schema's name of this kind of options, e.g. `SoftmaxOptions`."""
+        return enum_name("BuiltinOptions", self.options_type)
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("_fb")
+        if name.startswith("_") or fields is None or name not in vars(fields):
+            raise AttributeError(f"The options of this layer have no field '{name}'")
+        return getattr(fields, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            getattr(self, name)
+            setattr(self._fields, name, value)
+
+    @property
+    def _fields(self) -> Any:
+        return self.__dict__["_fb"]
+
+    def __str__(self) -> str:
+        if self._fields is None:
+            return "" if not self.options_type else f"Type={self.options_type_str}"
+        # Most fields of most operators have their default, which says nothing.
+        defaults = vars(type(self._fields)())
+        shown = {name: _short(value) for name, value in vars(self._fields).items()}
+        return " ".join(
+            f"{_snake(name)}:{text}" for name, text in shown.items() if text != _short(defaults[name])
+        )
+
+
+class _WithActivation(TfliteLayerOptions):
+    @property
+    def activation(self) -> TfliteActivation:
+        """The fused activation; one that is not known reads as `NONE`."""
+        number = int(self._fields.fusedActivationFunction)
+        return TfliteActivation(number if number in tuple(TfliteActivation) else 0)
+
+    @activation.setter
+    def activation(self, value: TfliteActivation | int | str) -> None:
+        self._fields.fusedActivationFunction = int(TfliteActivation.of(value))
+
+    @property
+    def activation_str(self) -> str:
+        """The fused activation, e.g. `Relu`."""
+        return self.activation.to_string()
+
+    @activation_str.setter
+    def activation_str(self, value: str) -> None:
+        self.activation = TfliteActivation.of(value)
+
+    def __str__(self) -> str:
+        return f"Activation:{self.activation}"
+
+
+class _WithWindow(TfliteLayerOptions):
+    @property
+    def padding(self) -> TflitePadding:
+        """How the kernel meets the border."""
+        return TflitePadding.VALID if self._fields.padding == TflitePadding.VALID else TflitePadding.SAME
+
+    @padding.setter
+    def padding(self, value: TflitePadding | int | str) -> None:
+        self._fields.padding = int(TflitePadding.of(value))
+
+    @property
+    def padding_str(self) -> str:
+        """How the kernel meets the border: `Same` or `Valid`."""
+        return self.padding.to_string()
+
+    @padding_str.setter
+    def padding_str(self, value: str) -> None:
+        self.padding = TflitePadding.of(value)
+
+    @property
+    def stride_width(self) -> int:
+        """Step of the kernel along the width."""
+        return int(self._fields.strideW)
+
+    @stride_width.setter
+    def stride_width(self, value: int) -> None:
+        self._fields.strideW = value
+
+    @property
+    def stride_height(self) -> int:
+        """Step of the kernel along the height."""
+        return int(self._fields.strideH)
+
+    @stride_height.setter
+    def stride_height(self, value: int) -> None:
+        self._fields.strideH = value
+
+    def __str__(self) -> str:
+        return f"Padding:{self.padding} stride:{self.stride_height}x{self.stride_width}"
+
+
+class TfliteConv2DLayerOptions(_WithWindow, _WithActivation):
+    """Options of CONV_2D."""
+
+    def __str__(self) -> str:
+        text = f"{_WithWindow.__str__(self)} activation:{self.activation}"
+        dilation = (int(self._fields.dilationHFactor), int(self._fields.dilationWFactor))
+        return text if dilation == (1, 1) else f"{text} dilation:{dilation[0]}x{dilation[1]}"
+
+
+class TfliteDepthwiseConv2DLayerOptions(TfliteConv2DLayerOptions):
+    """Options of DEPTHWISE_CONV_2D."""
+
+    @property
+    def multiplier(self) -> int:
+        """Output channels per input channel."""
+        return int(self._fields.depthMultiplier)
+
+    @multiplier.setter
+    def multiplier(self, value: int) -> None:
+        self._fields.depthMultiplier = value
+
+    def __str__(self) -> str:
+        return f"Multiplier:{self.multiplier} {super().__str__()}"
+
+
+class TfliteTransposeConvLayerOptions(_WithWindow, _WithActivation):
+    """Options of TRANSPOSE_CONV."""
+
+    def __str__(self) -> str:
+        return f"{_WithWindow.__str__(self)} activation:{self.activation}"
+
+
+class TflitePool2DLayerOptions(_WithWindow, _WithActivation):
+    """Options of AVERAGE_POOL_2D and MAX_POOL_2D."""
+
+    @property
+    def filter_width(self) -> int:
+        """Width of the window."""
+        return int(self._fields.filterWidth)
+
+    @filter_width.setter
+    def filter_width(self, value: int) -> None:
+        self._fields.filterWidth = value
+
+    @property
+    def filter_height(self) -> int:
+        """Height of the window."""
+        return int(self._fields.filterHeight)
+
+    @filter_height.setter
+    def filter_height(self, value: int) -> None:
+        self._fields.filterHeight = value
+
+    def __str__(self) -> str:
+        window = f"{self.filter_height}x{self.filter_width}"
+        return f"{_WithWindow.__str__(self)} filter:{window} activation:{self.activation}"
+
+
+class TfliteFullyConnectedLayerOptions(_WithActivation):
+    """Options of FULLY_CONNECTED."""
+
+
+class TfliteAddLayerOptions(_WithActivation):
+    """Options of ADD."""
+
+
+class TfliteMulLayerOptions(_WithActivation):
+    """Options of MUL."""
+
+
+class TfliteLayer:
+    """An operator of a model.
+
+    Operators that are not among the classes below, or whose tensors and options are not as theirs should be,
+    are plain `TfliteLayer`s.
+    """
+
+    _options_class: ClassVar[type[TfliteLayerOptions]] = TfliteLayerOptions
+    _options_name: ClassVar[str] = ""
+    """The schema's name of the options that `_options_class` reads; empty for any."""
+    _input_ranks: ClassVar[tuple[int, ...]] = ()
+    """Axes of each input that there must be, -1 for any number."""
+    _output_rank: ClassVar[int] = -1
+
+    @staticmethod
+    def from_flatbuffer(index: int, model: TfliteModel, fb_operation: Any) -> TfliteLayer:
+        """Return the layer for an operator of the schema's object interface (`OperatorT`)."""
+        fb_opcode = model.flatbuffer_model.operatorCodes[fb_operation.opcodeIndex]
+        # Files older than schema version 3a have only the first, of one byte; newer ones have both.
+        opcode = max(int(fb_opcode.deprecatedBuiltinCode), int(fb_opcode.builtinCode))
+        opcode_str = enum_name("BuiltinOperator", opcode).lower()
+        if opcode_str == "custom":
+            opcode_str = f"custom:{_text(fb_opcode.customCode)}"
+        arguments = (index, opcode, opcode_str, int(fb_opcode.version), model, fb_operation)
+        layer = TfliteLayer(*arguments)
+        layer_class = _LAYER_CLASSES.get(opcode_str, TfliteLayer)
+        return layer_class(*arguments) if layer_class._fits(layer, fb_operation) else layer
+
+    def __init__(
+        self,
+        index: int,
+        opcode: int,
+        opcode_str: str,
+        opcode_version: int,
+        model: TfliteModel,
+        fb_operation: Any,
+    ) -> None:
+        self._index = index
+        self._opcode = opcode
+        self._opcode_str = opcode_str
+        self._opcode_version = opcode_version
+        self._model = model
+        self._operands = [model.get_tensor(i) if i >= 0 else None for i in _indices(fb_operation.inputs)]
+        self._outputs = [model.get_tensor(i) for i in _indices(fb_operation.outputs) if i >= 0]
+        fields, options_type = fb_operation.builtinOptions, int(fb_operation.builtinOptionsType)
+        if fields is None and self._options_name:
+            # A writer may leave out a table all of whose fields have their default value.
+            fields = getattr(schema(), f"{self._options_name}T")()
+            options_type = getattr(schema().BuiltinOptions, self._options_name)
+        self._options = self._options_class(fields, options_type)
+        self._metadata: dict[str, object] = {}
+
+    @classmethod
+    def _fits(cls, layer: TfliteLayer, fb_operation: Any) -> bool:
+        options = fb_operation.builtinOptions
+        kind = type(options).__name__.removesuffix("T") if options is not None else ""
+        # Options of a kind newer than the schema have a type and no value.
+        if cls._options_name and fb_operation.builtinOptionsType and kind != cls._options_name:
+            return False
+        if len(layer._operands) < len(cls._input_ranks) or not layer._outputs:
+            return False
+        for tensor, rank in zip(layer._operands, cls._input_ranks, strict=False):
+            if tensor is None or rank not in (-1, len(tensor.shape)):
+                return False
+        return cls._output_rank in (-1, len(layer._outputs[0].shape))
+
+    @property
+    def index(self) -> int:
+        """Its number in the model."""
+        return self._index
+
+    @property
+    def name(self) -> str:
+        """Number and operator, e.g. `op0-conv_2d`."""
+        return f"op{self._index}-{self._opcode_str}"
+
+    @property
+    def opcode(self) -> int:
+        """The operator's number, one of `TfliteOpCode`."""
+        return self._opcode
+
+    @property
+    def opcode_str(self) -> str:
+        """The operator's name: `conv_2d`, `custom:MyOp`, or `builtinoperator_999` if it is not known."""
+        return self._opcode_str
+
+    @property
+    def opcode_version(self) -> int:
+        """The operator's version."""
+        return self._opcode_version
+
+    @property
+    def options(self) -> TfliteLayerOptions:
+        """The operator's options."""
+        return self._options
+
+    @property
+    def model(self) -> TfliteModel:
+        """The model that it belongs to."""
+        return self._model
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """A place for values that a program attaches to the layer; not in the file."""
+        return self._metadata
+
+    @property
+    def inputs(self) -> list[TfliteTensor]:
+        """Its input tensors; optional ones that are absent are left out."""
+        return [tensor for tensor in self._operands if tensor is not None]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input tensors."""
+        return len(self.inputs)
+
+    @property
+    def outputs(self) -> list[TfliteTensor]:
+        """Its output tensors."""
+        return list(self._outputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output tensors."""
+        return len(self._outputs)
+
+    def get_input_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return an input tensor."""
+        return self.inputs[index]
+
+    def get_input_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of an input tensor."""
+        return self.inputs[index].data
+
+    def get_output_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return an output tensor."""
+        return self._outputs[index]
+
+    def get_output_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of an output tensor."""
+        return self._outputs[index].data
+
+    def _operand(self, position: int) -> TfliteTensor | None:
+        return self._operands[position] if position < len(self._operands) else None
+
+    def _required(self, position: int) -> TfliteTensor:
+        tensor = self._operands[position]
+        if tensor is None:  # pragma: no cover - `_fits` let no such layer be made
+            raise IndexError(position)
+        return tensor
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class _OneInput(TfliteLayer):
+    _input_ranks: ClassVar[tuple[int, ...]] = (-1,)
+
+    @property
+    def input_tensor(self) -> TfliteTensor:
+        """The tensor that it works on."""
+        return self._required(0)
+
+    @property
+    def input_data(self) -> np.ndarray:
+        """The data of the tensor that it works on."""
+        return self.input_tensor.data
+
+    @property
+    def output_tensor(self) -> TfliteTensor:
+        """Its result."""
+        return self._outputs[0]
+
+    @property
+    def output_data(self) -> np.ndarray:
+        """The data of its result."""
+        return self.output_tensor.data
+
+
+class _Activated(TfliteLayer):
+    @property
+    def activation(self) -> str:
+        """The fused activation, e.g. `Relu`."""
+        return str(self._options.activation_str)
+
+
+class _Windowed(TfliteLayer):
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Steps of the kernel, height by width."""
+        return int(self._options.stride_height), int(self._options.stride_width)
+
+    @property
+    def padding(self) -> str:
+        """How the kernel meets the border: `Same` or `Valid`."""
+        return str(self._options.padding_str)
+
+
+class _Weighted(_OneInput, _Activated):
+    _bias_position: ClassVar[int] = 2
+
+    @property
+    def bias_tensor(self) -> TfliteTensor | None:
+        """The bias, or `None`."""
+        return self._operand(self._bias_position)
+
+    @property
+    def bias_data(self) -> np.ndarray | None:
+        """The data of the bias, or `None`."""
+        return None if self.bias_tensor is None else self.bias_tensor.data
+
+    @property
+    def use_bias(self) -> bool:
+        """Whether there is a bias."""
+        return self.bias_tensor is not None
+
+
+class _Filtered(_Weighted, _Windowed):
+    _input_ranks: ClassVar[tuple[int, ...]] = (4, 4)
+    _output_rank = 4
+
+    @property
+    def filters_tensor(self) -> TfliteTensor:
+        """The filters."""
+        return self._required(1)
+
+    @property
+    def filters_data(self) -> np.ndarray:
+        """The data of the filters."""
+        return self.filters_tensor.data
+
+    @property
+    def filters(self) -> int:
+        """Number of filters, which is that of the output channels."""
+        return self.filters_tensor.shape[0]
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        """Height and width of the filters."""
+        return self.filters_tensor.shape[1], self.filters_tensor.shape[2]
+
+
+class TfliteConv2dLayer(_Filtered):
+    """CONV_2D; the filters are (output channels, height, width, input channels per group)."""
+
+    _options_class = TfliteConv2DLayerOptions
+    _options_name = "Conv2DOptions"
+
+
+class TfliteDepthwiseConv2dLayer(_Filtered):
+    """DEPTHWISE_CONV_2D; the filters are (1, height, width, output channels)."""
+
+    _options_class = TfliteDepthwiseConv2DLayerOptions
+    _options_name = "DepthwiseConv2DOptions"
+
+    @property
+    def filters(self) -> int:
+        """Number of output channels."""
+        return self.filters_tensor.shape[3]
+
+    @property
+    def multiplier(self) -> int:
+        """Output channels per input channel."""
+        return int(self._options.multiplier)
+
+
+class TfliteTransposeConvLayer(_Filtered):
+    """TRANSPOSE_CONV; its inputs are output shape, filters as in CONV_2D, data, bias."""
+
+    _options_class = TfliteTransposeConvLayerOptions
+    _options_name = "TransposeConvOptions"
+    _input_ranks = (-1, 4, 4)
+    _bias_position = 3
+
+    @property
+    def input_tensor(self) -> TfliteTensor:
+        """The tensor that it works on."""
+        return self._required(2)
+
+
+class TfliteFullyConnectedLayer(_Weighted):
+    """FULLY_CONNECTED; the weights are (units, inputs)."""
+
+    _options_class = TfliteFullyConnectedLayerOptions
+    _options_name = "FullyConnectedOptions"
+    _input_ranks = (-1, 2)
+
+    @property
+    def weights_tensor(self) -> TfliteTensor:
+        """The weights."""
+        return self._required(1)
+
+    @property
+    def weights_data(self) -> np.ndarray:
+        """The data of the weights."""
+        return self.weights_tensor.data
+
+    @property
+    def accumulator_depth(self) -> int:
+        """Number of inputs per unit."""
+        return self.weights_tensor.shape[1]
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return self.weights_tensor.shape[0]
+
+
+class TflitePooling2dLayer(_OneInput, _Activated, _Windowed):
+    """AVERAGE_POOL_2D or MAX_POOL_2D."""
+
+    _options_class = TflitePool2DLayerOptions
+    _options_name = "Pool2DOptions"
+    _input_ranks = (4,)
+    _output_rank = 4
+
+    @property
+    def pool_size(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        return int(self._options.filter_height), int(self._options.filter_width)
+
+
+class _TwoInputs(_OneInput, _Activated):
+    _input_ranks = (-1, -1)
+
+    @property
+    def input1_tensor(self) -> TfliteTensor:
+        """The first operand."""
+        return self._required(0)
+
+    @property
+    def input1_data(self) -> np.ndarray:
+        """The data of the first operand."""
+        return self.input1_tensor.data
+
+    @property
+    def input2_tensor(self) -> TfliteTensor:
+        """The second operand."""
+        return self._required(1)
+
+    @property
+    def input2_data(self) -> np.ndarray:
+        """The data of the second operand."""
+        return self.input2_tensor.data
+
+
+class TfliteAddLayer(_TwoInputs):
+    """ADD."""
+
+    _options_class = TfliteAddLayerOptions
+    _options_name = "AddOptions"
+
+
+class TfliteMulLayer(_TwoInputs):
+    """MUL."""
+
+    _options_class = TfliteMulLayerOptions
+    _options_name = "MulOptions"
+
+
+class TfliteReshapeLayer(_OneInput):
+    """RESHAPE."""
+
+    @property
+    def requires_copy(self) -> bool:
+        """Whether the result is another tensor than the input."""
+        return self.input_tensor.index != self.output_tensor.index
+
+    @property
+    def n_input_elements(self) -> int:
+        """Number of elements of the input."""
+        return self.input_tensor.shape.flat_size
+
+
+class TfliteQuantizeLayer(_OneInput):
+    """QUANTIZE."""
+
+
+class TfliteDequantizeLayer(_OneInput):
+    """DEQUANTIZE."""
+
+
+class TflitePadLayer(_OneInput):
+    """PAD or PADV2."""
+
+    _input_ranks = (-1, 2)
+
+    @property
+    def paddings(self) -> np.ndarray:
+        """Elements added before and after each axis, (axes, 2)."""
+        return self._required(1).data
+
+
+_LAYER_CLASSES: dict[str, type[TfliteLayer]] = {
+    "add": TfliteAddLayer,
+    "average_pool_2d": TflitePooling2dLayer,
+    "conv_2d": TfliteConv2dLayer,
+    "depthwise_conv_2d": TfliteDepthwiseConv2dLayer,
+    "dequantize": TfliteDequantizeLayer,
+    "fully_connected": TfliteFullyConnectedLayer,
+    "max_pool_2d": TflitePooling2dLayer,
+    "mul": TfliteMulLayer,
+    "pad": TflitePadLayer,
+    "padv2": TflitePadLayer,
+    "quantize": TfliteQuantizeLayer,
+    "reshape": TfliteReshapeLayer,
+    "transpose_conv": TfliteTransposeConvLayer,
+}
+
+
+def _indices(values: Any) -> list[int]:
+    return [] if values is None else [int(i) for i in values]
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bytes):
+        return _text(value)
+    if isinstance(value, np.ndarray | list | tuple):
+        return "x".join(str(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,102 @@
+"""What converted models get besides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mltk.tflite import _schema
+from mltk.tflite.model import TfliteModel
+
+SIGNATURE = "serving_default"
+"""TensorFlow's name for the signature of a model that has one."""
+
+# Places among the inputs and the intermediate tensors of UNIDIRECTIONAL_SEQUENCE_LSTM.
+_LSTM_HIDDEN_STATE = 18
+_LSTM_CELL_STATE = 19
+_LSTM_HIDDEN_INTERMEDIATE = 4
+
+
+def free_batch_axis(model: TfliteModel) -> None:
+    """Let a model that was made for one sample take several at once.
+
+    An interpreter that is given more samples adapts all operators but reshapes that name the batch: where they say
+    `[1, 384]`, they get `[-1, 384]`, which is the same for one sample. Models of several subgraphs stay as they are.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+    """
+    if model.n_subgraphs > 1:
+        return
+    tensors, buffers = model.flatbuffer_subgraph.tensors, model.flatbuffer_model.buffers
+    targets: set[int] = set()
+    used_otherwise: set[int] = set()
+    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
+        for position, index in enumerate(operator.inputs):
+            if index < 0:  # absent
+                continue
+            is_target = position == 1 and layer.opcode_str == "reshape" and layer.inputs[0].shape[:1] == (1,)
+            (targets if is_target else used_otherwise).add(tensors[index].buffer)
+    for buffer in (buffers[i] for i in targets - used_otherwise):
+        shape = np.asarray(() if buffer.data is None else buffer.data, np.uint8).view("<i4")
+        if len(shape) > 1 and shape[0] == 1 and (shape > 0).all():
+            buffer.data = np.r_[np.int32(-1), shape[1:]].astype("<i4").view(np.uint8)
+
+
+def repair_lstm_scales(model: TfliteModel) -> None:
+    """Give the states of quantized LSTM operators scales with which their kernels compute what the network does.
+
+    The kernels write the hidden state to the output as it is, so that both must have one scale, and REVERSE_V2 copies
+    integers. The converter gives what goes to a concatenation, as in `Bidirectional`, another scale.
+
+    For the cell state the converter takes the smallest power of two that holds what it had after the last step of
+    each sample. After other steps it may be larger, and the kernels leave states of scales under 2^-15 uncomputed. So
+    it gets twice the scale, between 2^-12, which is a thirtieth of the output's usual 2^-7, and 2^-9, the most that
+    kernels take. No other number depends on these scales.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+    """
+    tensors = model.flatbuffer_subgraph.tensors
+    for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
+        if layer.opcode_str != "unidirectional_sequence_lstm":
+            continue
+        output = tensors[operator.outputs[0]].quantization
+        if output is None or output.scale is None:
+            continue
+        readers = [o for o in model.layers if any(t.index == operator.outputs[0] for t in o.inputs)]
+        if [reader.opcode_str for reader in readers] == ["reverse_v2"]:
+            copied = tensors[readers[0].outputs[0].index].quantization
+            output.scale, output.zeroPoint = copied.scale, copied.zeroPoint
+        for index in (operator.inputs[_LSTM_HIDDEN_STATE], operator.intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
+            tensors[index].quantization.scale = output.scale
+            tensors[index].quantization.zeroPoint = output.zeroPoint
+        cell = tensors[operator.inputs[_LSTM_CELL_STATE]].quantization
+        cell.scale = np.clip(2 * cell.scale, np.float32(2**-12), np.float32(2**-9))
+
+
+def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Name the inputs and outputs of a model, for interpreters that are called with names.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+        inputs: A name for each input.
+        outputs: A name for each output.
+    """
+    schema = _schema.schema()
+
+    def named(names: Sequence[str], indices: Sequence[int]) -> list[object]:
+        entries = []
+        for name, index in zip(names, indices, strict=True):
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name, int(index)
+            entries.append(entry)
+        return entries
+
+    signature = schema.SignatureDefT()
+    signature.inputs = named(inputs, model.flatbuffer_subgraph.inputs)
+    signature.outputs = named(outputs, model.flatbuffer_subgraph.outputs)
+    signature.signatureKey = SIGNATURE
+    signature.subgraphIndex = 0
+    model.flatbuffer_model.signatureDefs = [signature]

@@ -1,0 +1,246 @@
+"""Tensors of a `.tflite` file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from mltk.errors import EvaluationError, FileFormatError
+from mltk.tflite._schema import enum_name
+
+if TYPE_CHECKING:
+    from mltk.tflite.model import TfliteModel
+
+_DTYPES = {
+    "FLOAT32": "float32",
+    "FLOAT16": "float16",
+    "FLOAT64": "float64",
+    "INT8": "int8",
+    "INT16": "int16",
+    "INT32": "int32",
+    "INT64": "int64",
+    "UINT8": "uint8",
+    "UINT16": "uint16",
+    "UINT32": "uint32",
+    "UINT64": "uint64",
+    "BOOL": "bool",
+    "COMPLEX64": "complex64",
+    "COMPLEX128": "complex128",
+}
+_PACKED = {"INT4": (4, "int8"), "UINT4": (4, "uint8"), "INT2": (2, "int8")}
+"""Types of which several share a byte, lowest bits first: bits, and the type that holds them unpacked."""
+
+
+class TfliteShape(tuple[int, ...]):
+    """A tensor's dimensions; `str` gives `1x96x96x3`."""
+
+    __slots__ = ()
+
+    def __new__(cls, shape: int | Iterable[int]) -> Self:  # noqa: D102 - the class says it
+        dimensions = (shape,) if isinstance(shape, int) else shape
+        return super().__new__(cls, (int(d) for d in dimensions))
+
+    def __str__(self) -> str:
+        return "x".join(str(d) for d in self)
+
+    @property
+    def flat_size(self) -> int:
+        """Number of elements."""
+        return math.prod(self)
+
+
+class TfliteQuantization:
+    """How a tensor's integers stand for real numbers: `real = scale * (integer - zero point)`."""
+
+    def __init__(self, fb_quantization: Any = None) -> None:
+        def numbers(name: str) -> Any:
+            values = getattr(fb_quantization, name, None)
+            return () if values is None else values
+
+        self.scale: list[float] = [float(v) for v in numbers("scale")]
+        """One value, or one per channel; empty if the tensor is not quantized."""
+        self.zeropoint: list[int] = [int(v) for v in numbers("zeroPoint")]
+        """One value, or one per channel."""
+        self.quantization_dimension = (
+            -1 if fb_quantization is None else int(fb_quantization.quantizedDimension)
+        )
+        """The axis of the channels; -1 if the tensor has no quantization record."""
+
+    @property
+    def n_channels(self) -> int:
+        """Number of scales: 0 if the tensor is not quantized, 1 if all of it shares one."""
+        return len(self.scale)
+
+    def __str__(self) -> str:
+        if self.n_channels > 1:
+            return f"{self.n_channels} channels on axis {self.quantization_dimension}"
+        return f"scale={self.scale[0]:g} zero point={self._zero()}" if self.scale else "none"
+
+    def quantize(self, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+        """Return the integers for real values, as LiteRT's QUANTIZE operator does.
+
+        The float32 quotient is rounded to the nearest integer with halves away from zero (C's `round`), the
+        zero point is added, and what is outside the range of `dtype` is clipped to it.
+
+        Args:
+            values: Real numbers, any shape.
+            dtype: Integer type of the result.
+
+        Raises:
+            EvaluationError: A value is not a number, or the tensor does not have one scale for all of it.
+        """
+        values = np.asarray(values, np.float32)
+        scaled = np.divide(values, self._one_scale(), out=np.empty_like(values))
+        # Beyond any integer type, and finite.
+        np.clip(scaled, -(2.0**64), 2.0**64, out=scaled)
+        whole = np.trunc(scaled, out=np.empty_like(scaled))
+        # Not trunc(x + 0.5): that sum is rounded itself and takes the number just below one half up to 1.
+        scaled -= whole
+        scaled *= 2
+        whole += np.trunc(scaled, out=scaled)
+        limits = np.iinfo(dtype)
+        if limits.bits > 16:
+            # For the sum with the zero point and the limits, which float32 holds of shorter integers only.
+            whole = whole.astype(np.float64)
+        whole += self._zero()
+        np.clip(whole, limits.min, limits.max, out=whole)
+        # The sum is a number if all of them are.
+        if np.isnan(whole.sum()):
+            raise EvaluationError(
+                "The input holds values that are not a number (NaN); they cannot be quantized."
+            )
+        integers: np.ndarray = whole.astype(dtype)
+        return integers
+
+    def dequantize(self, values: np.ndarray) -> np.ndarray:
+        """Return the float32 numbers that integers stand for, as LiteRT's DEQUANTIZE operator does."""
+        exact = (np.asarray(values, np.float64) - self._zero()) * np.float64(self._one_scale())
+        return exact.astype(np.float32)
+
+    def _one_scale(self) -> np.float32:
+        if len(self.scale) != 1:
+            raise EvaluationError(f"The tensor has {len(self.scale)} quantization scales; one was expected.")
+        return np.float32(self.scale[0])
+
+    def _zero(self) -> int:
+        return self.zeropoint[0] if self.zeropoint else 0
+
+
+class TfliteTensor:
+    """A tensor of a model."""
+
+    def __init__(self, index: int, model: TfliteModel, fb_tensor: Any) -> None:
+        self._index = index
+        self._model = model
+        self._fb = fb_tensor
+
+    @property
+    def index(self) -> int:
+        """Its number in the model's subgraph."""
+        return self._index
+
+    @property
+    def model(self) -> TfliteModel:
+        """The model that it belongs to."""
+        return self._model
+
+    @property
+    def name(self) -> str:
+        """Its name; may be empty."""
+        return _text(self._fb.name)
+
+    @cached_property
+    def shape(self) -> TfliteShape:
+        """Its dimensions; one that varies, such as the batch, is 1."""
+        return TfliteShape(() if self._fb.shape is None else self._fb.shape)
+
+    @property
+    def type_name(self) -> str:
+        """The name of its type in the schema, e.g. `INT8`."""
+        return enum_name("TensorType", self._fb.type)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its NumPy type: that of `data` for parts of a byte, `object` for what NumPy cannot hold."""
+        name = self.type_name
+        return np.dtype(_PACKED[name][1] if name in _PACKED else _DTYPES.get(name, "object"))
+
+    @property
+    def dtype_str(self) -> str:
+        """The name of its type, e.g. `int8`, `int4`, `string`."""
+        return self.type_name.lower()
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether it keeps its value from one inference to the next."""
+        return bool(self._fb.isVariable)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether its values are in the file."""
+        return self._raw is not None
+
+    @cached_property
+    def quantization(self) -> TfliteQuantization:
+        """How its integers stand for real numbers."""
+        return TfliteQuantization(self._fb.quantization)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that its values take."""
+        name = self.type_name
+        bits = _PACKED[name][0] if name in _PACKED else self.dtype.itemsize * 8
+        return (self.shape.flat_size * bits + 7) // 8
+
+    @property
+    def _raw(self) -> np.ndarray | None:
+        data = self._model.flatbuffer_model.buffers[self._fb.buffer].data
+        return None if data is None or not len(data) else np.asarray(data, np.uint8)
+
+    @property
+    def data(self) -> np.ndarray:
+        """Its values, of shape `shape`; read-only zeros if they are not in the file.
+
+        Values of a type that NumPy does not have, and sparse ones, come as the bytes of the file (uint8, one
+        axis).
+
+        Raises:
+            FileFormatError: The file holds more or fewer values than the shape says.
+        """
+        raw = self._raw
+        name = self.type_name
+        if raw is None:
+            return np.broadcast_to(np.zeros((), self.dtype), self.shape)
+        if self._fb.sparsity is not None or self.dtype.hasobject:
+            return raw
+        if len(raw) != self.size_bytes:
+            raise FileFormatError(
+                f"{self._model.source} is damaged: tensor {self.index} ({self.name!r},"
+                f" {self.shape} {self.dtype_str}) has {len(raw)} bytes of data instead of {self.size_bytes}."
+            )
+        if name in _PACKED:
+            return _unpack_bits(raw, *_PACKED[name])[: self.shape.flat_size].reshape(self.shape)
+        return np.frombuffer(raw.tobytes(), self.dtype).reshape(self.shape)
+
+    def shape_dtype_str(self, include_batch: bool = False) -> str:
+        """Return e.g. `96x96x3 (int8)`, without the first of several axes unless `include_batch`."""
+        shape = self.shape if include_batch or len(self.shape) < 2 else TfliteShape(self.shape[1:])
+        return f"{str(shape) or 'scalar'} ({self.dtype_str})"
+
+    def __str__(self) -> str:
+        return f"{self.name}, dtype:{self.dtype_str}, shape:{self.shape}"
+
+
+def _text(value: bytes | str | None) -> str:
+    return value if isinstance(value, str) else (value or b"").decode(errors="replace")
+
+
+def _unpack_bits(raw: np.ndarray, bits: int, dtype: str) -> np.ndarray:
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    fields = (raw[:, None] >> shifts).ravel() << (8 - bits)
+    # The field is in the highest bits now; shifting a signed number down repeats its sign.
+    return (fields.astype(np.uint8).view(dtype) >> (8 - bits)).astype(dtype)
