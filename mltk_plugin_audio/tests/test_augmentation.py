@@ -11,10 +11,10 @@ from mltk_plugin_audio._augmentation import (
     AUGMENTATIONS,
     NOISE_COLORS,
     RandomTransforms,
-    colored_noise,
     default_transforms,
+    make_colored_noise,
 )
-from mltk_plugin_audio._vocoder import transformed, warp_map
+from mltk_plugin_audio._vocoder import transform_voice, warp_map
 
 RATE = 16000
 
@@ -29,14 +29,14 @@ def peak(x, rate=RATE):
 @pytest.mark.parametrize("semitones", [-7, -2, -0.5, 0.5, 3, 12])
 @pytest.mark.parametrize("hertz", [220, 1000, 2500])
 def test_pitch_moves_the_peak_and_keeps_the_length(tone, semitones, hertz):
-    x = transformed(tone(hertz), RATE, RATE, pitch=semitones)
+    x = transform_voice(tone(hertz), RATE, RATE, pitch=semitones)
     assert len(x) == RATE
     assert 12 * np.log2(peak(x) / hertz) == pytest.approx(semitones, abs=0.02)
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.8, 1.1, 2.0])
 def test_speed_changes_the_length_and_keeps_the_pitch(tone, speed):
-    x = transformed(tone(1000), RATE, RATE, speed=speed)
+    x = transform_voice(tone(1000), RATE, RATE, speed=speed)
     assert len(x) == pytest.approx(RATE / speed, abs=2)
     assert peak(x) == pytest.approx(1000, rel=0.001)
     assert np.sqrt(np.mean(x[2000:-2000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
@@ -46,7 +46,7 @@ def test_speed_moves_what_happens_in_proportion(tone):
     x = np.zeros(RATE, np.float32)
     x[8000:8800] = tone(500, 0.05)
     for speed in (0.8, 1.25):
-        y = transformed(x, RATE, RATE, speed=speed)
+        y = transform_voice(x, RATE, RATE, speed=speed)
         centre = np.sum(np.arange(len(y)) * y**2) / np.sum(y**2)
         assert centre == pytest.approx(8400 / speed, abs=80)
 
@@ -54,12 +54,12 @@ def test_speed_moves_what_happens_in_proportion(tone):
 @pytest.mark.parametrize("factor", [0.85, 0.95, 1.05, 1.15])
 def test_the_vocal_tract_warps_frequencies_and_not_time(tone, factor):
     for hertz in (300, 1000, 3000):
-        x = transformed(tone(hertz), RATE, RATE, vocal_tract=factor)
+        x = transform_voice(tone(hertz), RATE, RATE, vocal_tract=factor)
         assert len(x) == RATE
         assert peak(x) == pytest.approx(hertz * factor, rel=0.002)
     pulse = np.zeros(RATE, np.float32)
     pulse[8000:8800] = tone(500, 0.05)
-    x = transformed(pulse, RATE, RATE, vocal_tract=factor)
+    x = transform_voice(pulse, RATE, RATE, vocal_tract=factor)
     assert np.sum(np.arange(RATE) * x**2) / np.sum(x**2) == pytest.approx(8400, abs=80)
 
 
@@ -69,19 +69,19 @@ def test_the_vocal_tract_leaves_the_end_of_the_band(tone):
         slope, knee, end = warp_map(factor, RATE / 2)
         above = (knee + end) / 2
         expected = (slope * knee + end) / 2
-        assert peak(transformed(tone(above), RATE, RATE, vocal_tract=factor)) == pytest.approx(
+        assert peak(transform_voice(tone(above), RATE, RATE, vocal_tract=factor)) == pytest.approx(
             expected, rel=0.002
         )
 
 
 def test_all_three_together_with_another_rate(tone):
-    x = transformed(tone(700, 1.0, 22050), 22050, RATE, speed=0.9, pitch=2, vocal_tract=0.95)
+    x = transform_voice(tone(700, 1.0, 22050), 22050, RATE, speed=0.9, pitch=2, vocal_tract=0.95)
     assert len(x) == pytest.approx(RATE / 0.9, abs=2)
     assert peak(x) == pytest.approx(700 * 2 ** (2 / 12) * 0.95, rel=0.002)
 
 
 def test_two_voices_keep_their_interval_and_levels(tone):
-    x = transformed(tone(400, amplitude=0.4) + tone(1300, amplitude=0.2), RATE, RATE, pitch=4)
+    x = transform_voice(tone(400, amplitude=0.4) + tone(1300, amplitude=0.2), RATE, RATE, pitch=4)
     spectrum = np.abs(np.fft.rfft(x * np.hanning(len(x))))
     levels = [
         spectrum[round(f * 2 ** (4 / 12)) - 3 : round(f * 2 ** (4 / 12)) + 4].max() for f in (400, 1300)
@@ -91,20 +91,20 @@ def test_two_voices_keep_their_interval_and_levels(tone):
 
 def test_nothing_is_asked_nothing_changes(tone):
     x = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
-    assert transformed(x, RATE, RATE) is x
-    assert np.abs(transformed(x, RATE, RATE, pitch=1e-9) - x).max() < 1e-4
+    assert transform_voice(x, RATE, RATE) is x
+    assert np.abs(transform_voice(x, RATE, RATE, pitch=1e-9) - x).max() < 1e-4
 
 
 @pytest.mark.parametrize("length", [1, 7, 300, 1500])
 def test_short_recordings_are_stretched_too(length):
     x = np.ones(length, np.float32)
-    y = transformed(x, RATE, RATE, speed=0.8, pitch=1, vocal_tract=1.1)
+    y = transform_voice(x, RATE, RATE, speed=0.8, pitch=1, vocal_tract=1.1)
     assert np.isfinite(y).all() and len(y) == pytest.approx(length / 0.8, abs=2)
 
 
 @pytest.mark.parametrize("color", NOISE_COLORS)
 def test_noise_has_the_slope_of_its_colour(color):
-    noise = colored_noise([color] * 40, RATE, RATE, np.random.default_rng(0))
+    noise = make_colored_noise([color] * 40, RATE, RATE, np.random.default_rng(0))
     assert noise.dtype == np.float32 and noise.shape == (40, RATE)
     assert np.sqrt(np.mean(noise**2, axis=1)) == pytest.approx(np.ones(40), rel=1e-3)
     power = np.mean(np.abs(np.fft.rfft(noise)) ** 2, axis=0)
@@ -115,8 +115,10 @@ def test_noise_has_the_slope_of_its_colour(color):
 
 
 def test_noise_of_several_colours_differs_and_is_repeatable():
-    a = colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3))
-    assert np.array_equal(a, colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3)))
+    a = make_colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3))
+    assert np.array_equal(
+        a, make_colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3))
+    )
     assert abs(np.corrcoef(a[0], a[1])[0, 1]) < 0.2
 
 
@@ -137,7 +139,7 @@ def mixed(random, x, n=1, seed=0):
     rng = np.random.default_rng(seed)
     batch = np.repeat(np.asarray(x, np.float32)[None], n, axis=0)
     spans = np.tile([0, len(x)], (n, 1))
-    return random.mix(batch, spans, random.draw(n, rng), rng)
+    return random.mix(batch, rng, spans, random.draw(n, rng))
 
 
 def test_background_noise_is_mixed_with_the_ratio_asked_for(tone, hiss):
@@ -153,7 +155,7 @@ def test_the_ratio_concerns_the_part_that_the_recording_fills(tone, hiss):
     x = np.zeros((1, RATE), np.float32)
     x[0, 4000:8000] = tone(440, 0.25)
     clean, rng = x.copy(), np.random.default_rng(0)
-    noise = random.mix(x, np.array([[4000, 8000]]), random.draw(1, rng), rng) - clean
+    noise = random.mix(x, rng, np.array([[4000, 8000]]), random.draw(1, rng)) - clean
     ratio = 10 * np.log10(np.mean(clean[0, 4000:8000] ** 2) / np.mean(noise**2))
     assert ratio == pytest.approx(10, abs=0.5)
 
@@ -190,11 +192,11 @@ def test_short_background_noise_is_repeated(tmp_path, tone):
 
 
 def test_background_noise_is_read_and_resampled_once(hiss, monkeypatch):
-    from mltk_plugin_audio import _recordings
+    from mltk_plugin_audio import _noise_and_rooms
 
     calls = []
-    original = _recordings.read_recording
-    monkeypatch.setattr(_recordings, "read_recording", lambda p: calls.append(p) or original(p))
+    original = _noise_and_rooms.read_recording
+    monkeypatch.setattr(_noise_and_rooms, "read_recording", lambda p: calls.append(p) or original(p))
     for _ in range(3):
         ParallelAudioDataGenerator(bg_noise_dir=hiss, bg_noise_range=(0, 1)).random_transforms()
     assert len(calls) == 1
@@ -244,7 +246,7 @@ def test_masks_hide_bands_and_pieces_of_time_behind_the_mean():
     random = RandomTransforms(frequency_masks=(2, 5), time_masks=(1, 20))
     x = np.random.default_rng(0).uniform(1, 2, (400, 98, 32)).astype(np.float32)
     rng = np.random.default_rng(1)
-    y = random.mask(x.copy(), random.draw(len(x), rng), rng)
+    y = random.mask(x.copy(), rng, random.draw(len(x), rng))
     mean = x.mean(axis=(1, 2))[:, None, None]
     hidden = y == mean
     assert np.array_equal(y[~hidden], x[~hidden])
@@ -331,5 +333,5 @@ def test_the_default_transform_changes_nothing(tone):
     x = tone(440)[None].copy()
     random = RandomTransforms()
     assert np.array_equal(
-        random.mix(x.copy(), np.array([[0, RATE]]), default_transforms(1), np.random.default_rng(0)), x
+        random.mix(x.copy(), np.random.default_rng(0), np.array([[0, RATE]]), default_transforms(1)), x
     )

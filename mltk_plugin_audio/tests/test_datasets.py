@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from mltk.data.generator_loading import resolve_data
-from mltk.data.listing import list_dataset_directory
+from mltk.data import list_dataset_directory
+from mltk.data.loading import resolve_data
 from mltk.datasets import audio as audio_datasets
 from mltk.errors import DatasetError, DownloadError
 from mltk_plugin_audio import datasets

@@ -15,13 +15,8 @@ from hypothesis import strategies as st
 
 from mltk.errors import DatasetError
 from mltk_plugin_audio import _files
-from mltk_plugin_audio._files import (
-    as_float,
-    fitted,
-    read_recording,
-    resampled,
-    speech_bounds,
-)
+from mltk_plugin_audio._files import read_recording
+from mltk_plugin_audio._signal import find_speech, pad_or_crop, resample, to_float
 
 
 @pytest.mark.parametrize(
@@ -39,7 +34,7 @@ def test_wav_of_every_width(tmp_path, tone, subtype, tolerance):
     soundfile.write(tmp_path / "a.wav", tone(440), 16000, subtype=subtype)
     samples, rate = read_recording(tmp_path / "a.wav")
     assert rate == 16000 and samples.shape == (16000,)
-    assert np.abs(as_float(samples) - tone(440)).max() < tolerance
+    assert np.abs(to_float(samples) - tone(440)).max() < tolerance
 
 
 @pytest.mark.parametrize(
@@ -49,14 +44,14 @@ def test_compressed_files_are_known_by_their_content(tmp_path, tone, name, kind)
     soundfile.write(tmp_path / name, tone(440), 16000, format=kind)
     samples, rate = read_recording(tmp_path / name)
     assert rate == 16000 and abs(len(samples) - 16000) < 3000
-    spectrum = np.abs(np.fft.rfft(as_float(samples)[2000:14000]))
+    spectrum = np.abs(np.fft.rfft(to_float(samples)[2000:14000]))
     assert abs(spectrum.argmax() * 16000 / 12000 - 440) < 3
 
 
 def test_the_first_channel_of_a_stereo_file_counts(tmp_path, tone):
     soundfile.write(tmp_path / "a.wav", np.stack([tone(440), tone(900)], 1), 44100)
     samples, rate = read_recording(tmp_path / "a.wav")
-    assert rate == 44100 and np.abs(as_float(samples) - tone(440)).max() < 1e-4
+    assert rate == 44100 and np.abs(to_float(samples) - tone(440)).max() < 1e-4
 
 
 def wav(data: bytes, announced: int | None = None, chunks: bytes = b"") -> bytes:
@@ -79,7 +74,7 @@ def nan_wav(path):
         (lambda p: p.write_bytes(b"hello, this is text and no sound"), "cannot be read"),
         (lambda p: p.mkdir(), "cannot be read"),
         (lambda p: None, "cannot be read: No such file"),
-        (nan_wav, "not numbers"),
+        (nan_wav, "NaN or infinity"),
     ],
     ids=["truncated", "cut header", "no samples", "empty", "text", "folder", "missing", "nan"],
 )
@@ -120,7 +115,7 @@ def test_damaged_wav_files_are_read_or_refused_with_one_error(tmp_path_factory, 
 
 @pytest.mark.parametrize(("rate", "target"), [(8000, 16000), (44100, 16000), (48000, 16000), (16000, 16000)])
 def test_resampling_keeps_pitch_level_and_duration(tone, rate, target):
-    result = resampled(tone(1000, 1.0, rate), rate, target)
+    result = resample(tone(1000, 1.0, rate), rate, target)
     assert abs(len(result) - target) <= 1 and result.dtype == np.float32
     spectrum = np.abs(np.fft.rfft(result))
     assert spectrum.argmax() * target / len(result) == pytest.approx(1000, abs=2)
@@ -128,24 +123,24 @@ def test_resampling_keeps_pitch_level_and_duration(tone, rate, target):
 
 
 def test_resampling_removes_what_the_lower_rate_cannot_hold(tone):
-    assert np.abs(resampled(tone(15000, 1.0, 44100), 44100, 16000)[1000:-1000]).max() < 1e-3
+    assert np.abs(resample(tone(15000, 1.0, 44100), 44100, 16000)[1000:-1000]).max() < 1e-3
 
 
 def test_silence_is_trimmed_at_both_ends(tone):
     x = np.concatenate([np.zeros(4000, np.float32), tone(440, 0.5), np.zeros(3000, np.float32)])
-    start, stop = speech_bounds(x, 16000, 30)
+    start, stop = find_speech(x, 16000, 30)
     assert 3500 <= start <= 4000 and 12000 <= stop <= 12500
-    assert speech_bounds(np.zeros(100, np.float32), 16000, 30) == (0, 100)
-    assert speech_bounds(tone(440, 0.001), 16000, 30) == (0, 16)
+    assert find_speech(np.zeros(100, np.float32), 16000, 30) == (0, 100)
+    assert find_speech(tone(440, 0.001), 16000, 30) == (0, 16)
     quiet = np.concatenate([tone(440, 0.2, amplitude=0.02), tone(440, 0.2)])
-    assert speech_bounds(quiet, 16000, 20)[0] > 2500
-    assert speech_bounds(quiet, 16000, 40)[0] == 0
+    assert find_speech(quiet, 16000, 20)[0] > 2500
+    assert find_speech(quiet, 16000, 40)[0] == 0
 
 
 def test_a_threshold_above_the_loudest_is_refused(tone):
-    with pytest.raises(DatasetError, match="0 dB or more, not -5"):
-        speech_bounds(tone(440), 16000, -5)
-    assert speech_bounds(np.zeros(0, np.float32), 16000, 30) == (0, 0)
+    with pytest.raises(DatasetError, match="0 dB or more, got -5"):
+        find_speech(tone(440), 16000, -5)
+    assert find_speech(np.zeros(0, np.float32), 16000, 30) == (0, 0)
 
 
 @settings(max_examples=100, deadline=None)
@@ -153,7 +148,7 @@ def test_a_threshold_above_the_loudest_is_refused(tone):
 def test_a_recording_is_padded_or_cropped_at_any_offset(n, length, offset):
     x = np.arange(1, n + 1, dtype=np.float32)
     out = np.zeros(length, np.float32)
-    start, stop = fitted(x, length, offset, out)
+    start, stop = pad_or_crop(x, length, offset, out)
     assert stop - start == min(n, length)
     assert np.array_equal(np.diff(out[start:stop]), np.ones(stop - start - 1))
     assert not out[:start].any() and not out[stop:].any()
@@ -167,7 +162,7 @@ def test_recording_that_would_take_much_memory_is_refused(tmp_path, monkeypatch)
     np.testing.assert_array_equal(read_recording(path)[0], samples[:, 0])
     monkeypatch.setattr(_files, "MAX_SAMPLES", 1999)
     with pytest.raises(
-        DatasetError, match=r"long\.wav' has 2,000 samples, more than the 1,999 .* Cut it into pieces"
+        DatasetError, match=r"long\.wav' has 2,000 samples; the maximum is 1,999\. Cut it into pieces"
     ):
         read_recording(path)
 
@@ -214,7 +209,7 @@ def test_damaged_recordings_of_every_kind_are_read_or_refused_in_one_line(
 
 def test_memory_is_taken_for_what_a_recording_has_and_not_for_what_it_announces():
     path = Path(__file__).parent / "data" / "announces_too_much.mp3"
-    with _files.opened(path) as sound:
+    with _files.open_sound_file(path) as sound:
         assert sound.frames > 100 * 1199
     tracemalloc.start()
     try:
@@ -244,4 +239,4 @@ def test_trimmed_is_what_four_blocks_beside_each_other_say(n, rate, seed, db):
     share = power / power.max() / 10 ** (-db / 10)
     loud = np.flatnonzero(share >= 1)
     if np.abs(share - 1).min() > 1e-4:
-        assert speech_bounds(x, rate, db) == (starts[loud[0]], stops[loud[-1]])
+        assert find_speech(x, rate, db) == (starts[loud[0]], stops[loud[-1]])

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from mltk.core.preprocess.audio.parallel_generator import ParallelAudioDataGenerator as ByReferenceName
-from mltk.data.settings import DEFAULT_SEED
+from mltk.data import DEFAULT_SEED
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_audio import (
@@ -347,10 +347,8 @@ def test_steps_of_plugins_run_on_clips_and_on_spectrograms(recordings):
         augmentation_steps=[
             AugmentationStep("a", "before", note("a", 1)),
             AugmentationStep("b", "after", note("b", 0)),
-        ],
-        spectrogram_augmentation_steps=[
-            AugmentationStep("c", "before", note("c", 1)),
-            AugmentationStep("d", "after", note("d", 0)),
+            AugmentationStep("c", "before", note("c", 1), domain="spectrogram"),
+            AugmentationStep("d", "after", note("d", 0), domain="spectrogram"),
         ],
         frontend_dtype="uint16",
     )
@@ -363,7 +361,7 @@ def test_steps_of_plugins_run_on_clips_and_on_spectrograms(recordings):
         ("d", picture, np.float32),
     ]
     assert not x.any()
-    assert "augmentation_steps: ['a', 'b']" in generator.describe()
+    assert "augmentation_steps: ['a', 'b', 'c', 'd']" in generator.describe()
 
 
 @pytest.mark.parametrize(
@@ -537,7 +535,7 @@ def test_preview_writes_clips_to_hear_and_pictures_to_see(recordings, tmp_path):
     [
         ({"speedrange": (0.9, 1.1)}, "no setting 'speedrange'.*Did you mean 'speed_range'"),
         ({"speed_range": 1.2}, "speed_range must be a pair"),
-        ({"speed_range": (0, 1)}, "speed_range holds factors above 0"),
+        ({"speed_range": (0, 1)}, "speed_range must hold factors above 0"),
         ({"speed_range": (1.2, 0.8)}, "speed_range"),
         ({"vtlp_range": (-1, 1)}, "vtlp_range"),
         ({"pitch_range": (-40, 40)}, "36 semitones"),
@@ -552,9 +550,9 @@ def test_preview_writes_clips_to_hear_and_pictures_to_see(recordings, tmp_path):
         ({"probabilities": {"spead": 0.5}}, "Did you mean 'speed'"),
         ({"probabilities": {"speed": 1.5}}, "probabilities of 'speed' must be at most 1"),
         ({"class_augmentations": {"yes": ["noise_colour"]}}, "Did you mean 'noise_color'"),
-        ({"frequency_masks": 3}, "how many, greatest width"),
+        ({"frequency_masks": 3}, "number, maximum width"),
         ({"bg_noise_range": (0, 1), "bg_noise_snr_db_range": (0, 1)}, "exclude each other"),
-        ({"frontend_enabled": False}, "sample_shape is needed"),
+        ({"frontend_enabled": False}, "sample_shape is required"),
         ({"frontend_dtype": "int16"}, "uint16"),
         ({"dtype": "floaty"}, "floaty"),
         ({"frontend_settings": {"sample_rate_hz": 8000}}, "AudioFeatureGeneratorSettings"),

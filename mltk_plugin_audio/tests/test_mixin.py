@@ -232,7 +232,7 @@ def test_fingerprints_identify_the_data(make_model, recordings):
     def fingerprint(**properties):
         model = make_model(dataset=str(root), **properties)
         model.load_dataset("training")
-        return model._dataset_fingerprint
+        return model.dataset_fingerprint
 
     root = recordings()
     first = fingerprint()

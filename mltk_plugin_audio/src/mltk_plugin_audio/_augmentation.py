@@ -1,18 +1,17 @@
-"""Random transforms of recordings: drawn for a whole batch, then applied to it."""
+"""Random transforms of clips: parameters are drawn for a whole batch and then applied to it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from scipy import fft
 
-from mltk.data.seeding import standard_normal
-from mltk.data.settings import Range
-from mltk_plugin_audio._recordings import Recordings
+from mltk.data import Range, standard_normal
+from mltk_plugin_audio._noise_and_rooms import RecordingSet
 
 AUGMENTATIONS = (
     "offset",
@@ -27,7 +26,7 @@ AUGMENTATIONS = (
     "frequency_mask",
     "time_mask",
 )
-"""What `probabilities` and `class_augmentations` may name."""
+"""Names for `probabilities` and `class_augmentations`."""
 
 NOISE_COLORS: Final[Mapping[str, float]] = {
     "white": 0.0,
@@ -36,28 +35,31 @@ NOISE_COLORS: Final[Mapping[str, float]] = {
     "blue": 3.0,
     "violet": 6.0,
 }
-"""Kinds of noise, and how their power changes, in dB per octave (of which 6 stands for a factor of 4)."""
+"""Slope of the power of each noise color in dB per octave, rounded (6 dB stand for a factor of 4)."""
 
 _FLAT_BELOW_HZ = 20.0
+
+TransformValue = float | int | bool | str | None
+"""Value of one parameter of one clip."""
 
 
 @dataclass(frozen=True)
 class Transforms:
-    """What happens to each clip of a batch: `(n,)` arrays. The documentation of the generator has the units."""
+    """Drawn parameters of each clip of a batch: `(n,)` arrays. The settings of the generator document the units."""
 
     offset_percentage: np.ndarray
-    """Fraction of the slack, 0 to 1."""
+    """Fraction of the padding or of the cropped part that comes first, 0 to 1."""
     loudness_factor: np.ndarray
     noise_color: np.ndarray
-    """Index of the colour among those of the settings, -1 for none."""
+    """Index of the color in the settings, -1 for none."""
     noise_color_factor: np.ndarray
     bg_noise: np.ndarray
     """Index of the recording, -1 for none."""
     bg_noise_factor: np.ndarray
     bg_noise_start: np.ndarray
-    """Where in the recording, 0 to 1."""
+    """Position in the recording, 0 to 1."""
     bg_noise_snr_db: np.ndarray
-    """NaN where the factor counts."""
+    """NaN if `bg_noise_factor` applies."""
     speed_factor: np.ndarray
     pitch_factor: np.ndarray
     """Semitones."""
@@ -73,14 +75,14 @@ class Transforms:
     def __len__(self) -> int:
         return len(self.offset_percentage)
 
-    def stretches(self, i: int) -> bool:
-        """Tell whether duration, pitch or vocal tract of a clip change."""
+    def changes_voice(self, i: int) -> bool:
+        """Return whether duration, pitch or vocal tract of a clip change."""
         return bool(self.speed_factor[i] != 1 or self.pitch_factor[i] != 0 or self.vtlp_factor[i] != 1)
 
 
 @dataclass(frozen=True)
 class RandomTransforms:
-    """What may happen to a clip; the defaults leave it as it is. Values: `ParallelAudioDataGenerator`."""
+    """Ranges of the random transforms; the defaults change nothing. See the settings of the generator."""
 
     rate: int = 16000
     offset: Range = (0.0, 0.0)
@@ -92,26 +94,25 @@ class RandomTransforms:
     loudness: Range | None = None
     noise_colors: tuple[str, ...] = ()
     noise_color: Range = (0.0, 0.0)
-    noises: Recordings | None = None
+    noises: RecordingSet | None = None
     noise: Range = (0.0, 0.0)
     noise_snr_db: Range | None = None
-    impulse_responses: Recordings | None = None
+    impulse_responses: RecordingSet | None = None
     time_shift_ms: Range | None = None
     frequency_masks: tuple[int, int] = (0, 0)
-    """How many, and greatest width in channels."""
+    """Number, and maximum width in channels."""
     time_masks: tuple[int, int] = (0, 0)
-    """How many, and greatest width in frames."""
+    """Number, and maximum width in frames."""
     probabilities: tuple[float, ...] = (1.0,) * len(AUGMENTATIONS)
     """In the order of `AUGMENTATIONS`."""
 
     def draw(self, n: int, rng: np.random.Generator, allowed: np.ndarray | None = None) -> Transforms:
-        """Draw the transforms of `n` clips.
+        """Draw the parameters of `n` clips.
 
         Args:
             n: Number of clips.
-            rng: Source of randomness. The same numbers are drawn for one augmentation whether or not others
-                are in use.
-            allowed: bool `(n, len(AUGMENTATIONS))`: which may be applied to which clip; `None` for all.
+            rng: Random generator. The draws of one augmentation do not depend on the use of others.
+            allowed: bool `(n, len(AUGMENTATIONS))`: augmentations allowed for each clip; `None` allows all.
         """
         u = rng.random((len(AUGMENTATIONS), 4, n))
         on = u[:, 0] < np.array(self.probabilities)[:, None]
@@ -119,53 +120,52 @@ class RandomTransforms:
             on &= allowed.T
         rows = dict(zip(AUGMENTATIONS, zip(on, u[:, 1], u[:, 2], u[:, 3], strict=True), strict=True))
 
-        def between(name: str, limits: Range | None, neutral: float) -> np.ndarray:
+        def draw_between(name: str, limits: Range | None, neutral: float) -> np.ndarray:
             enabled, first, _, _ = rows[name]
             if limits is None:
                 return np.full(n, neutral)
             return np.where(enabled, limits[0] + first * (limits[1] - limits[0]), neutral)
 
-        def one_of(name: str, count: int) -> np.ndarray:
+        def draw_index(name: str, count: int) -> np.ndarray:
             enabled, _, second, _ = rows[name]
             return np.where(enabled & (count > 0), (second * count).astype(np.int64), -1)
 
-        pitch = between("pitch", self.pitch, 0.0)
+        pitch = draw_between("pitch", self.pitch, 0.0)
         if self.whole_semitones and self.pitch is not None:
             enabled, first, _, _ = rows["pitch"]
             low, high = self.pitch
             pitch = np.where(enabled, low + np.floor(first * (high - low + 1)), 0.0)
         noises = len(self.noises.names) if self.noises else 0
-        snr = between("bg_noise", self.noise_snr_db, np.nan) if self.noise_snr_db else np.full(n, np.nan)
         return Transforms(
-            offset_percentage=between("offset", self.offset, 0.0),
-            loudness_factor=between("loudness", self.loudness, 1.0),
-            noise_color=one_of("noise_color", len(self.noise_colors)),
-            noise_color_factor=between("noise_color", self.noise_color, 0.0),
-            bg_noise=one_of("bg_noise", noises),
-            bg_noise_factor=between("bg_noise", (1.0, 1.0) if self.noise_snr_db else self.noise, 0.0),
+            offset_percentage=draw_between("offset", self.offset, 0.0),
+            loudness_factor=draw_between("loudness", self.loudness, 1.0),
+            noise_color=draw_index("noise_color", len(self.noise_colors)),
+            noise_color_factor=draw_between("noise_color", self.noise_color, 0.0),
+            bg_noise=draw_index("bg_noise", noises),
+            bg_noise_factor=draw_between("bg_noise", (1.0, 1.0) if self.noise_snr_db else self.noise, 0.0),
             bg_noise_start=rows["bg_noise"][3],
-            bg_noise_snr_db=snr,
-            speed_factor=between("speed", self.speed, 1.0),
+            bg_noise_snr_db=draw_between("bg_noise", self.noise_snr_db, np.nan),
+            speed_factor=draw_between("speed", self.speed, 1.0),
             pitch_factor=pitch,
-            vtlp_factor=between("vtlp", self.vtlp, 1.0),
-            impulse_response=one_of(
+            vtlp_factor=draw_between("vtlp", self.vtlp, 1.0),
+            impulse_response=draw_index(
                 "impulse_response", len(self.impulse_responses.names) if self.impulse_responses else 0
             ),
-            time_shift_ms=between("time_shift", self.time_shift_ms, 0.0),
+            time_shift_ms=draw_between("time_shift", self.time_shift_ms, 0.0),
             frequency_mask=rows["frequency_mask"][0] & (self.frequency_masks[0] > 0),
             time_mask=rows["time_mask"][0] & (self.time_masks[0] > 0),
         )
 
     def mix(
-        self, x: np.ndarray, spans: np.ndarray, transforms: Transforms, rng: np.random.Generator
+        self, x: np.ndarray, rng: np.random.Generator, spans: np.ndarray, transforms: Transforms
     ) -> np.ndarray:
-        """Shift, reverberate, add noise, and set the loudness.
+        """Shift clips in time, add reverberation and noise, and scale the loudness.
 
         Args:
             x: float32 `(n, samples)`; may be overwritten.
-            spans: int64 `(n, 2)`: where the recording begins and ends in each row.
+            rng: Random generator of the noise.
+            spans: int64 `(n, 2)`: start and stop of the recording in each row; may be overwritten.
             transforms: See `draw`.
-            rng: Source of the noise.
         """
         _shift(x, spans, np.rint(transforms.time_shift_ms * (self.rate / 1000)).astype(np.int64))
         if self.impulse_responses is not None:
@@ -177,13 +177,13 @@ class RandomTransforms:
             x *= transforms.loudness_factor.astype(np.float32)[:, None]
         return x
 
-    def mask(self, x: np.ndarray, transforms: Transforms, rng: np.random.Generator) -> np.ndarray:
-        """Hide channels and frames of spectrograms behind their mean (Park et al., "SpecAugment", 2019).
+    def mask(self, x: np.ndarray, rng: np.random.Generator, transforms: Transforms) -> np.ndarray:
+        """Replace channels and frames of spectrograms by the mean (Park et al., "SpecAugment", 2019).
 
         Args:
             x: float32 `(n, frames, channels)`; may be overwritten.
+            rng: Random generator of positions and widths.
             transforms: See `draw`.
-            rng: Source of place and width.
         """
         hidden = np.zeros(x.shape, bool)
         for (count, widest), on, axis in (
@@ -206,7 +206,7 @@ class RandomTransforms:
         noisy = np.flatnonzero((transforms.noise_color >= 0) & (transforms.noise_color_factor > 0))
         if len(noisy):
             colors = [self.noise_colors[i] for i in transforms.noise_color[noisy]]
-            noise = colored_noise(colors, x.shape[1], self.rate, rng)
+            noise = make_colored_noise(colors, x.shape[1], self.rate, rng)
             x[noisy] += noise * transforms.noise_color_factor[noisy].astype(np.float32)[:, None]
 
     def _add_recorded_noise(self, x: np.ndarray, spans: np.ndarray, transforms: Transforms) -> None:
@@ -218,49 +218,52 @@ class RandomTransforms:
             snr = transforms.bg_noise_snr_db[i]
             if not np.isnan(snr):
                 start, stop = spans[i]
-                signal, level = _rms(x[i, start:stop]), _rms(self.noises.segment(which, where, length))
-                # Beside silence there is no ratio; there the noise keeps its level.
+                signal, level = (
+                    _compute_level(x[i, start:stop]),
+                    _compute_level(self.noises.get_segment(which, where, length)),
+                )
+                # Silence has no signal-to-noise ratio; its noise keeps the recorded level.
                 if signal and level:
                     factor = signal / level * 10 ** (-snr / 20)
-            self.noises.add(which, where, factor, x[i])
+            self.noises.add_segment(which, where, factor, x[i])
 
 
 def default_transforms(n: int) -> Transforms:
-    """Return the transforms that leave `n` clips as they are."""
+    """Return parameters that leave `n` clips unchanged."""
     return RandomTransforms().draw(n, np.random.default_rng(0))
 
 
-def colored_noise(colors: list[str], length: int, rate: float, rng: np.random.Generator) -> np.ndarray:
-    """Return noise of a root mean square of 1: float32 `(len(colors), length)`.
+def make_colored_noise(colors: list[str], length: int, rate: float, rng: np.random.Generator) -> np.ndarray:
+    """Return noise with a root mean square of 1: float32 `(len(colors), length)`.
 
-    The slope of the spectrum begins at 20 Hz; most of the power of brown noise would be inaudible otherwise.
+    The spectrum is flat below 20 Hz; otherwise most of the power of brown noise would be inaudible.
 
     Args:
         colors: Keys of `NOISE_COLORS`.
-        length: In samples.
-        rate: In Hz.
-        rng: Source of randomness.
+        length: Number of samples.
+        rate: Sample rate in Hz.
+        rng: Random generator.
     """
     size = fft.next_fast_len(length, real=True)
     bins = size // 2 + 1
     normal = standard_normal(2 * bins * len(colors), rng).reshape(len(colors), bins, 2)
-    # Noise of its own level is made by noise in frequency, which saves one of the two transforms.
+    # Noise in the frequency domain is noise in the time domain, too, which saves one of the two transforms.
     spectrum = normal.view(np.complex64)[..., 0]
-    spectrum *= np.stack([_amplitudes(color, size, rate) for color in colors])
-    noise = fft.irfft(spectrum, size)[:, :length]
+    spectrum *= np.stack([_compute_amplitudes(color, size, rate) for color in colors])
+    noise: np.ndarray = fft.irfft(spectrum, size)[:, :length]
     noise /= np.sqrt(np.mean(np.square(noise), axis=1, keepdims=True))
-    return noise  # type: ignore[no-any-return]
+    return noise
 
 
 @lru_cache(maxsize=32)
-def _amplitudes(color: str, size: int, rate: float) -> np.ndarray:
+def _compute_amplitudes(color: str, size: int, rate: float) -> np.ndarray:
     frequencies = np.maximum(np.arange(size // 2 + 1) * (rate / size), _FLAT_BELOW_HZ)
     amplitudes = frequencies ** (NOISE_COLORS[color] / 6)
     amplitudes[0] = 0
     return np.asarray(amplitudes / amplitudes.max(), np.float32)
 
 
-def _reverberate(x: np.ndarray, responses: Recordings, chosen: np.ndarray) -> None:
+def _reverberate(x: np.ndarray, responses: RecordingSet, chosen: np.ndarray) -> None:
     length = x.shape[1]
     for index in np.unique(chosen[chosen >= 0]):
         rows = np.flatnonzero(chosen == index)
@@ -268,8 +271,8 @@ def _reverberate(x: np.ndarray, responses: Recordings, chosen: np.ndarray) -> No
         size = fft.next_fast_len(length + len(response) - 1, real=True)
         dry = x[rows]
         wet = fft.irfft(fft.rfft(dry, size) * fft.rfft(response, size), size)[:, :length]
-        before, after = _rms_of_rows(dry), _rms_of_rows(wet)
-        # The room must not change how loud the clip is beside the noise.
+        before, after = _compute_row_levels(dry), _compute_row_levels(wet)
+        # The room must not change the loudness of the clip relative to the noise.
         x[rows] = wet * np.divide(before, after, out=np.ones_like(before), where=after > 0)
 
 
@@ -286,42 +289,39 @@ def _shift(x: np.ndarray, spans: np.ndarray, shifts: np.ndarray) -> None:
         spans[i] = np.clip(spans[i] + shift, 0, length)
 
 
-def _rms(x: np.ndarray) -> float:
+def _compute_level(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64)))) if len(x) else 0.0
 
 
-def _rms_of_rows(x: np.ndarray) -> np.ndarray:
+def _compute_row_levels(x: np.ndarray) -> np.ndarray:
     return np.asarray(np.sqrt(np.mean(np.square(x), axis=1, keepdims=True)))
 
 
-def as_dictionary(transforms: Transforms, i: int, random: RandomTransforms) -> dict[str, Any]:
-    """Return the transforms of one clip under the names of the reference, with names for indices."""
-    result: dict[str, Any] = {f.name: getattr(transforms, f.name)[i].item() for f in fields(transforms)}
-    result["noise_color"] = _name(result["noise_color"], random.noise_colors) or "none"
-    result["bg_noise"] = _name(result["bg_noise"], random.noises.names if random.noises else ())
-    result["impulse_response"] = _name(
-        result["impulse_response"], random.impulse_responses.names if random.impulse_responses else ()
-    )
+def to_dictionary(transforms: Transforms, i: int, random: RandomTransforms) -> dict[str, TransformValue]:
+    """Return the parameters of one clip by the names of the reference, with names in place of indices."""
+    result: dict[str, TransformValue] = {
+        f.name: getattr(transforms, f.name)[i].item() for f in fields(transforms)
+    }
+    for key, names in _list_names(random).items():
+        index = int(getattr(transforms, key)[i])
+        result[key] = names[index] if index >= 0 else None
+    result["noise_color"] = result["noise_color"] or "none"
     return result
 
 
-def from_dictionary(params: Mapping[str, Any], random: RandomTransforms) -> Transforms:
-    """Return the transforms of one clip; what `params` does not name is left as it is.
+def from_dictionary(params: Mapping[str, TransformValue], random: RandomTransforms) -> Transforms:
+    """Return the parameters of one clip; values missing in `params` leave the clip unchanged.
 
     Raises:
-        KeyError: A transform, a colour or a recording does not exist.
+        KeyError: A parameter, color or recording does not exist.
     """
     default = default_transforms(1)
-    values: dict[str, Any] = {f.name: getattr(default, f.name)[0] for f in fields(default)}
+    values: dict[str, TransformValue] = {f.name: getattr(default, f.name)[0] for f in fields(default)}
     for name in params:
-        values[name]  # Raises.
+        if name not in values:
+            raise KeyError(name)
     values.update(params)
-    names = {
-        "noise_color": random.noise_colors,
-        "bg_noise": random.noises.names if random.noises else (),
-        "impulse_response": random.impulse_responses.names if random.impulse_responses else (),
-    }
-    for key, known in names.items():
+    for key, known in _list_names(random).items():
         value = values[key]
         if value is None or value == "none":
             values[key] = -1
@@ -332,5 +332,10 @@ def from_dictionary(params: Mapping[str, Any], random: RandomTransforms) -> Tran
     return Transforms(**{name: np.array([value]) for name, value in values.items()})
 
 
-def _name(index: int, names: tuple[str, ...]) -> str | None:
-    return names[index] if index >= 0 else None
+def _list_names(random: RandomTransforms) -> dict[str, tuple[str, ...]]:
+    """Return the names that the indices of `Transforms` stand for."""
+    return {
+        "noise_color": random.noise_colors,
+        "bg_noise": random.noises.names if random.noises else (),
+        "impulse_response": random.impulse_responses.names if random.impulse_responses else (),
+    }

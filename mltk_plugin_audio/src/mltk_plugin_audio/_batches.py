@@ -1,50 +1,78 @@
-"""Recordings, and the batches that are made of them as a pure function of seed, epoch and position."""
+"""Batches of an audio data generator, as a pure function of seed, epoch and position."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mltk.data.batches import GeneratorBatches, Labels, callback_name
-from mltk.data.seeding import batch_rng
+from mltk.data import (
+    BatchPosition,
+    FileSamples,
+    FlowOptions,
+    GeneratorBatches,
+    Labels,
+    ProcessParams,
+    describe_callback,
+)
 from mltk.errors import DatasetError
-from mltk_plugin_audio._augmentation import AUGMENTATIONS, RandomTransforms, Transforms, default_transforms
-from mltk_plugin_audio._files import as_float, fitted, read_recording, resampled, speech_bounds
-from mltk_plugin_audio._vocoder import transformed
-
-if TYPE_CHECKING:
-    from mltk_plugin_audio.generator import ParallelAudioDataGenerator, ParallelProcessParams
+from mltk_plugin_audio._augmentation import AUGMENTATIONS, Transforms, default_transforms
+from mltk_plugin_audio._files import read_recording
+from mltk_plugin_audio._settings import AUDIO_STEP, MASK_STEP, AudioGeneratorSettings
+from mltk_plugin_audio._signal import find_speech, pad_or_crop, resample, to_float
+from mltk_plugin_audio._vocoder import transform_voice
 
 SILENCE = "_silence_"
-"""Class whose samples have no file, and the name of each of them."""
+"""Name of the class whose samples have no file, and of each of its samples."""
 
 UNKNOWN = "_unknown_"
-"""Class whose samples come from the folders that are not named as classes."""
+"""Name of the class whose samples come from all folders that are not named as classes."""
+
+_FLOAT32 = np.dtype(np.float32)
 
 
-class FileSamples:
-    """Recordings in files; they stay in memory after the first epoch, as far as there is room.
+@dataclass(frozen=True, kw_only=True)
+class ParallelProcessParams(ProcessParams):
+    """Description of a data set: the first argument of callbacks.
+
+    The settings of the generator are attributes too.
+    """
+
+    generator: AudioGeneratorSettings
+    sample_rate: int = 16000
+    """Sample rate of clips in Hz."""
+    sample_length_ms: int = 1000
+    """Length of clips in milliseconds."""
+    sample_shape: tuple[int, ...] | None = None
+    """Shape of one sample of x."""
+    dtype: np.dtype = _FLOAT32
+    """Type of x."""
+    frontend_dtype: np.dtype = _FLOAT32
+    """Output type of the front end."""
+
+    @property
+    def audio_data_generator(self) -> AudioGeneratorSettings:
+        """The generator, under the name of the reference."""
+        return self.generator
+
+
+class AudioSamples(FileSamples):
+    """Recordings in files, with a cache of decoded recordings.
 
     Args:
         root: Folder that the names are relative to.
         names: Paths of the files; `None` for silence.
-        rate: Of silence, in Hz.
-        length: Of silence, in samples.
-        cache_bytes: Memory for decoded recordings.
+        rate: Sample rate of silence in Hz.
+        length: Number of samples of silence.
+        cache_bytes: Size of the cache.
     """
 
     def __init__(
         self, root: str, names: Sequence[str | None], rate: int, length: int, cache_bytes: int
     ) -> None:
-        self.names = [SILENCE if name is None else name for name in names]
-        self._root = root
-        self._silent = [name is None for name in names]
+        super().__init__(root, names, missing=SILENCE)
         self._rate = rate
         self._length = length
         self._room = cache_bytes
@@ -52,8 +80,8 @@ class FileSamples:
         self._lock = threading.Lock()
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
-        """Return float32 `(n,)` that the caller may overwrite, and its rate."""
-        if self._silent[index]:
+        """Return a recording as float32 `(n,)`, which the caller may overwrite, and its sample rate."""
+        if not self.files[index]:
             return np.zeros(self._length, np.float32), self._rate
         cached = self._cache.get(index)
         if cached is None:
@@ -64,160 +92,140 @@ class FileSamples:
                     self._cache[index] = cached
                     self._room -= size
         samples, rate = cached
-        return as_float(samples) if samples.dtype == np.int16 else samples.copy(), rate
-
-    def path(self, index: int) -> str:
-        """Return the path of a file; empty for silence."""
-        if self._silent[index]:
-            return ""
-        return os.path.join(self._root, self.names[index])  # noqa: PTH118 (100,000 times quicker matters)
-
-    def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for index in np.argsort(np.array(self.names)):
-            size = 0 if self._silent[index] else Path(self.path(index)).stat().st_size
-            digest.update(f"{self.names[index]}\0{size}\n".encode())
-        return digest.hexdigest()
+        return to_float(samples) if samples.dtype == np.int16 else samples.copy(), rate
 
 
-class AudioBatches(GeneratorBatches):
+class AudioBatches(GeneratorBatches[AudioGeneratorSettings, AudioSamples]):
     """The `BatchSource` of an audio generator.
 
     Args:
         generator: Settings.
-        params: Given to callbacks.
+        params: First argument of callbacks.
         samples: The recordings.
         labels: Their labels.
-        random: The random transforms.
-        allowed: bool `(classes, len(AUGMENTATIONS))`: which of them are applied to which class.
-        **common: See `GeneratorBatches`.
+        flow: Options of the iterator.
     """
+
+    params: ParallelProcessParams
 
     def __init__(
         self,
-        generator: ParallelAudioDataGenerator,
+        generator: AudioGeneratorSettings,
         params: ParallelProcessParams,
-        samples: FileSamples,
+        samples: AudioSamples,
         labels: Labels,
-        *,
-        random: RandomTransforms,
-        allowed: np.ndarray | None = None,
-        **common: Any,
+        flow: FlowOptions,
     ) -> None:
-        super().__init__(generator, params, samples, labels, **common)
-        self.generator = generator
-        self.samples = samples
-        self.random = random
-        self._allowed = allowed
-        audio = generator.augmentation_steps if self.augment else ()
-        spectrogram = generator.spectrogram_augmentation_steps if self.augment else ()
+        super().__init__(generator, params, samples, labels, flow)
+        self._allowed = _allow_augmentations(generator, tuple(params.class_indices or ()))
         self._steps = {
-            (domain, stage): [step for step in steps if step.stage == stage]
-            for domain, steps in (("audio", audio), ("spectrogram", spectrogram))
-            for stage in ("before", "after")
+            (domain, stage): [s for s in self.select_steps(stage) if (s.domain or "audio") == domain]
+            for domain in ("audio", "spectrogram")
+            for stage in ("before", "transform", "after")
         }
 
-    def files(self, indices: np.ndarray) -> list[Any]:
-        """Return names of files, empty for silence; see `GeneratorBatches`."""
-        return [self.names[i] if self.samples.path(i) else "" for i in indices]
-
-    def samples_of_batch(self, epoch: int, index: int, indices: np.ndarray) -> np.ndarray:
+    def samples_of_batch(self, position: BatchPosition) -> np.ndarray:
         """Return x of a batch; see `GeneratorBatches`."""
-        transforms = self.transforms(epoch, index, indices)
-        x = self.waveforms(epoch, index, indices, transforms)
+        transforms = self.draw_transforms(position)
+        x = self.make_clips(position, transforms)
         if self.generator.frontend_enabled:
-            x = self.spectrograms(x, epoch, index, indices, transforms)
+            x = self.make_spectrograms(x, position, transforms)
         else:
-            x = self.called_on_batch(self.generator.postprocessing_function, x, index, indices)
-        return self.generator.finished(x)
+            x = self.apply_callback(self.generator.postprocessing_function, x, position)
+        return self.generator.finish_batch(x)
 
-    def transforms(self, epoch: int, index: int, indices: np.ndarray) -> Transforms:
-        """Draw what happens to each clip of a batch."""
-        if not self.augment:
-            return default_transforms(len(indices))
-        allowed = None if self._allowed is None else self._allowed[self.labels.ids[indices]]
-        return self.random.draw(len(indices), batch_rng(self.seed, epoch, index), allowed)
+    def draw_transforms(self, position: BatchPosition) -> Transforms:
+        """Draw the parameters of the random transforms of each clip of a batch."""
+        count = len(position.indices)
+        mixes, masks = (
+            any(step.name == name for step in self._steps[domain, "transform"])
+            for domain, name in (("audio", AUDIO_STEP), ("spectrogram", MASK_STEP))
+        )
+        if not (mixes or masks):
+            return default_transforms(count)
+        allowed = None if self._allowed is None else self._allowed[self.labels.ids[position.indices]]
+        drawn = self.generator.get_transforms().draw(count, self.rng(position), allowed)
+        if mixes:
+            return drawn
+        masked = {"frequency_mask": drawn.frequency_mask, "time_mask": drawn.time_mask}
+        return replace(default_transforms(count), **masked)
 
-    def waveforms(self, epoch: int, index: int, indices: np.ndarray, transforms: Transforms) -> np.ndarray:
-        """Return float32 `(n, samples)`, -1 to 1, at the target rate, as the front end gets them."""
+    def make_clips(self, position: BatchPosition, transforms: Transforms) -> np.ndarray:
+        """Return float32 `(n, samples)` from -1 to 1 at the target sample rate: the input of the front end."""
         generator = self.generator
-        rates: list[int] = []
-
-        def recordings() -> Iterator[np.ndarray]:
-            for number in indices.tolist():
-                recording, rate = self.samples.read(number)
-                rates.append(rate)
-                yield recording
-
-        # One at a time: recordings may be long, of which only a part is wanted.
-        clips = self.each_called(generator.noaug_preprocessing_function, recordings(), index, indices)
-        x = np.zeros((len(indices), generator.sample_length), np.float32)
-        spans = np.zeros((len(indices), 2), np.int64)
-        for i, clip in enumerate(clips):
-            if clip.ndim != 1:
-                raise DatasetError(
-                    f"{callback_name(generator.noaug_preprocessing_function)} returned shape {clip.shape} for "  # type: ignore[arg-type]
-                    f"'{self.names[indices[i]]}'; it must return one row of samples."
-                )
-            spans[i] = placed(clip, rates[i], generator, transforms, i, x[i])
-        if self.augment:
-            x = self.stepped(self._steps["audio", "before"], x, epoch, index)
-            x = self.random.mix(x, spans, transforms, batch_rng(self.seed, epoch, index, "noise"))
-            x = self.stepped(self._steps["audio", "after"], x, epoch, index)
+        x, spans = self._read_clips(position, transforms)
+        for stage in ("before", "transform", "after"):
+            steps = self._steps["audio", stage]
+            x = self.apply_steps(steps, x, position, spans=spans, transforms=transforms)
         if generator.preprocessing_function is not None or not generator.frontend_enabled:
             # The front end clips by itself.
             x = np.clip(x, -1, 1, out=x)
-        x = self.called_on_batch(generator.preprocessing_function, x, index, indices)
+        x = self.apply_callback(generator.preprocessing_function, x, position)
         if generator.frontend_enabled and x.shape[1:] != (generator.sample_length,):
             raise DatasetError(
-                f"{callback_name(generator.preprocessing_function)} returned shape {x.shape[1:]}; "  # type: ignore[arg-type]
+                f"{describe_callback(generator.preprocessing_function)} returned shape {x.shape[1:]}; "
                 f"the front end takes {generator.sample_length} samples."
             )
         return x
 
-    def spectrograms(
-        self, x: np.ndarray, epoch: int, index: int, indices: np.ndarray, transforms: Transforms
-    ) -> np.ndarray:
-        """Return `(n, frames, channels)` of clips, after masks, steps and callback."""
+    def make_spectrograms(self, x: np.ndarray, position: BatchPosition, transforms: Transforms) -> np.ndarray:
+        """Return `(n, frames, channels)` of clips, after the augmentation steps and the callback."""
         generator = self.generator
-        x = generator.frontend.process_batch(x, generator.output_of_frontend)
-        if self.augment:
-            masks = self.random.frequency_masks[0] or self.random.time_masks[0]
-            before, after = self._steps["spectrogram", "before"], self._steps["spectrogram", "after"]
-            x = self.stepped(before, x.astype(np.float32), epoch, index) if before else x
-            if masks:
-                rng = batch_rng(self.seed, epoch, index, "mask")
-                x = self.random.mask(x.astype(np.float32, copy=False), transforms, rng)
-            x = self.stepped(after, x.astype(np.float32), epoch, index) if after else x
-        return self.called_on_batch(generator.postprocessing_function, x, index, indices)
+        x = generator.frontend.process_batch(x, generator.frontend_output_dtype)
+        for stage in ("before", "transform", "after"):
+            if steps := self._steps["spectrogram", stage]:
+                x = x.astype(np.float32, copy=False)
+                x = self.apply_steps(steps, x, position, transforms=transforms)
+        return self.apply_callback(generator.postprocessing_function, x, position)
+
+    def _read_clips(self, position: BatchPosition, transforms: Transforms) -> tuple[np.ndarray, np.ndarray]:
+        """Return the clips, and int64 `(n, 2)`: start and stop of the recording in each clip."""
+        generator = self.generator
+        rates: list[int] = []
+
+        def read() -> Iterator[np.ndarray]:
+            for number in position.indices.tolist():
+                recording, rate = self.samples.read(number)
+                rates.append(rate)
+                yield recording
+
+        # One recording at a time: recordings may be much longer than clips.
+        recordings = self.iterate_callback(generator.noaug_preprocessing_function, read(), position)
+        count = len(position.indices)
+        x = np.zeros((count, generator.sample_length), np.float32)
+        spans = np.zeros((count, 2), np.int64)
+        for i, recording in enumerate(recordings):
+            if recording.ndim != 1:
+                raise DatasetError(
+                    f"{describe_callback(generator.noaug_preprocessing_function)} returned shape {recording.shape} "
+                    f"for '{self.names[position.indices[i]]}'; it must return one row of samples."
+                )
+            clip = transform_recording(recording, rates[i], generator, transforms, i)
+            spans[i] = pad_or_crop(clip, x.shape[1], float(transforms.offset_percentage[i]), x[i])
+        return x, spans
 
 
-def placed(
-    clip: np.ndarray,
-    rate: int,
-    generator: ParallelAudioDataGenerator,
-    transforms: Transforms,
-    i: int,
-    out: np.ndarray,
-) -> tuple[int, int]:
-    """Trim, stretch, resample, and pad or crop a recording into `out`; return where it begins and ends."""
-    clip = adjusted(clip, rate, generator, transforms, i)
-    return fitted(clip, len(out), float(transforms.offset_percentage[i]), out)
-
-
-def adjusted(
-    clip: np.ndarray, rate: int, generator: ParallelAudioDataGenerator, transforms: Transforms, i: int
+def transform_recording(
+    samples: np.ndarray, rate: int, generator: AudioGeneratorSettings, transforms: Transforms, i: int
 ) -> np.ndarray:
-    """Trim, stretch and resample a recording."""
+    """Trim a recording, change its speed, pitch and vocal tract, and resample it.
+
+    Args:
+        samples: float32 `(n,)`.
+        rate: Sample rate of `samples` in Hz.
+        generator: Settings.
+        transforms: Drawn parameters.
+        i: Index of the clip in `transforms`.
+    """
     threshold = generator.trim_threshold_db
-    if threshold is not None and threshold > 0 and len(clip):
-        start, stop = speech_bounds(clip, rate, threshold)
-        clip = clip[start:stop]
+    if threshold is not None and threshold > 0 and len(samples):
+        start, stop = find_speech(samples, rate, threshold)
+        samples = samples[start:stop]
     target = generator.sample_rate_hz
-    if not transforms.stretches(i) or not clip.any():
-        return resampled(clip, rate, target)
-    return transformed(
-        clip,
+    if not transforms.changes_voice(i) or not samples.any():
+        return resample(samples, rate, target)
+    return transform_voice(
+        samples,
         rate,
         target,
         float(transforms.speed_factor[i]),
@@ -226,12 +234,12 @@ def adjusted(
     )
 
 
-def allowed_augmentations(switches: Mapping[str, Sequence[str]], classes: Sequence[str]) -> np.ndarray | None:
-    """Return bool `(classes, len(AUGMENTATIONS))`: what may be applied to each class; `None` for all."""
-    if not switches:
+def _allow_augmentations(generator: AudioGeneratorSettings, classes: Sequence[str]) -> np.ndarray | None:
+    """Return bool `(classes, len(AUGMENTATIONS))`: augmentations allowed for each class; `None` for all."""
+    if not generator.class_augmentations:
         return None
     allowed = np.ones((len(classes), len(AUGMENTATIONS)), bool)
-    for label, names in switches.items():
+    for label, names in generator.class_augmentations.items():
         if label in classes:
             allowed[list(classes).index(label)] = [name in names for name in AUGMENTATIONS]
     return allowed

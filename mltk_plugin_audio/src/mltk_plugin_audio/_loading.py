@@ -1,47 +1,49 @@
-"""Load the data of a model that inherits `AudioDatasetMixin`."""
+"""Loading of the data set of a model that inherits `AudioDatasetMixin`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from mltk.data.generator_loading import GeneratorLoader, normalization_parameters, resolve_data
+from mltk.data import GeneratorLoader, load_generator_dataset, normalization_parameters
 from mltk.errors import DatasetError
-from mltk.plugins import LoadedDataset, Parameter
+from mltk.plugins import AugmentationStep, LoadedDataset, Parameter
 from mltk_plugin_audio.generator import AudioIterator
+from mltk_plugin_audio.mixins import AudioModel
 
 
 def load_recordings(
-    mltk_model: Any, subset: str, test: bool, options: Mapping[str, Any]
+    mltk_model: AudioModel, subset: str, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
-    """Load a subset; the answer of this plugin to `mltk_load_dataset`.
+    """Load a subset: the answer of this plugin to `mltk_load_dataset`.
 
     Returns:
-        `None` when `my_model.dataset` has a `load_dataset` of its own, or is not set.
+        `None` if `my_model.dataset` has its own `load_dataset`, or is not set.
 
     Raises:
         DatasetError: The data is missing or not usable.
         SpecificationError: A property of the model is missing or does not fit the data.
     """
-    dataset = mltk_model.dataset
-    if dataset is None or hasattr(dataset, "load_dataset"):
-        return None
-    # Which order of the files holds depends on it, see `get_shuffle_index_dir`.
-    mltk_model.loaded_subset = subset
-    found = resolve_data(mltk_model, subset, test)
-    if found is None:
-        return LoadedDataset()
-    if not isinstance(found, Path):
-        raise DatasetError(
-            f"The data set of '{mltk_model.name}' is of type {type(found).__name__}; it must be a folder of "
-            f"recordings."
-        )
-    return _Loader(mltk_model, str(found), test, options).load(subset)
+
+    def make_loader(found: object) -> _AudioLoader:
+        if not isinstance(found, Path):
+            raise DatasetError(
+                f"The data set of '{mltk_model.name}' is of type {type(found).__name__}; it must be a folder of "
+                f"recordings."
+            )
+        return _AudioLoader(mltk_model, found, test, options)
+
+    return load_generator_dataset(mltk_model, subset, test, make_loader)
 
 
-def audio_parameters(mltk_model: Any) -> dict[str, Parameter]:
-    """Return the parameters that tell a device how spectrograms are normalised and made."""
+def offer_steps(mltk_model: AudioModel, subset: str, domain: str) -> list[AugmentationStep]:
+    """Return the built-in augmentation steps of a domain: the answer of this plugin to `mltk_augmentations`."""
+    datagen = mltk_model.get_datagen_creator(subset)()
+    return [step for step in datagen.built_in_steps() if step.domain == domain]
+
+
+def make_parameters(mltk_model: AudioModel) -> dict[str, Parameter]:
+    """Return the parameters that tell a device how to make and normalize spectrograms."""
     datagen = mltk_model.attributes.stored.get("audio.datagen")
     if datagen is None:
         return {}
@@ -51,28 +53,20 @@ def audio_parameters(mltk_model: Any) -> dict[str, Parameter]:
     return parameters
 
 
-class _Loader(GeneratorLoader):
-    """Makes the iterators of one load."""
+class _AudioLoader(GeneratorLoader):
+    """Loader of one folder of recordings."""
 
-    def __init__(self, mltk_model: Any, directory: str, test: bool, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, mltk_model: AudioModel, directory: Path, test: bool, options: Mapping[str, object]
+    ) -> None:
         super().__init__(mltk_model, list(mltk_model.classes), test, options)
         self._directory = directory
 
     def iterator(self, subset: str, augment: bool | None = None) -> AudioIterator:
-        model = self.model
-        datagen = model.get_datagen_creator(subset)()
+        """Return the iterator of a subset; see `GeneratorLoader`."""
+        datagen = self.model.get_datagen_creator(subset)()
         self.prepare(datagen, subset, "audio", "spectrogram")
         iterator: AudioIterator = datagen.flow_from_directory(
-            self._directory,
-            classes=self.classes,
-            only=self.options.get("classes"),
-            class_mode=model.class_mode,
-            shuffle_index_dir=model.get_shuffle_index_dir(),
-            follow_links=model.follow_links,
-            subset=self.part(subset),
-            list_valid_filenames_in_directory_function=getattr(
-                model.dataset, "list_valid_filenames_in_directory", None
-            ),
-            **self.iterator_arguments(subset, augment),
+            self._directory, **self.directory_arguments(subset, augment)
         )
         return iterator

@@ -1,34 +1,33 @@
-"""Change duration, pitch and vocal-tract length of a recording: one phase vocoder for all three.
+"""Phase vocoder that changes duration, pitch and vocal-tract length of a recording in one pass.
 
-The spectrum of short overlapping frames is taken, its frequencies are mapped, and the frames are put together at
-another distance. Phases are carried on at the peaks of the spectrum, and what surrounds a peak is turned with it
+The vocoder computes the spectra of short overlapping frames, maps their frequencies, and overlaps the frames again at
+another distance. It propagates the phases at the peaks of the spectrum and rotates the bins around a peak with it
 (Laroche & Dolson, "Improved phase vocoder time-scale modification of audio", 1999). A change of pitch is a change of
-duration and a change of the sampling rate. No step holds the GIL.
+duration followed by resampling. All steps release the GIL.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy import fft
 
-from mltk_plugin_audio._files import resampled
+from mltk_plugin_audio._compilation import compiled
+from mltk_plugin_audio._signal import resample
 
 _WINDOW_SECONDS = 0.05
 _OVERLAP = 4
 _RATIO_STEPS = 512
 
 WARP_LIMIT_HZ = 4800.0
-"""Up to about here frequencies are multiplied by the vocal-tract factor; it covers the formants of speech."""
+"""Approximate upper limit of the frequencies multiplied by the vocal-tract factor; covers the formants of speech."""
 
 _WARP_LIMIT_SHARE = 0.6
 
 
-def transformed(
+def transform_voice(
     samples: np.ndarray,
     rate: float,
     target_rate: float,
@@ -40,52 +39,50 @@ def transformed(
 
     Args:
         samples: float32 `(n,)`.
-        rate: Of `samples`, in Hz.
-        target_rate: Of the result, in Hz.
+        rate: Sample rate of `samples` in Hz.
+        target_rate: Sample rate of the result in Hz.
         speed: Factor of the speed; 2 halves the duration and keeps the pitch.
-        pitch: Semitones up, to within 2 cents; keeps the duration.
-        vocal_tract: Factor of the frequencies up to about `WARP_LIMIT_HZ`; from there the rest of the band is
-            stretched or squeezed to fit (Jaitly & Hinton, "Vocal tract length perturbation", 2013).
+        pitch: Shift in semitones, positive is up, accurate to 2 cents; keeps the duration.
+        vocal_tract: Factor of the frequencies up to about `WARP_LIMIT_HZ`; the rest of the band is stretched or
+            compressed to fit (Jaitly & Hinton, "Vocal tract length perturbation", 2013).
 
     Returns:
         float32 `(n * target_rate / rate / speed,)`.
     """
-    # Between rates in the ratio of small numbers, soxr is three times as quick.
+    # soxr is three times faster if the ratio of the sample rates is a fraction of small integers.
     ratio = round(2.0 ** (pitch / 12) * _RATIO_STEPS) / _RATIO_STEPS or 2.0 ** (pitch / 12)
     if ratio == speed and vocal_tract == 1:
-        return resampled(samples, rate * ratio, target_rate)
-    vocoded = _vocoded(samples, rate, ratio / speed, vocal_tract, ratio)
-    result = resampled(vocoded, rate * ratio, target_rate)
+        return resample(samples, rate * ratio, target_rate)
+    vocoded = _vocode(samples, rate, ratio / speed, vocal_tract, ratio)
+    result = resample(vocoded, rate * ratio, target_rate)
     return result[: max(1, round(len(samples) * target_rate / rate / speed))]
 
 
 def warp_map(vocal_tract: float, nyquist: float) -> tuple[float, float, float]:
-    """Return `(slope, knee, end)` of the map of frequencies: `slope * f` up to `knee`, from there linear to `end`.
+    """Return `(slope, knee, end)` of the frequency map: `slope * f` up to `knee`, then a line to `end`.
 
-    All but the slope are in the unit of `nyquist`, which is Hz.
+    `knee`, `end` and `nyquist` are in Hz.
     """
     limit = min(WARP_LIMIT_HZ, _WARP_LIMIT_SHARE * nyquist)
     return vocal_tract, limit * min(vocal_tract, 1.0) / vocal_tract, nyquist
 
 
-def _vocoded(
-    samples: np.ndarray, rate: float, stretch: float, vocal_tract: float, ratio: float
-) -> np.ndarray:
+def _vocode(samples: np.ndarray, rate: float, stretch: float, vocal_tract: float, ratio: float) -> np.ndarray:
     size = 2 ** math.ceil(math.log2(max(rate * _WINDOW_SECONDS, 16)))
     hop = size // _OVERLAP
     window = _hann(size)
-    # One sample more than needed: the resampling that follows rounds.
+    # One sample more than needed, because resampling rounds.
     length = math.ceil(len(samples) * stretch) + 1
     frames = length // hop + 2
     positions = np.rint(np.arange(frames) * (hop / stretch)).astype(np.int64)
-    now = fft.rfft(_cut(samples, positions, window))
-    # A frame one hop earlier gives the frequencies, whatever the distance of the frames in the recording.
-    before = fft.rfft(_cut(samples, positions - hop, window))
+    now = fft.rfft(_cut_frames(samples, positions, window))
+    # The phase difference to a frame one hop earlier gives the frequencies, for any distance of the frames.
+    before = fft.rfft(_cut_frames(samples, positions - hop, window))
     slope, knee, end = warp_map(vocal_tract, rate / 2)
-    # The resampling that follows multiplies all frequencies by `ratio`.
+    # Resampling multiplies all frequencies by `ratio`.
     to_bins = size / rate / ratio
-    out = _propagated(now, before, hop, slope, knee * to_bins, end * to_bins)
-    return _joined(fft.irfft(out, size), window, hop, length)  # type: ignore[no-any-return]
+    out = _propagate_phases(now, before, hop, slope, knee * to_bins, end * to_bins)
+    return _overlap_add(fft.irfft(out, size), window, hop, length)
 
 
 @cache
@@ -93,15 +90,14 @@ def _hann(size: int) -> np.ndarray:
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)).astype(np.float32)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _cut(samples: Any, positions: Any, window: Any) -> Any:
-    """Return windowed frames around positions, beginning with their middle, as if they went round."""
+@compiled()
+def _cut_frames(samples: np.ndarray, positions: np.ndarray, window: np.ndarray) -> np.ndarray:
+    """Return windowed frames centred on `positions`, rotated by half of their length: each starts with its middle."""
     size = len(window)
     half = size // 2
     frames = np.zeros((len(positions), size), np.float32)
     for m in range(len(positions)):
         for part in range(2):
-            # The half from the middle on comes first.
             start = positions[m] - half * part
             skip = max(0, -start)
             count = min(half, len(samples) - start) - skip
@@ -115,9 +111,9 @@ def _cut(samples: Any, positions: Any, window: Any) -> Any:
     return frames
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _joined(frames: Any, window: Any, hop: int, length: int) -> Any:
-    """Add windowed frames, which begin with their middle, at a distance of `hop`."""
+@compiled()
+def _overlap_add(frames: np.ndarray, window: np.ndarray, hop: int, length: int) -> np.ndarray:
+    """Add rotated frames (see `_cut_frames`) at a distance of `hop`, and divide by the sum of the squared windows."""
     size = len(window)
     half = size // 2
     out = np.zeros(length, np.float32)
@@ -141,8 +137,8 @@ def _joined(frames: Any, window: Any, hop: int, length: int) -> Any:
     return out
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _mapped(x: float, slope: float, knee: float, end: float) -> float:
+@compiled()
+def _map_frequency(x: float, slope: float, knee: float, end: float) -> float:
     if slope == 1 or x >= end:
         return x
     if x <= knee:
@@ -150,8 +146,8 @@ def _mapped(x: float, slope: float, knee: float, end: float) -> float:
     return end - (end - slope * knee) / (end - knee) * (end - x)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _unmapped(y: float, slope: float, knee: float, end: float) -> float:
+@compiled()
+def _unmap_frequency(y: float, slope: float, knee: float, end: float) -> float:
     if slope == 1 or y >= end:
         return y
     if y <= slope * knee:
@@ -159,11 +155,11 @@ def _unmapped(y: float, slope: float, knee: float, end: float) -> float:
     return end - (end - knee) / (end - slope * knee) * (end - y)
 
 
-@njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _turns(y: Any, x: Any) -> Any:
+@compiled(fastmath=True)
+def _turns(y: np.float32, x: np.float32) -> np.float32:
     """Return the angle of `(x, y)` in turns, -0.5 to 0.5 (Abramowitz & Stegun 4.4.49; error below 1e-7).
 
-    A polynomial instead of the C library's function, so that a loop over many angles uses vector instructions.
+    Unlike the function of the C library, a polynomial can use vector instructions.
     """
     width, height = abs(x), abs(y)
     t = min(width, height) / max(width, height, np.float32(1e-30))
@@ -181,8 +177,8 @@ def _turns(y: Any, x: Any) -> Any:
     return -r if y < 0 else r
 
 
-@njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _sine(turns: Any) -> Any:
+@compiled(fastmath=True)
+def _sine(turns: np.float32) -> np.float32:
     """Return the sine of an angle of -0.75 to 0.75 turns (Abramowitz & Stegun 4.3.97; error below 1e-7)."""
     t = np.float32(0.5) - turns if turns > np.float32(0.25) else turns
     t = np.float32(-0.5) - t if t < np.float32(-0.25) else t
@@ -196,15 +192,15 @@ def _sine(turns: Any) -> Any:
     return (r * s + np.float32(1)) * x
 
 
-@njit(nogil=True, cache=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _peaks(power: Any, is_peak: Any, peaks: Any, region: Any) -> int:
-    """Find the bins that are stronger than the two on either side, and which of them is each bin's.
+@compiled(fastmath=True)
+def _find_peaks(power: np.ndarray, is_peak: np.ndarray, peaks: np.ndarray, region: np.ndarray) -> int:
+    """Find the bins that are stronger than two neighbours on either side, and assign each bin to one of them.
 
     Args:
         power: float32 `(bins + 4,)`, not negative, with two zeros before the first bin and after the last.
-        is_peak: uint8 `(bins,)`: room for what is found.
-        peaks: int32 `(bins + 1,)`: filled with the peaks.
-        region: int32 `(bins,)`: filled with an index of `peaks`; a region ends at the weakest bin between two.
+        is_peak: uint8 `(bins,)`, a buffer.
+        peaks: int32 `(bins + 1,)`, filled with the bins of the peaks.
+        region: int32 `(bins,)`, filled with an index of `peaks`; regions meet at the weakest bin between two peaks.
 
     Returns:
         The number of peaks.
@@ -233,21 +229,39 @@ def _peaks(power: Any, is_peak: Any, peaks: Any, region: Any) -> int:
     return count
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end: float) -> Any:
-    """Return the frames of the result.
+@compiled()
+def _find_sources(
+    bins: int, slope: float, knee: float, end: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each bin of the result the lower of two source bins, the share of the upper one, and the nearest."""
+    lower = np.empty(bins, np.int32)
+    share = np.zeros(bins, np.float32)
+    nearest = np.empty(bins, np.int32)
+    for k in range(bins):
+        source = _unmap_frequency(k, slope, knee, end)
+        lower[k] = min(int(source), bins - 2)
+        share[k] = min(source - lower[k], 1.0)
+        nearest[k] = min(int(source + 0.5), bins - 1)
+    return lower, share, nearest
+
+
+@compiled()
+def _propagate_phases(
+    now: np.ndarray, before: np.ndarray, hop: int, slope: float, knee: float, end: float
+) -> np.ndarray:
+    """Return the spectra of the result.
 
     Args:
-        now: complex64 `(frames, bins)`: spectra of the frames. Time is counted from their middle, so that the bins
-            of a lobe have one phase.
-        before: The spectra one hop earlier.
+        now: complex64 `(frames, bins)`: spectra of the frames, with phases relative to the middle of the frame, so
+            that all bins of a lobe have the same phase.
+        before: Spectra one hop earlier.
         hop: Distance of the frames in the result, in samples.
-        slope: See `warp_map`; knee and end are in bins.
-        knee: The same.
-        end: The same.
+        slope: See `warp_map`.
+        knee: See `warp_map`, but in bins.
+        end: See `warp_map`, but in bins.
     """
     n_frames, bins = now.shape
-    # What the middle of a bin turns by in one hop.
+    # Turns of the middle of bin 1 in one hop.
     turn = hop / (2 * (bins - 1))
     out = np.zeros_like(now)
     power = np.zeros(bins + 4, np.float32)
@@ -258,20 +272,12 @@ def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end:
     y = np.empty(bins, np.float32)
     angle = np.empty(bins, np.float32)
     turns = np.empty(bins, np.complex64)
-    # Where the value of each bin comes from: between two bins, or from one.
-    lower = np.empty(bins, np.int32)
-    share = np.zeros(bins, np.float32)
-    nearest = np.empty(bins, np.int32)
-    for k in range(bins):
-        source = _unmapped(k, slope, knee, end)
-        lower[k] = min(int(source), bins - 2)
-        share[k] = min(source - lower[k], 1.0)
-        nearest[k] = min(int(source + 0.5), bins - 1)
+    lower, share, nearest = _find_sources(bins, slope, knee, end)
     for m in range(n_frames):
         frame = now[m]
         for k in range(bins):
             power[k + 2] = frame[k].real ** 2 + frame[k].imag ** 2
-        count = _peaks(power, is_peak, peaks, region)
+        count = _find_peaks(power, is_peak, peaks, region)
         if count == 0:
             continue
         for p in range(count):
@@ -284,8 +290,8 @@ def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end:
             k = peaks[p]
             change = angle[p] - turn * k
             change -= math.floor(change + 0.5)
-            # Where the partial really is, and where it goes; in bins.
-            target = turn * _mapped(k + change / turn, slope, knee, end)
+            # `k + change / turn` is the exact frequency of the partial, in bins.
+            target = turn * _map_frequency(k + change / turn, slope, knee, end)
             angle[p] = target - math.floor(target + 0.5)
         for p in range(count):
             x[p] = _sine(angle[p] + np.float32(0.25))
@@ -294,7 +300,7 @@ def _propagated(now: Any, before: Any, hop: int, slope: float, knee: float, end:
             turns[p] = 1
             if m > 0:
                 k = peaks[p]
-                last = out[m - 1, min(int(_mapped(k, slope, knee, end) + 0.5), bins - 1)]
+                last = out[m - 1, min(int(_map_frequency(k, slope, knee, end) + 0.5), bins - 1)]
                 z = last * frame[k].conjugate()
                 size = math.sqrt(z.real**2 + z.imag**2)
                 if size > 0:

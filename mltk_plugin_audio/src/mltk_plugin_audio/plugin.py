@@ -1,26 +1,53 @@
-"""The plugin `audio`: loads the data of models that inherit `AudioDatasetMixin`."""
+"""The plugin `audio`: data sets of recordings, their evaluation, and commands for sound."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeGuard
 
-from mltk.plugins import Command, Evaluator, LoadedDataset, Parameter, Subset, hookimpl
-from mltk_plugin_audio.streaming.hooks import offered_commands, offered_evaluators
+from mltk.plugins import (
+    AugmentationStep,
+    Command,
+    EvaluationContext,
+    Evaluator,
+    LoadedDataset,
+    Parameter,
+    Subset,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel
+    from mltk.results.evaluation import EvaluationResults
+    from mltk_plugin_audio.mixins import AudioModel
 
 mltk_api_version = 1
+
+STREAMING_OPTIONS = (
+    "recordings",
+    "wanted_false_accepts_per_hour",
+    "tolerance_ms",
+    "max_minutes",
+    "gap_ms",
+    "snr_db",
+    "background",
+    "average_window_duration_ms",
+    "minimum_count",
+    "detection_threshold",
+    "suppression_ms",
+    "latency_ms",
+    "volume_gain",
+)
+"""Fields of `StreamingOptions`, whose module imports NumPy."""
 
 
 @hookimpl
 def mltk_load_dataset(
-    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, Any]
+    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
     """Load a folder of recordings."""
-    if not _has_audio(mltk_model):
+    if not _is_audio_model(mltk_model):
         return None
     from mltk_plugin_audio._loading import load_recordings
 
@@ -28,28 +55,66 @@ def mltk_load_dataset(
 
 
 @hookimpl
-def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
-    """Tell the device how spectrograms are made and normalised."""
-    if not _has_audio(mltk_model):
+def mltk_augmentations(mltk_model: MltkModel, subset: Subset, domain: str) -> list[AugmentationStep] | None:
+    """Offer the random transforms of the data generator."""
+    if not _is_audio_model(mltk_model):
         return None
-    from mltk_plugin_audio._loading import audio_parameters
+    from mltk_plugin_audio._loading import offer_steps
 
-    return audio_parameters(mltk_model)
+    return offer_steps(mltk_model, subset, domain)
+
+
+@hookimpl
+def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
+    """Tell the device how to make and normalize spectrograms."""
+    if not _is_audio_model(mltk_model):
+        return None
+    from mltk_plugin_audio._loading import make_parameters
+
+    return make_parameters(mltk_model)
 
 
 @hookimpl
 def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
-    """Judge models of sound on long recordings; a bare `.tflite` may be one."""
-    return offered_evaluators() if mltk_model is None or _has_audio(mltk_model) else None
+    """Offer the evaluation on long recordings, also for a `.tflite` without a specification."""
+    if mltk_model is not None and not _is_audio_model(mltk_model):
+        return None
+    return [
+        Evaluator(
+            "streaming",
+            "False accepts per hour, false rejects and latency on long recordings.",
+            _evaluate,
+            options=STREAMING_OPTIONS,
+            needs_data=False,
+        )
+    ]
 
 
 @hookimpl
 def mltk_commands() -> list[Command]:
-    """Add the commands on sound."""
-    return offered_commands()
+    """Add the commands for sound."""
+    package = "mltk_plugin_audio.cli"
+    return [
+        Command(
+            "classify_audio",
+            "Show the classes that a model detects in a recording or in the sound of a microphone.",
+            f"{package}.classify_audio_cmd:classify_audio_command",
+        ),
+        Command(
+            "view_audio",
+            "Show the waveform, spectrogram and augmented variants of recordings.",
+            f"{package}.view_audio_cmd:view_audio_command",
+        ),
+    ]
 
 
-def _has_audio(mltk_model: MltkModel) -> bool:
-    # A model that inherits the mixin has imported it; importing it for every other model would take time.
+def _evaluate(context: EvaluationContext) -> EvaluationResults:
+    from mltk_plugin_audio.streaming.evaluation import evaluate
+
+    return evaluate(context)
+
+
+def _is_audio_model(mltk_model: MltkModel) -> TypeGuard[AudioModel]:
+    # A model that inherits the mixin has imported its module. Importing it for other models would take time.
     mixins = sys.modules.get("mltk_plugin_audio.mixins")
     return mixins is not None and isinstance(mltk_model, mixins.AudioDatasetMixin)

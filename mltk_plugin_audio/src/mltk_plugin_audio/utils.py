@@ -1,50 +1,61 @@
-"""Read, write and adjust single recordings; importable as `mltk.core.preprocess.utils.audio`.
+"""Functions that read, write and adjust single recordings, also available as `mltk.core.preprocess.utils.audio`.
 
-All but `resample` also work in the functions of a `tf.data` pipeline, where they take and return tensors.
+All of them except `resample` also work in a `tf.data` pipeline, where they take and return tensors.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import soundfile
 
 from mltk.errors import DatasetError
 from mltk.utils.files import atomic_path
-from mltk_plugin_audio._files import as_float, fitted, is_tensor, read_recording, resampled, speech_bounds
+from mltk_plugin_audio import _signal
+from mltk_plugin_audio._files import read_recording
+from mltk_plugin_audio._signal import find_speech, pad_or_crop, to_float, to_int16
+from mltk_plugin_audio.frontend import AudioFeatureGenerator, AudioFeatureGeneratorSettings
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+    from numpy.typing import ArrayLike, DTypeLike
+
+    Array: TypeAlias = np.ndarray | tf.Tensor
+    PathOrTensor: TypeAlias = str | os.PathLike[str] | tf.Tensor
 
 __all__ = ["adjust_length", "apply_frontend", "read_audio_file", "resample", "write_audio_file"]
 
 
 def read_audio_file(
-    path: Any, return_sample_rate: bool = False, return_numpy: bool = True, **kwargs: Any
-) -> Any:
+    path: PathOrTensor, return_sample_rate: bool = False, return_numpy: bool = True, **kwargs: object
+) -> Array | tuple[Array, int | tf.Tensor]:
     """Read the first channel of a WAV, FLAC, OGG or MP3 file.
 
     Args:
-        path: A path, or a scalar string tensor.
+        path: Path, or scalar string tensor.
         return_sample_rate: Return `(samples, rate)`.
-        return_numpy: Return an array; in a `tf.data` pipeline a tensor is returned in any case.
+        return_numpy: Return an array instead of a tensor; a `tf.data` pipeline always gets a tensor.
         **kwargs: Ignored, as in the reference.
 
     Returns:
-        float32 `(n,)`, -1 to 1; with the rate, an int (int32 tensor), if asked for.
+        float32 `(n,)` from -1 to 1; with `return_sample_rate` also the sample rate, an integer (int32 tensor).
 
     Raises:
-        DatasetError: The file is missing, damaged, truncated, empty or of another kind.
+        DatasetError: The file is missing, damaged, truncated, empty or not a recording.
     """
     if _is_symbolic(path):
         import tensorflow as tf
 
-        samples, rate = tf.numpy_function(_read_for_graph, [path], (tf.float32, tf.int32), stateful=False)
+        samples, rate = tf.numpy_function(_read_in_graph, [path], (tf.float32, tf.int32), stateful=False)
         samples.set_shape([None])
         rate.set_shape([])
         return (samples, rate) if return_sample_rate else samples
-    recorded, hertz = read_recording(_as_path(path))
-    x: Any = as_float(recorded)
+    recorded, hertz = read_recording(_to_path(path))
+    x: Array = to_float(recorded)
     if not return_numpy:
         import tensorflow as tf
 
@@ -52,64 +63,65 @@ def read_audio_file(
     return (x, hertz) if return_sample_rate else x
 
 
-def write_audio_file(path: Any, sample: Any, sample_rate: Any) -> Any:
+def write_audio_file(path: PathOrTensor, sample: Array, sample_rate: int | tf.Tensor) -> str | tf.Tensor:
     """Write a 16-bit mono recording.
 
     Args:
-        path: A file ending in `.wav`, `.flac` or `.ogg`; or a folder, into which a file `audio-<number>.wav` goes.
-        sample: `(n,)` or `(n, 1)`: int16, or float from -1 to 1 (what is beyond is cut off).
-        sample_rate: In Hz.
+        path: File ending in `.wav`, `.flac` or `.ogg`, or a folder, which gets a file `audio-<number>.wav`.
+        sample: `(n,)` or `(n, 1)`: int16, or float, which is clipped to -1 to 1.
+        sample_rate: Sample rate in Hz.
 
     Returns:
-        The path written: a str, or in a `tf.data` pipeline a string tensor.
+        The path of the file; a string tensor in a `tf.data` pipeline.
     """
     if any(map(_is_symbolic, (path, sample, sample_rate))):
         import tensorflow as tf
 
-        written = tf.numpy_function(_write_for_graph, [path, sample, sample_rate], tf.string)
+        written = tf.numpy_function(_write_in_graph, [path, sample, sample_rate], tf.string)
         written.set_shape([])
         return written
-    return _write(_as_path(path), np.asarray(sample), int(sample_rate))
+    return _write(_to_path(path), np.asarray(sample), int(sample_rate))
 
 
 def adjust_length(
-    sample: Any,
-    target_sr: int | None = None,
-    original_sr: int | None = None,
-    out_length: int | None = None,
-    offset: float = 0.0,
+    sample: Array,
+    target_sr: int | tf.Tensor | None = None,
+    original_sr: int | tf.Tensor | None = None,
+    out_length: int | tf.Tensor | None = None,
+    offset: float | tf.Tensor = 0.0,
     trim_threshold_db: float | None = 30.0,
-) -> Any:
-    """Resample a recording, trim silence from both ends, and pad or crop it.
+) -> Array:
+    """Resample a recording, trim silence at both ends, and pad or crop it.
 
     Args:
-        sample: `(n,)`, float from -1 to 1, or integers.
-        target_sr: Wanted rate in Hz; `None` keeps it.
-        original_sr: Rate of `sample`; needed together with `target_sr`.
-        out_length: Wanted number of samples; `None` means that of `sample`, resampled.
-        offset: Fraction of the slack, 0 to 1: where a short recording is put, or where a long one is cut.
-        trim_threshold_db: What is quieter than the loudest 25 ms by more than this is cut off; 0 or `None`: nothing.
+        sample: `(n,)`: float from -1 to 1, or integers.
+        target_sr: Sample rate in Hz to convert to; `None` keeps the sample rate.
+        original_sr: Sample rate of `sample`; required with `target_sr`.
+        out_length: Number of samples of the result; `None` means the length after resampling.
+        offset: Fraction, 0 to 1, of the padding, or of the cropped part, that comes first.
+        trim_threshold_db: Trim sound that is quieter than the loudest 25 ms by more than this; 0 or `None` trims
+            nothing.
 
     Returns:
         float32 `(out_length,)`.
 
     Raises:
-        DatasetError: Only one of the two rates is given.
+        DatasetError: Only one of the two sample rates is given.
     """
     if (target_sr is None) != (original_sr is None):
         raise DatasetError("adjust_length needs both target_sr and original_sr, or neither.")
 
-    def adjust(x: Any, to_rate: Any, from_rate: Any, length: Any, where: Any) -> np.ndarray:
-        clip = as_float(np.asarray(x)).reshape(-1)
+    def adjust(x: ArrayLike, to_rate: int, from_rate: int, length: int, where: float) -> np.ndarray:
+        clip = to_float(np.asarray(x)).reshape(-1)
         rate = int(to_rate) or 16000
         if int(to_rate):
-            clip = resampled(clip, int(from_rate), rate)
+            clip = _signal.resample(clip, int(from_rate), rate)
         wanted = int(length) if int(length) >= 0 else len(clip)
         if trim_threshold_db and len(clip):
-            start, stop = speech_bounds(clip, rate, float(trim_threshold_db))
+            start, stop = find_speech(clip, rate, float(trim_threshold_db))
             clip = clip[start:stop]
         out = np.zeros(wanted, np.float32)
-        fitted(clip, wanted, float(where), out)
+        pad_or_crop(clip, wanted, float(where), out)
         return out
 
     arguments = [
@@ -120,70 +132,69 @@ def adjust_length(
         offset,
     ]
     shape = [out_length if isinstance(out_length, int) else None]
-    return _in_graph_or_not(adjust, arguments, "float32", shape)
+    return _call_with_tensors(adjust, arguments, "float32", shape)
 
 
-def apply_frontend(sample: Any, settings: Any, dtype: Any = np.float32) -> Any:
+def apply_frontend(
+    sample: Array, settings: AudioFeatureGeneratorSettings, dtype: DTypeLike | tf.DType = np.float32
+) -> Array:
     """Return the spectrogram `(frames, channels)` of a recording.
 
     Args:
-        sample: `(settings.sample_length,)`, float from -1 to 1, or int16.
-        settings: `AudioFeatureGeneratorSettings`.
+        sample: `(settings.sample_length,)`: float from -1 to 1, or int16.
+        settings: Settings of the front end.
         dtype: uint16, float32 or int8.
     """
-    from mltk_plugin_audio.preprocess.audio_feature_generator import AudioFeatureGenerator
-
     frontend = AudioFeatureGenerator(settings)
     name = dtype.name if hasattr(dtype, "name") else np.dtype(dtype).name
 
-    def process(x: Any) -> np.ndarray:
+    def process(x: ArrayLike) -> np.ndarray:
         return frontend.process_sample(np.asarray(x), np.dtype(name))
 
-    return _in_graph_or_not(process, [sample], name, list(settings.spectrogram_shape))
+    return _call_with_tensors(process, [sample], name, settings.spectrogram_shape)
 
 
-def resample(y: Any, orig_sr: float, target_sr: float, **kwargs: Any) -> np.ndarray:
-    """Return a recording at another rate, band-limited.
+def resample(y: ArrayLike, orig_sr: float, target_sr: float, **kwargs: object) -> np.ndarray:
+    """Convert a recording to another sample rate, band-limited.
 
     Args:
-        y: `(n,)` float, or integers.
-        orig_sr: Rate of `y`.
-        target_sr: Wanted rate.
-        **kwargs: Ignored: further arguments of librosa's function of this name.
+        y: `(n,)`: float, or integers.
+        orig_sr: Sample rate of `y`.
+        target_sr: Sample rate to convert to.
+        **kwargs: Ignored; further arguments of the function of this name in librosa.
 
     Returns:
         float32 `(n * target_sr / orig_sr,)`.
     """
-    return resampled(as_float(np.asarray(y)), orig_sr, target_sr)
+    return _signal.resample(to_float(np.asarray(y)), orig_sr, target_sr)
 
 
-def _in_graph_or_not(
-    function: Callable[..., np.ndarray], arguments: list[Any], dtype: str, shape: list[int | None]
-) -> Any:
+def _call_with_tensors(
+    function: Callable[..., np.ndarray], arguments: list[object], dtype: str, shape: Sequence[int | None]
+) -> Array:
+    """Call a function, or add it to the graph of a `tf.data` pipeline if an argument is symbolic."""
     if not any(map(_is_symbolic, arguments)):
-        return function(*(a.numpy() if is_tensor(a) else a for a in arguments))
+        return function(*(a.numpy() if hasattr(a, "numpy") else a for a in arguments))
     import tensorflow as tf
 
     result = tf.numpy_function(function, arguments, tf.as_dtype(dtype), stateful=False)
-    result.set_shape(shape)
+    result.set_shape(list(shape))
     return result
 
 
-def _read_for_graph(path: bytes) -> tuple[np.ndarray, np.int32]:
+def _read_in_graph(path: bytes) -> tuple[np.ndarray, np.int32]:
     samples, rate = read_recording(os.fsdecode(path))
-    return as_float(samples), np.int32(rate)
+    return to_float(samples), np.int32(rate)
 
 
-def _write_for_graph(path: bytes, sample: np.ndarray, sample_rate: int) -> np.bytes_:
+def _write_in_graph(path: bytes, sample: np.ndarray, sample_rate: int) -> np.bytes_:
     return np.bytes_(os.fsencode(_write(os.fsdecode(path), sample, int(sample_rate))))
 
 
 def _write(path: str, sample: np.ndarray, sample_rate: int) -> str:
-    import soundfile
-
     samples = sample.reshape(-1)
     if samples.dtype != np.int16:
-        samples = np.clip(np.rint(as_float(samples) * 32768.0), -32768, 32767).astype(np.int16)
+        samples = to_int16(to_float(samples))
     target = Path(path)
     if not target.suffix:
         number = sum(1 for _ in target.glob("audio-*.wav"))
@@ -193,10 +204,10 @@ def _write(path: str, sample: np.ndarray, sample_rate: int) -> str:
     return str(target)
 
 
-def _as_path(path: Any) -> str:
-    value = path.numpy() if is_tensor(path) else path
-    return os.fsdecode(value)
+def _to_path(path: PathOrTensor) -> str:
+    return os.fsdecode(path.numpy() if hasattr(path, "numpy") else path)
 
 
 def _is_symbolic(value: object) -> bool:
-    return is_tensor(value) and not hasattr(value, "numpy")
+    """Return whether a value is a TensorFlow tensor without a value, without importing TensorFlow."""
+    return hasattr(value, "dtype") and hasattr(value, "graph") and not hasattr(value, "numpy")

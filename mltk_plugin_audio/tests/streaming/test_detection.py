@@ -9,7 +9,7 @@ from mltk.errors import SpecificationError
 from mltk_plugin_audio.streaming.detection import (
     DetectionSettings,
     Detector,
-    averages,
+    average_scores,
     to_scores,
 )
 
@@ -33,14 +33,14 @@ def run(scores, classes=CLASSES, hop=100, **settings):
 def test_scores_are_averaged_over_the_window_and_rounded_down():
     scores = np.array([[10], [20], [31], [41], [0]], np.uint8)
     times = 100 * np.arange(1, 6)
-    averaged, enough = averages(times, scores, window_ms=200, minimum_count=3)
+    averaged, enough = average_scores(times, scores, window_ms=200, minimum_count=3)
     # A result that is exactly as old as the window still counts.
     assert averaged[:, 0].tolist() == [10, 15, 20, 30, 24]
     assert enough.tolist() == [False, False, True, True, True]
 
 
 def test_without_a_minimum_count_nothing_is_averaged():
-    averaged, enough = averages(np.array([100, 200]), np.array([[10], [200]], np.uint8), 1000, 0)
+    averaged, enough = average_scores(np.array([100, 200]), np.array([[10], [200]], np.uint8), 1000, 0)
     assert averaged[:, 0].tolist() == [10, 200]
     assert enough.all()
 

@@ -9,10 +9,9 @@ import pytest
 
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.plugins import EvaluationContext
-from mltk_plugin_audio.plugin import mltk_commands, mltk_evaluators
+from mltk_plugin_audio.plugin import STREAMING_OPTIONS, mltk_commands, mltk_evaluators
 from mltk_plugin_audio.streaming import StreamingOptions
 from mltk_plugin_audio.streaming.evaluation import evaluate
-from mltk_plugin_audio.streaming.hooks import OPTION_NAMES
 
 LOW, HIGH = 500.0, 2500.0
 
@@ -141,12 +140,12 @@ def test_short_recordings_are_warned_of(context, tones, caplog):
         ({"recording": "a.wav"}, "no option 'recording'. Did you mean 'recordings'"),
         ({"gap_ms": (3, 1)}, "gap_ms"),
         ({"max_minutes": 0}, "max_minutes"),
-        ({"max_minutes": "long"}, "max_minutes must be a number, not 'long'"),
+        ({"max_minutes": "long"}, "max_minutes must be a number, got 'long'"),
         ({"recordings": 3}, "recordings must be a path"),
         ({"background": 3}, "background must be a path"),
         ({"tolerance_ms": -1}, "tolerance_ms"),
         ({"threshold": 200}, "no option 'threshold'. Did you mean 'detection_threshold'"),
-        ({"detection_threshold": 256}, "'detection_threshold' must be a whole number from 0 to 255"),
+        ({"detection_threshold": 256}, "'detection_threshold' must be an integer from 0 to 255"),
     ],
 )
 def test_wrong_options_are_named(options, message):
@@ -156,7 +155,7 @@ def test_wrong_options_are_named(options, message):
 
 
 def test_the_command_line_knows_the_options():
-    assert tuple(f.name for f in dataclasses.fields(StreamingOptions)) == OPTION_NAMES
+    assert tuple(f.name for f in dataclasses.fields(StreamingOptions)) == STREAMING_OPTIONS
 
 
 def test_wrong_options_in_a_specification_are_refused_where_they_stand(context):
@@ -221,7 +220,7 @@ def test_a_recording_shorter_than_a_hop_is_one_line(context, tones):
 
 def test_another_number_of_classes_is_one_line(context, tones):
     path = tones.write("day.wav", tones.sound(2))
-    with pytest.raises(EvaluationError, match="gives 3 scores, but names 2 classes"):
+    with pytest.raises(EvaluationError, match="returns 3 scores, but names 2 classes"):
         evaluate(context({"recordings": [path]}, with_model=False, classes=["low", "high"]))
 
 
@@ -251,11 +250,11 @@ def test_long_recordings_are_held_in_pieces(context):
     import tracemalloc
 
     from mltk_plugin_audio.streaming import DetectionSettings, StreamingModel
-    from mltk_plugin_audio.streaming.evaluation import model_parameters
-    from mltk_plugin_audio.streaming.stream import score_blocks
+    from mltk_plugin_audio.streaming.evaluation import get_parameters
+    from mltk_plugin_audio.streaming.model import score_blocks
 
     given = context(with_model=False)
-    parameters, _ = model_parameters(given.predictor, None)
+    parameters, _ = get_parameters(given.predictor, None)
     model = StreamingModel(given.predictor, parameters, DetectionSettings.from_parameters(parameters))
     block = np.random.default_rng(0).normal(0, 0.01, 160_000).astype(np.float32)
     model.process(block)

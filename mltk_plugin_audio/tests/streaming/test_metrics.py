@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mltk_plugin_audio.streaming import Detection, DetectionSettings, Event
-from mltk_plugin_audio.streaming.metrics import Curve, Outcome, Trace, rate_limits, threshold_curve
+from mltk_plugin_audio.streaming.metrics import Curve, Outcome, Trace, compute_curve, compute_rate_limits
 
 CLASSES = ("yes", "no", "_silence_")
 
@@ -59,7 +59,7 @@ def test_the_curve_counts_per_hour_at_every_threshold():
     scores[:, 2] = 1
     scores[1000, 0], scores[5000, 1], scores[9000, 0] = 100, 200, 150
     settings = DetectionSettings(minimum_count=0, suppression_ms=0)
-    curve = threshold_curve([trace(scores, [(900_000, 900_050, 0), (0, 10, 1)])], settings, CLASSES, 100)
+    curve = compute_curve([trace(scores, [(900_000, 900_050, 0), (0, 10, 1)])], settings, CLASSES, 100)
     assert curve.total_false_accepts_per_hour[[1, 99, 100, 199, 200, 255]].tolist() == [4, 4, 2, 2, 0, 0]
     assert curve.false_accepts_per_hour[99].tolist() == [2, 2, 0]
     assert curve.total_false_reject_rate[[1, 149, 150, 255]].tolist() == [0.5, 0.5, 1, 1]
@@ -83,5 +83,8 @@ def test_the_recommended_threshold_and_all_above_it_keep_the_rate():
 
 
 def test_the_rate_has_the_exact_limits_of_a_poisson_process():
-    assert rate_limits(0, 1) == (0, pytest.approx(3.6889, abs=1e-4))
-    assert rate_limits(10, 2) == (pytest.approx(4.7954 / 2, abs=1e-4), pytest.approx(18.3904 / 2, abs=1e-4))
+    assert compute_rate_limits(0, 1) == (0, pytest.approx(3.6889, abs=1e-4))
+    assert compute_rate_limits(10, 2) == (
+        pytest.approx(4.7954 / 2, abs=1e-4),
+        pytest.approx(18.3904 / 2, abs=1e-4),
+    )

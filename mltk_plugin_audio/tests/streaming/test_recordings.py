@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mltk.errors import DatasetError
 from mltk_plugin_audio.streaming import Composition, Event, compose, open_recording, read_labels
-from mltk_plugin_audio.streaming.recordings import format_labels
+from mltk_plugin_audio.streaming.labels import format_labels
 
 CLASSES = ("yes", "No", "_unknown_")
 RATE = 8000

@@ -1,1 +1,1 @@
-"""Commands that this plugin adds to `mltk`."""
+"""Commands of this plugin."""

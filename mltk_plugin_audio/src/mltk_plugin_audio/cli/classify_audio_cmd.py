@@ -1,15 +1,13 @@
-"""`mltk classify_audio`."""
+"""The command `mltk classify_audio`."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +17,7 @@ from mltk.errors import MltkError, SpecificationError
 if TYPE_CHECKING:
     import numpy as np
 
+    from mltk.core import TfliteModel, TfliteModelParameters
     from mltk_plugin_audio.streaming import Detection, StreamingModel
 
 
@@ -28,46 +27,53 @@ if TYPE_CHECKING:
     "--wav",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Listen to this recording (WAV, FLAC, OGG or MP3 of any rate) instead of a microphone.",
+    help="Listen to this recording (WAV, FLAC, OGG or MP3) instead of a microphone.",
 )
 @click.option(
     "-w",
     "--window_duration",
     type=int,
     metavar="MS",
-    help="Average scores over this time: longer is surer, and misses more.",
+    help="Average scores over this time; a longer time gives fewer false accepts and more misses.",
 )
 @click.option(
-    "-c", "--count", type=int, metavar="N", help="Results that are needed for an average; 0: no averages."
+    "-c", "--count", type=int, metavar="N", help="Minimum number of results for an average; 0: no averages."
 )
 @click.option(
-    "-t", "--threshold", type=int, metavar="0-255", help="Detect what has a greater average, for all classes."
+    "-t",
+    "--threshold",
+    type=int,
+    metavar="0-255",
+    help="Threshold that an average must exceed, for all classes.",
 )
 @click.option(
-    "-s", "--suppression", type=int, metavar="MS", help="Do not detect the same class again for this long."
+    "-s", "--suppression", type=int, metavar="MS", help="Do not detect the same class again for this time."
 )
 @click.option("-l", "--latency", type=int, metavar="MS", help="Run the model this often.")
 @click.option("-u", "--volume", type=int, metavar="N", help="Multiply samples by N.")
 @click.option(
     "--clear",
     is_flag=True,
-    help="Forget the sound so far after each detection, as the applications do that reset their front end.",
+    help="Clear the spectrogram after each detection, like applications that reset their front end.",
 )
 @click.option(
     "--labels",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="What is said when (start, end, label; e.g. from Audacity): also count what is wrong.",
+    help="Label file (start, end, label; e.g. from Audacity): also count hits and false accepts.",
 )
 @click.option(
-    "-m", "--microphone", metavar="NAME", help="Name or number of the microphone; by default the system's."
+    "-m",
+    "--microphone",
+    metavar="NAME",
+    help="Name or number of the microphone; by default that of the system.",
 )
 @click.option(
     "-x",
     "--dump-audio",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Write what is heard as WAV, at the model's rate.",
+    help="Write the sound to a WAV file, at the sample rate of the model.",
 )
 @click.option(
     "-z",
@@ -97,25 +103,19 @@ def classify_audio_command(
     test: bool,
     verbose: bool,
 ) -> None:
-    """Show what the quantized MODEL detects in a recording, or in what a microphone hears.
+    """Show the classes that the quantized MODEL detects in a recording or in the sound of a microphone.
 
-    MODEL is a name, a specification, an archive or a .tflite file; nothing is executed from an archive. Settings that
-    are not given are those in the .tflite, which the device takes.
+    MODEL is a name, a specification, an archive or a .tflite file; no code from an archive runs. Options default to
+    the settings in the .tflite, which the device uses.
     """
     require_model(model)
     logger = get_logger(verbose=verbose)
     if wav is None and labels is not None:
-        raise click.UsageError("--labels belongs to a recording: give --wav as well.")
-    from mltk.sources.loading import load_tflite_model
+        raise click.UsageError("--labels needs a recording: give --wav, too.")
     from mltk.tflite.interpreter import LiteRtPredictor
-    from mltk.tflite.parameters import TfliteModelParameters
     from mltk_plugin_audio.streaming import DetectionSettings, Detector, StreamingModel, listen
 
-    tflite_model = load_tflite_model(model, test=test)
-    parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
-    classes = parameters.get("classes")
-    if not classes or parameters.dtype("classes") != "str_list":
-        raise SpecificationError(f"{tflite_model.source} does not name its classes (parameter classes).")
+    tflite_model, parameters, classes = _load_model(model, test)
     settings = DetectionSettings.from_parameters(
         parameters,
         average_window_duration_ms=window_duration,
@@ -130,24 +130,21 @@ def classify_audio_command(
         LiteRtPredictor(tflite_model), parameters, settings, source=tflite_model.source
     )
     rate = streaming.frontend.sample_rate_hz
-    blocks: Iterator[np.ndarray]
     if wav is not None:
-        # The device goes on listening when a recording is over.
-        blocks = itertools.chain(_blocks(wav, rate), [_silence(streaming.frontend.sample_length)])
+        blocks = _read_file(wav, rate, streaming.frontend.sample_length)
     else:
-        blocks = _hear(rate, settings.hop_ms, microphone)
+        blocks = _listen_to_microphone(rate, settings.hop_ms, microphone)
         click.echo("Listening; end with Ctrl-C.", err=True)
-    detections = partial(
-        listen,
-        streaming,
-        Detector(settings, classes),
-        clear_on_detection=clear,
-        by_hop=dump_spectrograms is not None,
-    )
     found: list[Detection] = []
-    with _recorder(dump_audio, rate) as recorded:
+    with _recorder(dump_audio, rate) as record:
         try:
-            for detection in detections(recorded(blocks)):
+            for detection in listen(
+                streaming,
+                Detector(settings, classes),
+                record(blocks),
+                clear_on_detection=clear,
+                by_hop=dump_spectrograms is not None,
+            ):
                 _show(detection, classes, as_json)
                 found.append(detection)
                 if dump_spectrograms is not None:
@@ -156,9 +153,20 @@ def classify_audio_command(
             if wav is not None:
                 raise
     if labels is not None:
-        _count(
-            found, labels, classes, settings.average_window_duration_ms + settings.hop_ms, streaming, as_json
-        )
+        late_ms = settings.average_window_duration_ms + settings.hop_ms
+        _count(found, labels, classes, late_ms, streaming, as_json)
+
+
+def _load_model(model: str, test: bool) -> tuple[TfliteModel, TfliteModelParameters, list[str]]:
+    """Return the `.tflite`, its parameters and its classes."""
+    from mltk.core import TfliteModelParameters, load_tflite_model
+
+    tflite_model = load_tflite_model(model, test=test)
+    parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
+    classes = parameters.get("classes")
+    if not classes or parameters.dtype("classes") != "str_list":
+        raise SpecificationError(f"{tflite_model.source} does not name its classes (parameter classes).")
+    return tflite_model, parameters, classes
 
 
 def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
@@ -175,7 +183,7 @@ def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
 def _draw(detection: Detection, classes: list[str], model: StreamingModel, folder: Path) -> None:
     from mltk_plugin_audio._preview import write_picture
 
-    # A class may be named like a path, `../..` for one.
+    # Class names may look like paths, e.g. `../..`.
     label = re.sub(r"[^\w.-]+", "_", classes[detection.class_id])
     write_picture(folder / f"{detection.time_ms:08d}-{label}.png", model.spectrogram)
 
@@ -184,7 +192,7 @@ def _draw(detection: Detection, classes: list[str], model: StreamingModel, folde
 def _recorder(
     path: str | None, rate: int
 ) -> Iterator[Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]]:
-    """Give a function that writes the blocks that pass through it; without a path, they only pass."""
+    """Yield a function that passes blocks through and writes them to a file if there is a path."""
     if path is None:
         yield iter
         return
@@ -197,12 +205,12 @@ def _recorder(
         soundfile.SoundFile(temporary, "w", rate, 1, subtype="PCM_16", format="WAV") as file,
     ):
 
-        def recorded(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        def record(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             for block in blocks:
                 file.write(block)
                 yield block
 
-        yield recorded
+        yield record
 
 
 def _count(
@@ -213,8 +221,8 @@ def _count(
     model: StreamingModel,
     as_json: bool,
 ) -> None:
+    from mltk_plugin_audio.streaming.labels import read_labels
     from mltk_plugin_audio.streaming.metrics import Outcome
-    from mltk_plugin_audio.streaming.recordings import read_labels
 
     outcome = Outcome(len(classes))
     outcome.add(found, read_labels(labels, classes), model.frontend.sample_length_ms + late_ms)
@@ -225,32 +233,30 @@ def _count(
         click.echo(f"{hits} of {events} words detected, {wrong} false accepts")
 
 
-def _blocks(path: str, rate: int) -> Iterator[np.ndarray]:
-    from mltk_plugin_audio.streaming import read_blocks
-
-    return read_blocks(path, rate)
-
-
-def _silence(length: int) -> np.ndarray:
+def _read_file(path: str, rate: int, silence: int) -> Iterator[np.ndarray]:
+    """Yield a recording and then `silence` samples of zeros, because the device continues to listen."""
     import numpy as np
 
-    return np.zeros(length, np.int16)
+    from mltk_plugin_audio.streaming import read_blocks
+
+    yield from read_blocks(path, rate)
+    yield np.zeros(silence, np.int16)
 
 
-def _hear(rate: int, hop_ms: int, microphone: str | None) -> Iterator[np.ndarray]:
-    """Return what the microphone hears, one hop at a time, without end."""
+def _listen_to_microphone(rate: int, hop_ms: int, microphone: str | None) -> Iterator[np.ndarray]:
+    """Return endless blocks of one hop from the microphone."""
     try:
         import sounddevice
     except ImportError as e:
         raise MltkError(
-            "To listen to a microphone, install its library: pip install 'mltk-plugin-audio[mic]'. "
+            "Listening to a microphone needs another package: pip install 'mltk-plugin-audio[mic]'. "
             "Or give a recording: --wav FILE."
         ) from e
     except OSError as e:
         raise MltkError(f"The microphone cannot be used: {e}. On Debian: apt install libportaudio2.") from e
     import numpy as np
 
-    device: Any = int(microphone) if microphone is not None and microphone.isdigit() else microphone
+    device = int(microphone) if microphone is not None and microphone.isdigit() else microphone
     size = hop_ms * rate // 1000
 
     def blocks() -> Iterator[np.ndarray]:
@@ -262,7 +268,8 @@ def _hear(rate: int, hop_ms: int, microphone: str | None) -> Iterator[np.ndarray
                     data, overflowed = stream.read(size)
                     if overflowed:
                         click.echo(
-                            "Sound was lost: the model takes longer than a hop; see --latency.", err=True
+                            "Sound was lost: the model runs longer than one hop. Increase --latency.",
+                            err=True,
                         )
                     yield np.frombuffer(data, np.int16)
         except (sounddevice.PortAudioError, ValueError) as e:

@@ -1,16 +1,16 @@
-"""Hey Gecko: synthetic speech, made with the speech services of several companies.
+"""Hey Gecko: synthetic speech, made with commercial text-to-speech services.
 
 - Source: Silicon Labs, https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_hey_gecko2.7z
 - Licence: none stated there.
-- Words: hey gecko, and others (`_unknown_`); 16 kHz WAV (a 7z archive: extracting needs `py7zr`).
+- Words: hey gecko, and others (`_unknown_`); 16 kHz WAV (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
 
-from .utils import SyntheticWords
+from mltk_plugin_audio.datasets.utils import SyntheticWords
 
 CLASSES = ("heygecko", "_unknown_")
-"""Class labels, by class id."""
+"""Class names in the order of their ids."""
 
 DOWNLOAD_URL = "https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_hey_gecko2.7z"
 VERIFY_SHA1 = "69064ca13f7c4c1e20b7672162e204851c64aef6"

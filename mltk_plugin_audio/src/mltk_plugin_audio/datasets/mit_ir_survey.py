@@ -1,10 +1,10 @@
-"""MIT Impulse Response Survey: how 271 places sound.
+"""MIT Impulse Response Survey: impulse responses of 271 places.
 
 - Source: James Traer and Josh McDermott, "Statistics of natural reverberation enable perceptual separation of sound
   and space", 2016, https://mcdermottlab.mit.edu/Reverb/IR_Survey.html
 - Licence: CC BY 4.0.
 
-The folder can be given to `ParallelAudioDataGenerator(impulse_response_dir=…)`.
+Use the folder as `ParallelAudioDataGenerator(impulse_response_dir=…)`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.signal import fftconvolve
 
-from mltk_plugin_audio._files import FILE_FORMATS, as_float, read_recording
-
-from .utils import download_archive, resampled_copy
+from mltk_plugin_audio._files import read_recording
+from mltk_plugin_audio._noise_and_rooms import list_recordings
+from mltk_plugin_audio._signal import to_float
+from mltk_plugin_audio.datasets.utils import download_archive, resample_folder
 
 DOWNLOAD_URL = "https://mcdermottlab.mit.edu/Reverb/IRMAudio/Audio.zip"
 VERIFY_SHA1 = "de04f5be419c12f4f847f65d7ef8e2356b73aa38"
@@ -33,14 +35,14 @@ def download(
     clean_dest_dir: bool = True,
     sample_rate_hz: int = 16000,
 ) -> str:
-    """Download, extract and resample the impulse responses, unless that was done before.
+    """Download, extract and resample the impulse responses, unless already done.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
-        dest_subdir: Path below mltk's own folder.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what was extracted there before; else add to it.
-        sample_rate_hz: Wanted rate.
+        dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
+        dest_subdir: Path in mltk's cache folder.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace previously extracted files instead of adding to them.
+        sample_rate_hz: Sample rate of the result.
 
     Returns:
         The folder with one WAV file for each place.
@@ -55,27 +57,24 @@ def download(
         clean_dest_dir=clean_dest_dir,
         logger=logger,
     )
-    return resampled_copy(f"{folder}/Audio", f"{folder}/{_RESAMPLED}{sample_rate_hz}", sample_rate_hz)
+    return resample_folder(f"{folder}/Audio", f"{folder}/{_RESAMPLED}{sample_rate_hz}", sample_rate_hz)
 
 
 def load_dataset(dataset_dir: str | os.PathLike[str]) -> list[np.ndarray]:
-    """Read all impulse responses of a folder, sorted by name: float32 `(n,)` each.
+    """Read all impulse responses of a folder as float32 `(n,)`, sorted by name.
 
     Args:
-        dataset_dir: What `download` returned, or the `dest_dir` that it was given.
+        dataset_dir: Folder returned by `download`, or the `dest_dir` passed to it.
     """
     folder = next(iter(sorted(Path(dataset_dir).glob(f"{_RESAMPLED}*"))), Path(dataset_dir))
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in FILE_FORMATS)
-    return [as_float(read_recording(path)[0]) for path in files]
+    return [to_float(read_recording(path)[0]) for path in list_recordings(folder)]
 
 
 def apply_ir(audio: np.ndarray, ir: np.ndarray) -> np.ndarray:
-    """Return a recording as it would sound in a place: float32 `(len(audio) + len(ir) - 1,)`."""
-    from scipy.signal import fftconvolve
-
+    """Convolve a recording with an impulse response; return float32 `(len(audio) + len(ir) - 1,)`."""
     return np.asarray(fftconvolve(np.asarray(audio, np.float32), np.asarray(ir, np.float32)), np.float32)
 
 
 def apply_random_ir(audio: np.ndarray, ir_samples: Sequence[np.ndarray], seed: int = 42) -> np.ndarray:
-    """Return a recording as it would sound in one of several places, drawn from the seed."""
+    """Convolve a recording with one of several impulse responses, drawn from the seed."""
     return apply_ir(audio, ir_samples[int(np.random.default_rng(seed).integers(len(ir_samples)))])

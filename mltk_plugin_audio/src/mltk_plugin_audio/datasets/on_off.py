@@ -1,16 +1,16 @@
-"""On and off: synthetic speech, made with the speech services of several companies.
+"""On and off: synthetic speech, made with commercial text-to-speech services.
 
 - Source: Silicon Labs, https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_on_off.7z
 - Licence: none stated there.
-- Words: on, off; 16 kHz WAV (a 7z archive: extracting needs `py7zr`).
+- Words: on, off; 16 kHz WAV (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
 
-from .utils import SyntheticWords
+from mltk_plugin_audio.datasets.utils import SyntheticWords
 
 CLASSES = ("on", "off")
-"""Class labels, by class id."""
+"""Class names in the order of their ids."""
 
 DOWNLOAD_URL = "https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_on_off.7z"
 VERIFY_SHA1 = "b20697b82f883e4dc5e0afc4b7dc950d3339e703"

@@ -1,11 +1,11 @@
-"""Ten command words by a speech synthesizer, embedded: synthetic, no person speaks.
+"""Ten synthetic command words from a speech synthesizer, part of this package.
 
-- Source: espeak-ng 1.51: 30 voices (8 English accents, random speed and pitch), faint pink noise; see
+- Source: espeak-ng 1.51 with 30 voices (8 English accents, random speed and pitch) and faint pink noise; see
   `data/NOTICE.txt`.
-- Licence: Apache-2.0, as this package; one of the two recordings of background noise is real (CC0).
+- Licence: Apache-2.0, like this package. One of the two recordings of background noise is real (CC0).
 - Size: 300 recordings of 1 s, 16 kHz, 16 bit; 1.6 MB.
 
-To try things out: a model that is good at these words says nothing about real speech.
+They are for first experiments: accuracy on these words says nothing about real speech.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import numpy as np
 from mltk.utils.files import cache_dir
 from mltk.utils.folders import write_folder_once
 from mltk_plugin_audio._files import read_recording
-from mltk_plugin_audio._listing import list_valid_filenames_in_directory
+from mltk_plugin_audio._speakers import list_valid_filenames_in_directory
 from mltk_plugin_audio.utils import write_audio_file
 
 __all__ = ["CLASSES", "list_valid_filenames_in_directory", "load_data"]
 
 CLASSES = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
-"""Class labels, by class id."""
+"""Class names in the order of their ids."""
 
 _NOISES = ("ambi_soft_buzz", "pink_noise")
 _RATE = 16000
@@ -38,26 +38,26 @@ logger = logging.getLogger("mltk.audio")
 def load_data(
     dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/synthetic_commands"
 ) -> str:
-    """Write the recordings as WAV files into one folder per word, unless they are there.
+    """Write the recordings as WAV files to one folder per word, unless already done.
 
-    Files are named `<voice>_nohash_0.wav`, so that each voice is whole in one part of a split. The folder
+    Files are named `<voice>_nohash_0.wav`, so that a split keeps each voice in one part. The folder
     `_background_noise_` has two recordings of 10 s.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
-        dest_subdir: Path below mltk's own folder.
+        dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
+        dest_subdir: Path in mltk's cache folder.
 
     Returns:
         The folder.
     """
-    _label()
+    _announce()
     content = {"dataset": "synthetic_commands", "version": 1}
     return write_folder_once(dest_dir or cache_dir() / dest_subdir, content, _write)
 
 
 @cache
-def _label() -> None:
-    logger.info("These command words are synthetic speech (espeak-ng), not people.")
+def _announce() -> None:
+    logger.info("These command words are synthetic speech (espeak-ng), not recordings of people.")
 
 
 def _write(folder: Path) -> None:

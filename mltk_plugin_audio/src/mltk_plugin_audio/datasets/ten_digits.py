@@ -1,16 +1,16 @@
-"""Ten digits: synthetic speech, made with the speech services of several companies.
+"""Ten digits: synthetic speech, made with commercial text-to-speech services.
 
 - Source: Silicon Labs, https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_ten_digits.7z
 - Licence: none stated there.
-- Words: the digits; 16 kHz WAV (a 7z archive: extracting needs `py7zr`).
+- Words: the digits; 16 kHz WAV (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
 
-from .utils import SyntheticWords
+from mltk_plugin_audio.datasets.utils import SyntheticWords
 
 CLASSES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-"""Class labels, by class id."""
+"""Class names in the order of their ids."""
 
 DOWNLOAD_URL = "https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_ten_digits.7z"
 VERIFY_SHA1 = "a716e86a27fb5255d2a3bff4441dcd5b4044ea3a"

@@ -1,4 +1,4 @@
-"""What the data sets that are downloaded have in common."""
+"""Download, extraction and resampling for the audio data sets."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from pathlib import Path
 from mltk.utils.archive_downloader import download_url, download_verify_extract, mirrored_url
 from mltk.utils.folders import write_folder_once
 from mltk.utils.path import fullpath
-from mltk_plugin_audio._files import FILE_FORMATS, as_float, read_recording, resampled
+from mltk_plugin_audio._files import read_recording
+from mltk_plugin_audio._noise_and_rooms import list_recordings
+from mltk_plugin_audio._signal import resample, to_float
 from mltk_plugin_audio.utils import write_audio_file
 
-__all__ = ["SyntheticWords", "download", "download_and_extract", "download_archive", "resampled_copy"]
+__all__ = ["SyntheticWords", "download", "download_and_extract", "download_archive", "resample_folder"]
 
 
 @dataclass(frozen=True)
 class SyntheticWords:
-    """Downloads one of the archives of synthetic words."""
+    """Function that downloads one archive of synthetic words."""
 
     name: str
-    """Name of the data set on a mirror, and of its folder in mltk's own."""
+    """Name of the data set on a mirror, and of its folder in mltk's cache folder."""
     url: str
     sha1: str
 
@@ -33,13 +35,13 @@ class SyntheticWords:
         logger: logging.Logger | None = None,
         clean_dest_dir: bool = True,
     ) -> str:
-        """Download and extract the data set, unless that was done before.
+        """Download and extract the data set, unless already done.
 
         Args:
-            dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
-            dest_subdir: Path below mltk's own folder; `None` means `datasets/<name>`.
-            logger: Where to report; `None` means mltk's own.
-            clean_dest_dir: Replace what was extracted there before; else add to it.
+            dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
+            dest_subdir: Path in mltk's cache folder; `None` means `datasets/<name>`.
+            logger: Logger for progress; `None` means the logger of mltk.
+            clean_dest_dir: Replace previously extracted files instead of adding to them.
 
         Returns:
             The folder with one folder of recordings per class.
@@ -67,24 +69,24 @@ def download_archive(
     clean_dest_dir: bool = True,
     logger: logging.Logger | None = None,
 ) -> str:
-    """Download and extract an archive, unless that was done before.
+    """Download and extract an archive, unless already done.
 
     Args:
         dataset: Name of the data set on a mirror.
         url: Address of the archive.
-        file_hash: Its checksum.
-        dest_dir: Folder to extract to; `None` means `dest_subdir` in mltk's own folder.
-        dest_subdir: Path below mltk's own folder.
-        archive_fname: Name of the downloaded file; `None` means its name in `url`.
-        remove_root_dir: If everything in the archive is in one folder, extract its content instead of it.
-        clean_dest_dir: Replace what was extracted there before; else add to it.
-        logger: Where to report; `None` means mltk's own.
+        file_hash: Checksum of the archive.
+        dest_dir: Folder to extract to; `None` means `dest_subdir` in mltk's cache folder.
+        dest_subdir: Path in mltk's cache folder.
+        archive_fname: Name of the downloaded file; `None` means that of `url`.
+        remove_root_dir: If the archive contains a single folder, extract only the content of that folder.
+        clean_dest_dir: Replace previously extracted files instead of adding to them.
+        logger: Logger for progress; `None` means the logger of mltk.
 
     Returns:
         The folder.
 
     Raises:
-        DownloadError: The address cannot be reached, or the checksum differs.
+        DownloadError: The address cannot be reached, or the checksum is wrong.
     """
     return download_verify_extract(
         mirrored_url(url, dataset),
@@ -105,15 +107,15 @@ def download(
     sample_rate_hertz: int = 16000,
     logger: logging.Logger | None = None,
 ) -> list[str]:
-    """Download single recordings and bring them to a sample rate; return their paths.
+    """Download single recordings, resample them, and return their paths.
 
-    No checksum is known of them, so the log says for each that it is not verified.
+    Their checksums are unknown, so the log reports each as not verified.
 
     Args:
         dest_dir: Folder to write into.
-        urls: Addresses.
-        sample_rate_hertz: Wanted rate.
-        logger: Where to report; `None` means mltk's own.
+        urls: Addresses of the recordings.
+        sample_rate_hertz: Sample rate of the result.
+        logger: Logger for progress; `None` means the logger of mltk.
     """
     folder = Path(fullpath(dest_dir))
     paths: list[str] = []
@@ -122,7 +124,7 @@ def download(
         original = download_url(url, folder / "original" / name, logger=logger)
         target = folder / name
         if not target.exists():
-            _write_resampled(Path(original), target, sample_rate_hertz)
+            _resample_file(Path(original), target, sample_rate_hertz)
         paths.append(target.as_posix())
     return paths
 
@@ -133,13 +135,13 @@ def download_and_extract(
     logger: logging.Logger | None = None,
     clean_dest_dir: bool = False,
 ) -> list[str]:
-    """Download archives and extract each into one folder; return that folder once for each of them.
+    """Download archives and extract all of them into one folder; return the folder once per archive.
 
     Args:
-        dest_dir: The folder.
-        urls: Addresses, or tuples `(address, checksum)`.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what the folder had before; else add to it.
+        dest_dir: Folder to extract to.
+        urls: Addresses, or tuples of address and checksum.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace the content of the folder instead of adding to it.
     """
     given = [urls] if isinstance(urls, str | tuple) else urls
     folders: list[str] = []
@@ -157,18 +159,18 @@ def download_and_extract(
     return folders
 
 
-def resampled_copy(source: str | os.PathLike[str], target: str | os.PathLike[str], rate: int) -> str:
-    """Write the recordings of a folder as WAV at another rate into a new folder, once; return it."""
-    files = [p for p in sorted(Path(source).iterdir()) if p.suffix.lower() in FILE_FORMATS]
+def resample_folder(source: str | os.PathLike[str], target: str | os.PathLike[str], rate: int) -> str:
+    """Resample the recordings of a folder to WAV files in a new folder, unless already done, and return it."""
+    files = list_recordings(Path(source))
 
     def write(folder: Path) -> None:
         for path in files:
-            _write_resampled(path, folder / f"{path.stem}.wav", rate)
+            _resample_file(path, folder / f"{path.stem}.wav", rate)
 
     content = {"source": str(source), "rate": rate, "recordings": len(files)}
     return write_folder_once(target, content, write)
 
 
-def _write_resampled(source: Path, target: Path, rate: int) -> None:
+def _resample_file(source: Path, target: Path, rate: int) -> None:
     samples, original_rate = read_recording(source)
-    write_audio_file(str(target), resampled(as_float(samples), original_rate, rate), rate)
+    write_audio_file(str(target), resample(to_float(samples), original_rate, rate), rate)

@@ -1,16 +1,16 @@
-"""Yes and no: synthetic speech, made with the speech services of several companies.
+"""Yes and no: synthetic speech, made with commercial text-to-speech services.
 
 - Source: Silicon Labs, https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_yes_no.7z
 - Licence: none stated there.
-- Words: yes, no; 16 kHz WAV (a 7z archive: extracting needs `py7zr`).
+- Words: yes, no; 16 kHz WAV (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
 
-from .utils import SyntheticWords
+from mltk_plugin_audio.datasets.utils import SyntheticWords
 
 CLASSES = ("yes", "no")
-"""Class labels, by class id."""
+"""Class names in the order of their ids."""
 
 DOWNLOAD_URL = "https://www.silabs.com/public/files/github/mltk/datasets/sl_synthetic_yes_no.7z"
 VERIFY_SHA1 = "abf31f3444f17e94b5bded4d4e2a001b5a6cb1b7"

@@ -1,4 +1,4 @@
-"""The audio front end: from samples to spectrograms, bit for bit as the firmware computes them."""
+"""Audio front end: converts samples to spectrograms, bit for bit equal to the firmware."""
 
 from mltk_plugin_audio.frontend._generator import (
     AudioFeatureGenerator,

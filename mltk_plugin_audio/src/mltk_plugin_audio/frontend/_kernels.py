@@ -1,23 +1,22 @@
-"""The arithmetic of the audio front end, compiled.
+"""Compiled integer arithmetic of the audio front end.
 
-All of it is on integers, and every shift, rounding and overflow is that of the firmware: TensorFlow's "microfrontend"
-with the 16-bit transform of KISS FFT, a notch filter before it and an activity detector within. What has no memory
-from one row to the next (`amplitudes`) works on `COUNT` windows at once.
+Every shift, rounding and overflow is that of the firmware: TensorFlow's "microfrontend" with the 16-bit transform of
+KISS FFT, with a notch filter before it and an activity detector within. `amplitudes`, which keeps no state from one
+row to the next, processes `COUNT` windows at once.
 
-Arrays must be contiguous, aligned and writable: numba compiles anew for any other kind. Its cache notices changes
-of this file only: after a change of `_lanes.py` or `_tables.py`, touch this one.
+Arrays must be contiguous, aligned and writable; numba compiles again for any other layout. Its cache only notices
+changes of this file: touch it after a change of `_lanes.py` or `_tables.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from mltk_plugin_audio.frontend._lanes import COUNT, load, resize, spread, store
+from mltk_plugin_audio._compilation import compiled
+from mltk_plugin_audio.frontend._lanes import COUNT, Lanes, load, resize, spread, store
 from mltk_plugin_audio.frontend._tables import (
     NOISE_BITS,
     SNR_BITS,
@@ -32,34 +31,26 @@ from mltk_plugin_audio.frontend._tables import (
 Floats = npt.NDArray[np.floating]
 Int64s = npt.NDArray[np.int64]
 UInt16s = npt.NDArray[np.uint16]
-_F = TypeVar("_F", bound=Callable[..., Any])
+Pair: TypeAlias = tuple[Lanes, Lanes]
+"""Real and imaginary part."""
 
 _ROUND = 1 << 14
-"""Rounds a product of numbers in 1/32768 before its shift."""
+"""Added before the shift, to round a product of numbers in units of 1/32768."""
 
 _QUARTER, _HALF = 32767 // 4, 32767 // 2
-"""What the transform divides by 4 and by 2 with, in 1/32768: a little less than the fractions."""
+"""Factors that divide by 4 and by 2, in units of 1/32768; slightly less than exact, as in the firmware."""
 
 _PCAN_OUTPUT_BITS = 6
 
 _LN2 = 45426
-"""In 1/65536."""
+"""Natural logarithm of 2 in units of 1/65536."""
 
-
-def _compiled(function: _F) -> _F:
-    options = {"nogil": True, "error_model": "numpy"}
-    kernel: _F
-    try:
-        kernel = njit(cache=True, **options)(function)
-    except RuntimeError:
-        # Neither the package's folder nor the user's cache folder can be written.
-        kernel = njit(**options)(function)
-    return kernel
+_compiled = compiled(error_model="numpy")
 
 
 @_compiled
 def to_int16(samples: Floats, out: Int16s) -> bool:
-    """Write `samples` `(n,)`, -1 to 1, as int16, clipped; return whether all of them are finite."""
+    """Convert `samples` `(n,)` from -1 to 1 to clipped int16, and return whether all of them are finite."""
     finite = True
     for i in range(samples.size):
         value = samples[i] * np.float32(32768)
@@ -70,9 +61,9 @@ def to_int16(samples: Floats, out: Int16s) -> bool:
 
 @_compiled
 def notch(signals: Int16s, coefficient: int, memory: Int16s, out: Int16s) -> None:
-    """Filter the constant part out of `signals` `(clips, samples)`.
+    """Remove the constant component of `signals` `(clips, samples)`.
 
-    `memory` `(clips, 2)` is each clip's last input and last output; it goes on from one call to the next.
+    `memory` `(clips, 2)` holds the last input and output of each clip between calls.
     """
     for clip in range(signals.shape[0]):
         before, last = np.int64(memory[clip, 0]), np.int64(memory[clip, 1])
@@ -87,7 +78,7 @@ def notch(signals: Int16s, coefficient: int, memory: Int16s, out: Int16s) -> Non
 
 @_compiled
 def amplitudes(signals: Int16s, tables: Spectrum, out: UInt32s) -> None:
-    """Put the amplitudes of `signals` `(clips, samples)` into `out` `(clips, rows, channels)`."""
+    """Write the amplitudes of `signals` `(clips, samples)` to `out` `(clips, rows, channels)`."""
     clips, rows, channels = out.shape
     time = np.zeros(2 * tables.order.size * COUNT, np.int16)
     real = np.empty(tables.order.size * COUNT, np.int16)
@@ -114,11 +105,11 @@ def amplitudes(signals: Int16s, tables: Spectrum, out: UInt32s) -> None:
 
 @_compiled
 def _take_window(samples: Int16s, window: Int16s, lane: int, time: Int16s) -> np.uint32:
-    """Apply the window, scale to use 16 bits, write the result into a lane of `time`, and return the shift."""
+    """Apply the window, scale to 16 bits, write the result to a lane of `time`, and return the shift."""
     peak = np.int32(0)
     for i in range(window.size):
         value = (np.int32(samples[i]) * np.int32(window[i])) >> WINDOW_BITS
-        # Minus 32768 has no positive counterpart in 16 bits, so it does not count.
+        # The firmware ignores -32768, whose absolute value does not fit into 16 bits.
         peak = max(peak, np.int32(abs(value)) if value != -32768 else np.int32(0))
     shift = 15 - _bit_length(np.uint32(peak))
     for i in range(window.size):
@@ -129,7 +120,7 @@ def _take_window(samples: Int16s, window: Int16s, lane: int, time: Int16s) -> np
 
 @_compiled
 def _transform(time: Int16s, order: Int32s, twiddles: Int16s, real: Int16s, imaginary: Int16s) -> None:
-    """Transform pairs of samples, taken as complex numbers."""
+    """Compute the Fourier transform of pairs of samples, read as complex numbers."""
     if _bit_length(np.uint32(order.size)) % 2 == 0:
         _first_butterflies_of_2(time, order, real, imaginary)
         size = 2
@@ -142,13 +133,13 @@ def _transform(time: Int16s, order: Int32s, twiddles: Int16s, real: Int16s, imag
 
 
 @_compiled
-def _scaled(a: Any, factor: int) -> Any:
+def _scale(a: Lanes, factor: int) -> Lanes:
     return resize((resize(a, 32) * factor + _ROUND) >> 15, 16)
 
 
 @_compiled
-def _turned(r: Any, i: Any, cosine: Any, sine: Any) -> Any:
-    """Multiply by a point of the unit circle."""
+def _rotate(r: Lanes, i: Lanes, cosine: int, sine: int) -> Pair:
+    """Multiply by a point on the unit circle."""
     r, i = resize(r, 32), resize(i, 32)
     turned_r = resize((r * cosine - i * sine + _ROUND) >> 15, 16)
     turned_i = resize((r * sine + i * cosine + _ROUND) >> 15, 16)
@@ -159,8 +150,8 @@ def _turned(r: Any, i: Any, cosine: Any, sine: Any) -> Any:
 def _first_butterflies_of_2(time: Int16s, order: Int32s, real: Int16s, imaginary: Int16s) -> None:
     for i in range(0, order.size, 2):
         at0, at1 = 2 * COUNT * order[i], 2 * COUNT * order[i + 1]
-        r0, i0 = _scaled(load(time, at0), _HALF), _scaled(load(time, at0 + COUNT), _HALF)
-        r1, i1 = _scaled(load(time, at1), _HALF), _scaled(load(time, at1 + COUNT), _HALF)
+        r0, i0 = _scale(load(time, at0), _HALF), _scale(load(time, at0 + COUNT), _HALF)
+        r1, i1 = _scale(load(time, at1), _HALF), _scale(load(time, at1 + COUNT), _HALF)
         store(real, i * COUNT, r0 + r1)
         store(imaginary, i * COUNT, i0 + i1)
         store(real, (i + 1) * COUNT, r0 - r1)
@@ -172,16 +163,16 @@ def _first_butterflies_of_4(time: Int16s, order: Int32s, real: Int16s, imaginary
     for i in range(0, order.size, 4):
         at0, at1 = 2 * COUNT * order[i], 2 * COUNT * order[i + 1]
         at2, at3 = 2 * COUNT * order[i + 2], 2 * COUNT * order[i + 3]
-        r0, i0 = _scaled(load(time, at0), _QUARTER), _scaled(load(time, at0 + COUNT), _QUARTER)
-        r1, i1 = _scaled(load(time, at1), _QUARTER), _scaled(load(time, at1 + COUNT), _QUARTER)
-        r2, i2 = _scaled(load(time, at2), _QUARTER), _scaled(load(time, at2 + COUNT), _QUARTER)
-        r3, i3 = _scaled(load(time, at3), _QUARTER), _scaled(load(time, at3 + COUNT), _QUARTER)
+        r0, i0 = _scale(load(time, at0), _QUARTER), _scale(load(time, at0 + COUNT), _QUARTER)
+        r1, i1 = _scale(load(time, at1), _QUARTER), _scale(load(time, at1 + COUNT), _QUARTER)
+        r2, i2 = _scale(load(time, at2), _QUARTER), _scale(load(time, at2 + COUNT), _QUARTER)
+        r3, i3 = _scale(load(time, at3), _QUARTER), _scale(load(time, at3 + COUNT), _QUARTER)
         _combine(real, imaginary, i * COUNT, COUNT, r0, i0, r1, i1, r2, i2, r3, i3)
 
 
 @_compiled
 def _butterflies_of_4(twiddles: Int16s, size: int, real: Int16s, imaginary: Int16s) -> None:
-    """Make transforms of four times `size` out of four of `size` each."""
+    """Combine four transforms of length `size` into one of four times the length."""
     pairs = twiddles.shape[0]
     stride = pairs // (4 * size)
     row = size * COUNT
@@ -194,15 +185,15 @@ def _butterflies_of_4(twiddles: Int16s, size: int, real: Int16s, imaginary: Int1
             r1, i1 = _quarter(real, imaginary, at + row)
             r2, i2 = _quarter(real, imaginary, at + 2 * row)
             r3, i3 = _quarter(real, imaginary, at + 3 * row)
-            r1, i1 = _turned(r1, i1, c1, s1)
-            r2, i2 = _turned(r2, i2, c2, s2)
-            r3, i3 = _turned(r3, i3, c3, s3)
+            r1, i1 = _rotate(r1, i1, c1, s1)
+            r2, i2 = _rotate(r2, i2, c2, s2)
+            r3, i3 = _rotate(r3, i3, c3, s3)
             _combine(real, imaginary, at, row, r0, i0, r1, i1, r2, i2, r3, i3)
 
 
 @_compiled
-def _quarter(real: Int16s, imaginary: Int16s, at: int) -> Any:
-    return _scaled(load(real, at), _QUARTER), _scaled(load(imaginary, at), _QUARTER)
+def _quarter(real: Int16s, imaginary: Int16s, at: int) -> Pair:
+    return _scale(load(real, at), _QUARTER), _scale(load(imaginary, at), _QUARTER)
 
 
 @_compiled
@@ -211,16 +202,16 @@ def _combine(
     imaginary: Int16s,
     at: int,
     row: int,
-    r0: Any,
-    i0: Any,
-    r1: Any,
-    i1: Any,
-    r2: Any,
-    i2: Any,
-    r3: Any,
-    i3: Any,
+    r0: Lanes,
+    i0: Lanes,
+    r1: Lanes,
+    i1: Lanes,
+    r2: Lanes,
+    i2: Lanes,
+    r3: Lanes,
+    i3: Lanes,
 ) -> None:
-    """Write the transform of four numbers to `at` and the three places `row` apart."""
+    """Write the transform of four numbers to `at` and to three places at multiples of `row` after it."""
     even_r, even_i, odd_r, odd_i = r0 + r2, i0 + i2, r0 - r2, i0 - i2
     sum_r, sum_i, difference_r, difference_i = r1 + r3, i1 + i3, r1 - r3, i1 - i3
     store(real, at, even_r + sum_r)
@@ -237,9 +228,9 @@ def _combine(
 def _measure(
     real: Int16s, imaginary: Int16s, twiddles: Int16s, start: int, stop: int, energy: Int32s
 ) -> None:
-    """Put the energies of the frequencies from `start` to `stop` of the samples into `energy`.
+    """Write the energies of the frequencies from `start` to `stop` to `energy`.
 
-    The transform of pairs holds the spectrum and its mirror image, added up.
+    The transform of pairs holds the sum of the spectrum and its mirror image.
     """
     pairs = 2 * twiddles.shape[0]
     zero = spread(load(real, 0), 0)
@@ -247,24 +238,24 @@ def _measure(
         mirror = pairs - k
         if (k < start or k >= stop) and (mirror < start or mirror >= stop):
             continue
-        r, i = _scaled(load(real, k * COUNT), _HALF), _scaled(load(imaginary, k * COUNT), _HALF)
-        mirror_r = _scaled(load(real, mirror * COUNT), _HALF)
-        mirror_i = _scaled(zero - load(imaginary, mirror * COUNT), _HALF)
-        turned_r, turned_i = _turned(r - mirror_r, i - mirror_i, twiddles[k - 1, 0], twiddles[k - 1, 1])
+        r, i = _scale(load(real, k * COUNT), _HALF), _scale(load(imaginary, k * COUNT), _HALF)
+        mirror_r = _scale(load(real, mirror * COUNT), _HALF)
+        mirror_i = _scale(zero - load(imaginary, mirror * COUNT), _HALF)
+        turned_r, turned_i = _rotate(r - mirror_r, i - mirror_i, twiddles[k - 1, 0], twiddles[k - 1, 1])
         turned_r, turned_i = resize(turned_r, 32), resize(turned_i, 32)
         even_r, even_i = resize(r + mirror_r, 32), resize(i + mirror_i, 32)
         if start <= k < stop:
             store(energy, k * COUNT, _energy((even_r + turned_r) >> 1, (even_i + turned_i) >> 1))
-        # In the middle both are one frequency, and the second formula counts.
+        # In the middle, `k` and `mirror` are equal, and the second formula applies.
         if start <= mirror < stop:
             store(energy, mirror * COUNT, _energy((even_r - turned_r) >> 1, (turned_i - even_i) >> 1))
     if stop > pairs:
-        highest = resize(_scaled(load(real, 0), _HALF) - _scaled(load(imaginary, 0), _HALF), 32)
+        highest = resize(_scale(load(real, 0), _HALF) - _scale(load(imaginary, 0), _HALF), 32)
         store(energy, pairs * COUNT, highest * highest)
 
 
 @_compiled
-def _energy(r: Any, i: Any) -> Any:
+def _energy(r: Lanes, i: Lanes) -> Lanes:
     return r * r + i * i
 
 
@@ -272,7 +263,7 @@ def _energy(r: Any, i: Any) -> Any:
 def _accumulate(
     energy: Int32s, start: int, ends: Int32s, weights: Int16s, unweights: Int16s, sums: Int64s
 ) -> None:
-    """Add the energies between two centres to the channels of both."""
+    """Add each energy to the channels whose centres lie below and above its frequency."""
     zero = spread(load(sums, 0), 0)
     carried = zero
     begin = start
@@ -299,10 +290,10 @@ def _bit_length(value: np.uint32) -> int:
 
 @_compiled
 def _square_root(value: np.uint64) -> np.uint32:
-    """Return the root to the nearest integer; of what is less than 2³², never more than 65535."""
+    """Return the square root, rounded to the nearest integer; at most 65535 for values below 2³²."""
     one = np.uint64(1)
     root = np.uint64(np.sqrt(np.float64(value)) + 0.5)
-    # Next to a half, the floating-point root may be rounded to the wrong side.
+    # The floating-point root may round to the wrong integer near one half.
     if root > np.uint64(0) and root * (root - one) >= value:
         root -= one
     elif root * (root + one) < value:
@@ -314,10 +305,10 @@ def _square_root(value: np.uint64) -> np.uint32:
 
 @_compiled
 def features(amplitude: UInt32s, tables: Levels, estimates: UInt32s, activity: Int64s, out: UInt16s) -> None:
-    """Turn amplitudes `(clips, rows, channels)`, which are overwritten, into features `out` of the same shape.
+    """Convert amplitudes `(clips, rows, channels)`, which are overwritten, to features `out` of the same shape.
 
-    Both memories go on from one call to the next: `estimates` `(clips, channels)` of the noise, and `activity`
-    `(clips, 4)` with the fast and the slow average, whether the detector waits, and whether it found something.
+    Two arrays hold state between calls: `estimates` `(clips, channels)` of the noise, and `activity` `(clips, 4)`
+    with the fast average, the slow average, a flag for "armed" and a flag for "activity detected".
     """
     for clip in range(out.shape[0]):
         for row in range(out.shape[1]):
@@ -327,7 +318,7 @@ def features(amplitude: UInt32s, tables: Levels, estimates: UInt32s, activity: I
             if tables.reduce_noise:
                 _reduce_noise(values, tables, estimates[clip])
             if tables.pcan:
-                _normalise(values, tables, estimates[clip])
+                _normalize_gain(values, tables, estimates[clip])
             if tables.log:
                 _take_logarithm(values, tables)
             for channel in range(values.size):
@@ -349,7 +340,7 @@ def _detect_activity(values: UInt32s, tables: Levels, state: Int64s) -> None:
 
 
 @_compiled
-def _average(value: Any, last: Any, share: int) -> Any:
+def _average(value: int, last: int, share: int) -> int:
     return ((((256 - share) * value + share * last) >> 7) + 1) >> 1
 
 
@@ -369,11 +360,11 @@ def _reduce_noise(values: UInt32s, tables: Levels, estimate: UInt32s) -> None:
 
 
 @_compiled
-def _normalise(values: UInt32s, tables: Levels, estimate: UInt32s) -> None:
+def _normalize_gain(values: UInt32s, tables: Levels, estimate: UInt32s) -> None:
     for channel in range(values.size):
         gain = np.uint64(np.uint32(_gain(estimate[channel], tables.gain_lut)))
         ratio = np.uint32((np.uint64(values[channel]) * gain) >> np.uint64(tables.snr_shift))
-        # A parabola that goes over into a straight line: small values shrink.
+        # A parabola that continues as a straight line: small values shrink.
         if ratio < np.uint32(2 << SNR_BITS):
             values[channel] = np.uint32(ratio * ratio) >> np.uint32(2 + 2 * SNR_BITS - _PCAN_OUTPUT_BITS)
         else:
@@ -413,13 +404,13 @@ def _take_logarithm(values: UInt32s, tables: Levels) -> None:
 
 @_compiled
 def _logarithm(value: np.uint32, shift: int, lut: Int32s) -> np.uint32:
-    """Return the natural logarithm times two to the power `shift`."""
+    """Return the natural logarithm, multiplied by two to the power of `shift`."""
     whole = _bit_length(value) - 1
     part = np.int64(value) - (1 << whole)
     part = part << (16 - whole) if whole < 16 else part >> (whole - 16)
     segment = part >> 9
     low, high = np.int64(lut[segment]), np.int64(lut[segment + 1])
-    # A segment has 9 digits, but the firmware shifts by 16: it interpolates next to nothing.
+    # A segment has 9 bits, but the firmware shifts by 16, so that it hardly interpolates.
     part += low + (((high - low) * (part - (segment << 9))) >> 16)
     log2 = np.uint64((whole << 16) + part)
     half, point = np.uint32(1 << 15), np.uint32(16)
@@ -429,7 +420,10 @@ def _logarithm(value: np.uint32, shift: int, lut: Int32s) -> np.uint32:
 
 @_compiled
 def quantize(spectrograms: UInt16s, dynamic_range: int, out: npt.NDArray[np.int8]) -> None:
-    """Scale features `(clips, values)` to int8: a fixed range, or `dynamic_range` down from each clip's loudest."""
+    """Scale features `(clips, values)` to int8.
+
+    The range is fixed, or `dynamic_range` below the maximum of each clip if that is positive.
+    """
     for clip in range(out.shape[0]):
         if dynamic_range > 0:
             loudest = np.int32(0)

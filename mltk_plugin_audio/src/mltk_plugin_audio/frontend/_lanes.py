@@ -1,25 +1,34 @@
-"""A vector of integers for numba: the same step of the front end on several windows at once.
+"""Vectors of integers for numba: the front end computes one step for several windows at once.
 
-Compilers do not turn the butterflies of a Fourier transform into vector instructions by themselves, because they cannot
-know that the values written do not overlap those still to be read. With a type that *is* a vector they need not
-know. Every processor's compiler back end takes it, in as many registers as it needs.
+Compilers do not vectorize the butterflies of a Fourier transform, because they cannot prove that the values written
+do not overlap those still to be read. A vector type makes that explicit, on any processor.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeVar
 
 from llvmlite import ir
 from numba import types
+from numba.core.base import BaseContext
+from numba.core.datamodel import DataModelManager
+from numba.core.typing.context import BaseContext as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import intrinsic, models, overload, register_model
 
 COUNT = 16
-"""Integers in a vector."""
+"""Number of integers in a vector."""
+
+Values: TypeAlias = Sequence[ir.Value]
+Typed: TypeAlias = tuple[Signature, Callable[..., object]]
+"""Signature of an intrinsic and the function that generates its code."""
+
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):  # type: ignore[misc]  # numba has no type annotations
     """The numba type of a vector of `COUNT` integers of 16, 32 or 64 bits. Arithmetic wraps around."""
 
     def __init__(self, bits: int) -> None:
@@ -28,8 +37,8 @@ class Lanes(types.Type):  # type: ignore[misc]
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
-    def __init__(self, manager: Any, kind: Lanes) -> None:
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no type annotations
+    def __init__(self, manager: DataModelManager, kind: Lanes) -> None:
         super().__init__(manager, kind, _vector(kind.bits))
 
 
@@ -37,52 +46,66 @@ def _vector(bits: int) -> ir.VectorType:
     return ir.VectorType(ir.IntType(bits), COUNT)
 
 
-def _pointer(context: Any, builder: Any, array: types.Array, value: Any, index: Any) -> Any:
+def _pointer(
+    context: BaseContext, builder: ir.IRBuilder, array: types.Array, value: ir.Value, index: ir.Value
+) -> ir.Value:
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), _vector(array.dtype.bitwidth).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: types.Array, index: types.Integer) -> Any:
+def _intrinsic(function: _F) -> _F:
+    """Apply `numba.extending.intrinsic`, which has no type annotations."""
+    decorated: _F = intrinsic(function)
+    return decorated
+
+
+@_intrinsic
+def load(typing: TypingContext, array: types.Array, index: types.Integer) -> Typed:
     """Return `array[index : index + COUNT]` of a contiguous one-dimensional array of integers."""
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
+    ) -> ir.Value:
         pointer = _pointer(context, builder, array, values[0], values[1])
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
     return Lanes(array.dtype.bitwidth)(array, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, array: types.Array, index: types.Integer, lanes: Lanes) -> Any:
+@_intrinsic
+def store(typing: TypingContext, array: types.Array, index: types.Integer, lanes: Lanes) -> Typed:
     """Set `array[index : index + COUNT]`."""
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values) -> None:
         pointer = _pointer(context, builder, array, values[0], values[1])
         builder.store(values[2], pointer, align=array.dtype.bitwidth // 8)
 
     return types.void(array, types.intp, lanes), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def resize(typing: Any, lanes: Lanes, bits: types.IntegerLiteral) -> Any:
-    """Return the integers with more bits, or with only their low ones."""
+@_intrinsic
+def resize(typing: TypingContext, lanes: Lanes, bits: types.IntegerLiteral) -> Typed | None:
+    """Convert the integers to another number of bits; narrower ones keep their low bits."""
     if not isinstance(bits, types.IntegerLiteral):
-        return None  # numba asks again with the literal
+        return None  # numba calls again with the literal
     kind = Lanes(bits.literal_value)
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
+    ) -> ir.Value:
         change = builder.sext if kind.bits > lanes.bits else builder.trunc
         return change(values[0], _vector(kind.bits))
 
     return kind(lanes, bits), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def spread(typing: Any, like: Lanes, value: types.Integer) -> Any:
-    """Return a vector of the kind of `like` with `value` everywhere."""
+@_intrinsic
+def spread(typing: TypingContext, like: Lanes, value: types.Integer) -> Typed:
+    """Return a vector of the type of `like` with `value` in each place."""
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(
+        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
+    ) -> ir.Value:
         scalar = context.cast(builder, values[1], signature.args[1], getattr(types, f"int{like.bits}"))
         vector = ir.Constant(_vector(like.bits), ir.Undefined)
         first = builder.insert_element(vector, scalar, ir.IntType(32)(0))
@@ -92,30 +115,33 @@ def spread(typing: Any, like: Lanes, value: types.Integer) -> Any:
     return like(like, types.unliteral(value)), generate
 
 
-def _operator(function: Callable[[Any, Any], Any], instruction: str) -> None:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def apply(typing: Any, a: Lanes, b: Lanes) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+def _define_operator(function: Callable[..., object], instruction: str) -> None:
+    @_intrinsic
+    def apply(typing: TypingContext, a: Lanes, b: Lanes) -> Typed:
+        def generate(
+            context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
+        ) -> ir.Value:
             return getattr(builder, instruction)(*values)
 
         return a(a, a), generate
 
-    # numba compares the annotations of these with those of `typed`.
-    def with_lanes(a: Any, b: Any) -> Any:
+    # numba compares the signatures of these two with that of `choose`.
+    def with_lanes(a: Lanes, b: Lanes) -> Lanes:
         return apply(a, b)
 
-    def with_number(a: Any, b: Any) -> Any:
+    def with_number(a: Lanes, b: Lanes) -> Lanes:
         return apply(a, spread(a, b))
 
-    @overload(function)  # type: ignore[untyped-decorator]
-    def typed(a: Any, b: Any) -> Any:
+    def choose(a: Lanes, b: Lanes) -> Callable[[Lanes, Lanes], Lanes] | None:
         if not isinstance(a, Lanes):
             return None
         return with_lanes if a == b else with_number
 
+    overload(function)(choose)
 
-_operator(operator.add, "add")
-_operator(operator.iadd, "add")
-_operator(operator.sub, "sub")
-_operator(operator.mul, "mul")
-_operator(operator.rshift, "ashr")
+
+_define_operator(operator.add, "add")
+_define_operator(operator.iadd, "add")
+_define_operator(operator.sub, "sub")
+_define_operator(operator.mul, "mul")
+_define_operator(operator.rshift, "ashr")

@@ -1,20 +1,21 @@
-"""`AudioFeatureGeneratorSettings`: what describes the audio front end, as a dictionary of model parameters."""
+"""`AudioFeatureGeneratorSettings`: the settings of the audio front end as a dictionary of model parameters."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, Self, TypeVar, cast, overload
+from typing import Generic, Self, TypeVar, cast, overload
 
 import numpy as np
 
 from mltk.errors import SpecificationError, did_you_mean
+from mltk_plugin_audio.frontend._filter_bank import FilterBank, get_correction_bits, make_filter_bank
 
 PREFIX = "fe."
 FFT_LENGTH = PREFIX + "fft_length"
 
 WINDOW_LIMITS = (16, 8192)
-"""Shortest and longest window in samples that the firmware's Fourier transform takes."""
+"""Minimum and maximum window length in samples that the Fourier transform of the firmware accepts."""
 
 _T = TypeVar("_T", bound=float)
 
@@ -50,22 +51,22 @@ class _Setting(Generic[_T]):
         instance[PREFIX + self.name] = value
 
     def convert(self, value: object) -> _T:
-        """Return `value` in the setting's type.
+        """Return `value` in the type of the setting.
 
         Raises:
-            SpecificationError: It is of another kind, or out of the setting's range.
+            SpecificationError: The value has the wrong type, or is outside of the range of the setting.
         """
-        kind: Any = type(self.default)
+        kind = type(self.default)
         is_number = isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
         if kind is bool:
             if not isinstance(value, np.bool_) and not (is_number and value in (0, 1)):
-                raise SpecificationError(f"{self.name} must be True or False, not {value!r}.")
-            return cast("_T", bool(value))
+                raise SpecificationError(f"{self.name} must be True or False, got {value!r}.")
+            return kind(bool(value))
         if not is_number:
-            raise SpecificationError(f"{self.name} must be a number, not {value!r}.")
-        number: Any = kind(value)
+            raise SpecificationError(f"{self.name} must be a number, got {value!r}.")
+        number = kind(cast("float", value))
         if self.low <= number <= self.high and number < self.below:
-            return cast("_T", number)
+            return number
         limits = f"at least {self.low:g}"
         if self.below < math.inf:
             limits += f" and less than {self.below:g}"
@@ -74,83 +75,83 @@ class _Setting(Generic[_T]):
         hint = ""
         if self.name.endswith("_ms") and isinstance(value, float) and 0 < value < 1:
             hint = f" It is in milliseconds: did you mean {1000 * value:g}?"
-        raise SpecificationError(f"{self.name} must be {limits}, not {value!r}.{hint}")
+        raise SpecificationError(f"{self.name} must be {limits}, got {value!r}.{hint}")
 
 
 class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
-    """Settings of the audio front end, which is the same on the computer and in the firmware.
+    """Settings of the audio front end, the same on the computer and in the firmware.
 
-    Each is a property, and an entry of the dictionary under the same name with the prefix `fe.`, so that
-    `my_model.model_parameters.update(settings)` embeds them all in the `.tflite`. A value is checked when it is
-    set (what should be whole loses its fraction); whether all fit together, `validate()` checks, which
-    `AudioFeatureGenerator` calls.
+    Each setting is a property, and an entry of the dictionary under the same name with the prefix `fe.`, so that
+    `my_model.model_parameters.update(settings)` embeds all of them in the `.tflite`. A value is checked when it is
+    set; integer settings drop the fraction. `validate()`, which `AudioFeatureGenerator` calls, checks the combination
+    of all values.
 
     Args:
-        other: Names and values to start from, in place of defaults.
-        **values: The same. Names are those of the properties, with or without `fe.`; `fft_length` is ignored,
-            because it follows from the others.
+        other: Names and values that replace the defaults.
+        **values: The same. Names are those of the properties, with or without `fe.`; `fft_length` is ignored, because
+            it follows from the other settings.
 
     Raises:
-        SpecificationError: A name is unknown, or a value is of the wrong kind or out of range.
+        SpecificationError: A name is unknown, or a value has the wrong type or is out of range.
     """
 
     sample_rate_hz = _Setting(16000, "Samples per second.", low=1, high=_TEN_MILLION)
     sample_length_ms = _Setting(1000, "Length of a clip in milliseconds.", low=1, high=_TEN_MILLION)
-    window_size_ms = _Setting(
-        25, "Length of the window of one row in milliseconds.", low=1, high=_TEN_MILLION
-    )
-    window_step_ms = _Setting(10, "Time from one row to the next in milliseconds.", low=1, high=_TEN_MILLION)
+    window_size_ms = _Setting(25, "Window length of one row in milliseconds.", low=1, high=_TEN_MILLION)
+    window_step_ms = _Setting(10, "Step from one row to the next in milliseconds.", low=1, high=_TEN_MILLION)
     filterbank_n_channels = _Setting(
         32,
-        "Channels of the mel filter bank: the width of the spectrogram.",
+        "Number of channels of the mel filter bank, the width of the spectrogram.",
         low=1,
         high=WINDOW_LIMITS[1] // 2,
     )
     filterbank_upper_band_limit = _Setting(
-        7500.0, "Upper end of the highest channel in Hz, at most half of the sample rate."
+        7500.0, "Upper limit of the highest channel in Hz, at most half of the sample rate."
     )
-    filterbank_lower_band_limit = _Setting(125.0, "Lower end of the lowest channel in Hz.")
-    noise_reduction_enable = _Setting(False, "Subtract an estimate of the steady noise of each channel.")
-    noise_reduction_smoothing_bits = _Setting(
-        10, "Binary digits that the noise estimate keeps behind the point.", high=31
+    filterbank_lower_band_limit = _Setting(125.0, "Lower limit of the lowest channel in Hz.")
+    noise_reduction_enable = _Setting(
+        False, "Subtract an estimate of the stationary noise from each channel."
     )
+    noise_reduction_smoothing_bits = _Setting(10, "Fractional bits of the noise estimate.", high=31)
     noise_reduction_even_smoothing = _Setting(
-        0.025, "Share of a new row in the noise estimate of channels 0, 2, …", high=1
+        0.025, "Weight of a new row in the noise estimate of channels 0, 2, …", high=1
     )
     noise_reduction_odd_smoothing = _Setting(
-        0.06, "Share of a new row in the noise estimate of channels 1, 3, …", high=1
+        0.06, "Weight of a new row in the noise estimate of channels 1, 3, …", high=1
     )
-    noise_reduction_min_signal_remaining = _Setting(0.05, "Fraction of a value that always remains.", high=1)
+    noise_reduction_min_signal_remaining = _Setting(
+        0.05, "Minimum fraction that noise reduction leaves of a value.", high=1
+    )
     pcan_enable = _Setting(
-        False, "Level each channel by its noise estimate (per-channel amplitude normalisation)."
+        False, "Normalize each channel by its noise estimate (per-channel amplitude normalization)."
     )
-    pcan_strength = _Setting(0.95, "Exponent of that gain: 0 is none, 1 is full.")
-    pcan_offset = _Setting(80.0, "Added to the noise estimate, so that silence is not amplified.")
-    pcan_gain_bits = _Setting(21, "Binary digits that the gain keeps behind the point.", high=31)
-    log_scale_enable = _Setting(True, "Put out natural logarithms.")
-    log_scale_shift = _Setting(6, "The logarithm is multiplied by two to this power.", high=16)
-    activity_detection_enable = _Setting(False, "Watch the loudness for the onset of a sound.")
+    pcan_strength = _Setting(0.95, "Exponent of the gain: 0 is no normalization, 1 is full normalization.")
+    pcan_offset = _Setting(80.0, "Offset added to the noise estimate, so that silence is not amplified.")
+    pcan_gain_bits = _Setting(21, "Fractional bits of the gain.", high=31)
+    log_scale_enable = _Setting(True, "Return natural logarithms.")
+    log_scale_shift = _Setting(6, "Power of two by which the logarithm is multiplied.", high=16)
+    activity_detection_enable = _Setting(False, "Detect the onset of a sound in the loudness.")
     activity_detection_alpha_a = _Setting(
-        0.5, "Share of the last value in the fast average of the loudness.", high=1
+        0.5, "Weight of the previous value in the fast average of the loudness.", high=1
     )
     activity_detection_alpha_b = _Setting(
-        0.8, "Share of the last value in the slow average of the loudness.", high=1
+        0.8, "Weight of the previous value in the slow average of the loudness.", high=1
     )
     activity_detection_arm_threshold = _Setting(
-        0.75, "The detector waits for a sound once fast/slow average is below this.", below=8
+        0.75, "Ratio of the fast to the slow average below which the detector is armed.", below=8
     )
     activity_detection_trip_threshold = _Setting(
-        0.8, "While it waits, fast/slow average above this is activity.", below=8
+        0.8, "Ratio of the fast to the slow average above which an armed detector reports activity.", below=8
     )
-    dc_notch_filter_enable = _Setting(False, "Remove the constant part of the signal.")
+    dc_notch_filter_enable = _Setting(False, "Remove the constant component of the signal.")
     dc_notch_filter_coefficient = _Setting(
-        0.95, "Pole of that filter: the nearer to 1, the narrower the notch.", below=1
+        0.95, "Pole of the notch filter; the closer to 1, the narrower the notch.", below=1
     )
     quantize_dynamic_scale_enable = _Setting(
-        False, "Scale int8 spectrograms by their own loudest value, not by a fixed range."
+        False, "Scale each int8 spectrogram by its maximum instead of a fixed range."
     )
     quantize_dynamic_scale_range_db = _Setting(
-        40.0, "Decibels below the loudest value that such a spectrogram covers.", high=1000
+        40.0, "Range of such a spectrogram below its maximum, in dB.", high=1000
     )
 
     def __init__(self, other: Mapping[str, object] | None = None, /, **values: object) -> None:
@@ -164,20 +165,20 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, object]) -> Self:
-        """Return the settings among a model's parameters; those that are missing have their defaults.
+        """Return the settings found in the parameters of a model; missing settings have their defaults.
 
         Args:
-            parameters: Model parameters, e.g. of a `.tflite`; names that do not start with `fe.` are left out.
+            parameters: Model parameters, e.g. of a `.tflite`; names that do not start with `fe.` are ignored.
 
         Raises:
-            SpecificationError: A value is of the wrong kind or out of range.
+            SpecificationError: A value has the wrong type or is out of range.
         """
         known = {FFT_LENGTH, *(PREFIX + name for name in _SETTINGS)}
         return cls({name: value for name, value in parameters.items() if name in known})
 
     @property
     def fft_length(self) -> int:
-        """Length of the Fourier transform: the window length in samples, up to the next power of two."""
+        """Length of the Fourier transform: the window length in samples, rounded up to a power of two."""
         return cast("int", self[FFT_LENGTH])
 
     @property
@@ -187,12 +188,12 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
 
     @property
     def window_size(self) -> int:
-        """Length of the window in samples."""
+        """Window length in samples."""
         return self.window_size_ms * self.sample_rate_hz // 1000
 
     @property
     def window_step(self) -> int:
-        """Samples from one row to the next."""
+        """Step from one row to the next in samples."""
         return self.window_step_ms * self.sample_rate_hz // 1000
 
     @property
@@ -200,98 +201,56 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
         """Rows and channels of the spectrogram of one clip.
 
         Raises:
-            SpecificationError: The step is shorter than a sample.
+            SpecificationError: The step is shorter than one sample.
         """
         self._check(self.window_step > 0, f"window_step_ms={self.window_step_ms} is less than one sample")
         rows = (self.sample_length - self.window_size) // self.window_step + 1
         return max(rows, 0), self.filterbank_n_channels
 
     def copy(self) -> Self:
-        """Return settings of their own with the same values."""
+        """Return an independent copy."""
         return type(self)(self)
 
+    def make_filter_bank(self) -> FilterBank:
+        """Compute the mel filters of these settings."""
+        return make_filter_bank(
+            self.sample_rate_hz,
+            self.fft_length,
+            self.filterbank_lower_band_limit,
+            self.filterbank_upper_band_limit,
+            self.filterbank_n_channels,
+        )
+
     def validate(self) -> None:
-        """Check that the values fit together.
+        """Check that the values are consistent.
 
         Raises:
-            SpecificationError: They do not; the message says which, and why.
+            SpecificationError: They are not; the message names the settings and the reason.
         """
-        from mltk_plugin_audio.frontend._tables import correction_bits, filter_bank
-
-        check = self._check
         missing = [name for name in _SETTINGS if PREFIX + name not in self]
-        check(not missing, f"{', '.join(missing)} was removed")
-
-        window, shortest, longest = self.window_size, *WINDOW_LIMITS
-        milliseconds = f"window_size_ms={self.window_size_ms} at {self.sample_rate_hz} Hz"
-        check(
-            shortest <= window <= longest,
-            f"{milliseconds} is {window} samples, and the front end takes {shortest} to {longest}",
-        )
-        check(self.window_step > 0, f"window_step_ms={self.window_step_ms} is less than one sample")
-        check(
-            self.window_step_ms <= self.window_size_ms,
-            f"window_step_ms={self.window_step_ms} is more than window_size_ms={self.window_size_ms}: "
-            "the sound between two windows would be lost",
-        )
-        check(
-            self.sample_length >= window,
-            f"sample_length_ms={self.sample_length_ms} is less than window_size_ms={self.window_size_ms}: "
-            "the spectrogram would be empty",
-        )
-
-        low, high = self.filterbank_lower_band_limit, self.filterbank_upper_band_limit
-        check(
-            low < high,
-            f"filterbank_lower_band_limit={low:g} is not below filterbank_upper_band_limit={high:g}",
-        )
-        check(
-            high <= self.sample_rate_hz / 2,
-            f"filterbank_upper_band_limit={high:g} is above {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
-        )
-        bank = filter_bank(self)
-        frequencies = bank.stop - bank.start
-        check(
-            self.filterbank_n_channels <= frequencies,
-            f"filterbank_n_channels={self.filterbank_n_channels} is more than the {frequencies} frequencies between "
-            f"{low:g} and {high:g} Hz that a window of {window} samples tells apart: take fewer channels or a "
-            "longer window",
-        )
-
+        self._check(not missing, f"{', '.join(missing)} was removed")
+        self._check_window()
+        self._check_filter_bank()
         if self.pcan_enable:
-            check(
-                self.noise_reduction_enable,
-                "pcan_enable needs noise_reduction_enable, whose noise estimate it works with",
-            )
-            bits = correction_bits(self.fft_length)
-            check(
-                self.pcan_gain_bits >= bits + 12,
-                f"pcan_gain_bits={self.pcan_gain_bits} must be at least {bits + 12} for this window",
-            )
-            check(
-                self.noise_reduction_smoothing_bits >= bits,
-                f"noise_reduction_smoothing_bits={self.noise_reduction_smoothing_bits} must be at least {bits} "
-                "for this window when pcan_enable is set",
-            )
-            check(self.pcan_offset > 0, "pcan_offset must be more than 0")
+            self._check_gain_control()
 
-    def update(  # type: ignore[override]
+    def update(  # type: ignore[override]  # names may also come without the prefix
         self, other: Mapping[str, object] | Iterable[tuple[str, object]] = (), /, **values: object
     ) -> None:
         """Set several values.
 
         Args:
             other: Names and values.
-            **values: The same. Names may have the prefix `fe.` or not; `fft_length` is ignored.
+            **values: The same. Names may have the prefix `fe.`; `fft_length` is ignored.
 
         Raises:
-            SpecificationError: A name is unknown, or a value is of the wrong kind or out of range.
+            SpecificationError: A name is unknown, or a value has the wrong type or is out of range.
         """
         for name, value in (dict(other) | values).items():
             if name.removeprefix(PREFIX) != "fft_length":
-                self[name] = value  # type: ignore[assignment]
+                self[name] = value
 
-    def __setitem__(self, key: str, value: int | float | bool) -> None:
+    def __setitem__(self, key: str, value: object) -> None:
         name = key.removeprefix(PREFIX)
         if name == "fft_length":
             raise SpecificationError("fft_length follows from sample_rate_hz and window_size_ms; set these.")
@@ -310,7 +269,7 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
             )
         super().__setattr__(name, value)
 
-    def __ior__(self, other: Any) -> Self:  # type: ignore[misc, override]
+    def __ior__(self, other: Mapping[str, object]) -> Self:  # type: ignore[misc, override]  # as `update`
         self.update(other)
         return self
 
@@ -318,8 +277,62 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
         return type(self), (dict(self),)
 
     def _update_fft_length(self) -> None:
-        window = self.window_size
-        super().__setitem__(FFT_LENGTH, 1 << max(window - 1, 0).bit_length())
+        super().__setitem__(FFT_LENGTH, 1 << max(self.window_size - 1, 0).bit_length())
+
+    def _check_window(self) -> None:
+        window, (shortest, longest) = self.window_size, WINDOW_LIMITS
+        self._check(
+            shortest <= window <= longest,
+            f"window_size_ms={self.window_size_ms} at {self.sample_rate_hz} Hz is {window} samples; the front end "
+            f"takes {shortest} to {longest}",
+        )
+        self._check(self.window_step > 0, f"window_step_ms={self.window_step_ms} is less than one sample")
+        self._check(
+            self.window_step_ms <= self.window_size_ms,
+            f"window_step_ms={self.window_step_ms} is more than window_size_ms={self.window_size_ms}: "
+            "the sound between two windows would be lost",
+        )
+        self._check(
+            self.sample_length >= window,
+            f"sample_length_ms={self.sample_length_ms} is less than window_size_ms={self.window_size_ms}: "
+            "the spectrogram would be empty",
+        )
+
+    def _check_filter_bank(self) -> None:
+        low, high = self.filterbank_lower_band_limit, self.filterbank_upper_band_limit
+        self._check(
+            low < high,
+            f"filterbank_lower_band_limit={low:g} is not below filterbank_upper_band_limit={high:g}",
+        )
+        self._check(
+            high <= self.sample_rate_hz / 2,
+            f"filterbank_upper_band_limit={high:g} is above {self.sample_rate_hz / 2:g} Hz, half of the sample rate",
+        )
+        bank = self.make_filter_bank()
+        frequencies = bank.stop - bank.start
+        self._check(
+            self.filterbank_n_channels <= frequencies,
+            f"filterbank_n_channels={self.filterbank_n_channels} is more than the {frequencies} frequencies that a "
+            f"window of {self.window_size} samples resolves between {low:g} and {high:g} Hz: use fewer channels or a "
+            "longer window",
+        )
+
+    def _check_gain_control(self) -> None:
+        self._check(
+            self.noise_reduction_enable,
+            "pcan_enable needs noise_reduction_enable, because it uses the noise estimate",
+        )
+        bits = get_correction_bits(self.fft_length)
+        self._check(
+            self.pcan_gain_bits >= bits + 12,
+            f"pcan_gain_bits={self.pcan_gain_bits} must be at least {bits + 12} for this window",
+        )
+        self._check(
+            self.noise_reduction_smoothing_bits >= bits,
+            f"noise_reduction_smoothing_bits={self.noise_reduction_smoothing_bits} must be at least {bits} "
+            "for this window when pcan_enable is set",
+        )
+        self._check(self.pcan_offset > 0, "pcan_offset must be more than 0")
 
     @staticmethod
     def _check(holds: bool, otherwise: str) -> None:
@@ -327,6 +340,6 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
             raise SpecificationError(f"Audio front end: {otherwise}.")
 
 
-_SETTINGS: dict[str, _Setting[Any]] = {
+_SETTINGS: dict[str, _Setting[int] | _Setting[float] | _Setting[bool]] = {
     name: value for name, value in vars(AudioFeatureGeneratorSettings).items() if isinstance(value, _Setting)
 }

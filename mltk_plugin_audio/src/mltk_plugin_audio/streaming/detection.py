@@ -1,7 +1,7 @@
-"""From the scores of a model, one vector per hop, to detections: the logic of the device's application.
+"""Detection of classes from the scores of a model, as the application on the device does it.
 
-The rules are those of TensorFlow's `micro_speech` example with the additions of the device application that reads
-its settings from the `.tflite`. All arithmetic is in integers, as there.
+The rules are those of TensorFlow's `micro_speech` example, with the additions of the device application that reads
+its settings from the `.tflite`. Like the device, this module calculates with integers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -17,48 +17,50 @@ from mltk.errors import SpecificationError
 
 MAX_SCORE = 255
 SHORTEST_HOP_MS = 10
-"""The application on a PC does not run the model more often."""
+"""Minimum time between two runs of the model, as in the application on a PC."""
 
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """The settings of the device application, with its defaults; all are model parameters of the same name."""
+    """Settings and defaults of the device application; each is a model parameter of the same name."""
 
     average_window_duration_ms: int = 1000
-    """Scores are averaged over this time."""
+    """Time over which scores are averaged."""
     minimum_count: int = 3
-    """Fewer results in that time are not enough to decide on; 0 decides on each result alone, without averages."""
+    """Minimum number of results in that time for a detection; 0 uses each result alone, without averages."""
     detection_threshold: int = 185
-    """0 to 255. An average must be greater."""
+    """Threshold from 0 to 255 that an average must exceed."""
     detection_threshold_list: tuple[int, ...] | None = None
-    """A threshold for each class, in place of `detection_threshold`."""
+    """Thresholds of the classes; replaces `detection_threshold`."""
     suppression_ms: int = 1500
-    """For this long after a detection, the same class is not detected again; another class is."""
+    """Time after a detection in which the same class is not detected again; other classes are."""
     latency_ms: int = 100
-    """Time from one run of the model to the next; less than 10 counts as 10."""
+    """Time from one run of the model to the next; at least 10."""
     volume_gain: int = 1
-    """Samples are multiplied by it and clipped; 0 changes nothing, like 1."""
+    """Factor of the samples, which are then clipped; 0 means 1."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name == "detection_threshold_list":
                 for item in value or ():
-                    _check(field.name, item, MAX_SCORE)
+                    _check_integer(field.name, item, MAX_SCORE)
             else:
-                _check(field.name, value, MAX_SCORE if field.name == "detection_threshold" else 2**31 - 1)
+                _check_integer(
+                    field.name, value, MAX_SCORE if field.name == "detection_threshold" else 2**31 - 1
+                )
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any], **overrides: int | None) -> DetectionSettings:
-        """Take the settings from a model's parameters.
+    def from_parameters(cls, parameters: Mapping[str, object], **overrides: int | None) -> DetectionSettings:
+        """Read the settings from the parameters of a model.
 
         Args:
-            parameters: Parameters of a `.tflite` or of a specification. What is missing has its default.
-            **overrides: Values that win, unless they are `None`. A `detection_threshold` replaces the list of
-                thresholds, too.
+            parameters: Parameters of a `.tflite` or of a specification; missing settings have their defaults.
+            **overrides: Values that take precedence unless they are `None`. `detection_threshold` also replaces
+                `detection_threshold_list`.
 
         Raises:
-            SpecificationError: A value is not a whole number in its range.
+            SpecificationError: A value is not an integer in its range.
         """
         values = {f.name: parameters[f.name] for f in fields(cls) if parameters.get(f.name) is not None}
         given = {name: value for name, value in overrides.items() if value is not None}
@@ -68,59 +70,59 @@ class DetectionSettings:
         if thresholds is not None:
             if not isinstance(thresholds, list | tuple):
                 raise SpecificationError(
-                    f"The model parameter 'detection_threshold_list' must be a list, not {thresholds!r}."
+                    f"The model parameter 'detection_threshold_list' must be a list, got {thresholds!r}."
                 )
             values["detection_threshold_list"] = tuple(thresholds) or None
-        return cls(**values | given)
+        return cls(**cast("dict[str, int]", values | given))  # `__post_init__` checks the types.
 
     @property
     def hop_ms(self) -> int:
         """Time from one run of the model to the next, in milliseconds."""
         return max(self.latency_ms, SHORTEST_HOP_MS)
 
-    def thresholds(self, classes: Sequence[str]) -> np.ndarray:
-        """Return one threshold per class; that of a class that is never detected is 255, which no score exceeds.
+    def get_thresholds(self, classes: Sequence[str]) -> np.ndarray:
+        """Return one threshold per class; classes that are never detected get 255, which no score exceeds.
 
         Args:
-            classes: Names of the classes. Those that start with `_` are never detected.
+            classes: Class names; classes that start with `_` are never detected.
 
         Raises:
-            SpecificationError: The list of thresholds is not as long as that of the classes.
+            SpecificationError: The number of thresholds differs from the number of classes.
         """
         given = self.detection_threshold_list or (self.detection_threshold,) * len(classes)
         if len(given) != len(classes):
             raise SpecificationError(
                 f"The model parameter 'detection_threshold_list' has {len(given)} thresholds for "
-                f"{len(classes)} classes: it needs one for each."
+                f"{len(classes)} classes; it needs one for each class."
             )
-        return np.where(detectable(classes), given, MAX_SCORE)
+        return np.where(find_detectable(classes), given, MAX_SCORE)
 
     def with_threshold(self, threshold: int) -> DetectionSettings:
-        """Return the same settings with one threshold for all classes."""
+        """Return a copy with one threshold for all classes."""
         return replace(self, detection_threshold=threshold, detection_threshold_list=None)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """The device says that it heard a class."""
+    """A class that the device reports."""
 
     time_ms: int
-    """When, in milliseconds from the start of the recording: the end of the hop after which the model ran."""
+    """Time in the recording, in milliseconds: the end of the hop after which the model ran."""
     class_id: int
     score: int
-    """The average, 0 to 255."""
+    """Averaged score, 0 to 255."""
 
 
-def detectable(classes: Sequence[str]) -> np.ndarray:
-    """Tell which classes a device may report: bool, one per class. Names that start with `_` are not reported."""
+def find_detectable(classes: Sequence[str]) -> np.ndarray:
+    """Return bool `(classes,)`: the classes that a device may report, whose names do not start with `_`."""
     return np.array([not name.startswith("_") for name in classes], bool)
 
 
 def to_scores(outputs: np.ndarray) -> np.ndarray:
-    """Convert a model's outputs to the scores of the device.
+    """Convert the outputs of a model to the scores of the device.
 
     Args:
-        outputs: `(n, classes)`: int8, or real numbers from 0 to 1.
+        outputs: `(n, classes)`: int8, or floating point from 0 to 1.
 
     Returns:
         uint8 `(n, classes)`.
@@ -132,19 +134,20 @@ def to_scores(outputs: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(outputs * MAX_SCORE, 0, MAX_SCORE), np.uint8)
 
 
-def averages(
+def average_scores(
     times_ms: np.ndarray, scores: np.ndarray, window_ms: int, minimum_count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average each result with those before it.
+    """Average each result with the results before it.
 
     Args:
-        times_ms: int64 `(n,)`, rising.
+        times_ms: int64 `(n,)`, ascending.
         scores: uint8 `(n, classes)`.
-        window_ms: A result counts for this long.
-        minimum_count: As in `DetectionSettings`.
+        window_ms: Time over which results are averaged.
+        minimum_count: See `DetectionSettings`.
 
     Returns:
-        Averages, rounded down, int32 `(n, classes)`; and bool `(n,)`, whether there were enough results.
+        `(averages, enough)`: averages rounded down, int32 `(n, classes)`, and bool `(n,)`, whether the number of
+        results reached `minimum_count`.
     """
     if minimum_count == 0:
         return scores.astype(np.int32), np.ones(len(scores), bool)
@@ -164,41 +167,41 @@ def detect(
     thresholds: np.ndarray,
     suppression_ms: int,
 ) -> list[Detection]:
-    """Decide on averaged scores, from the beginning of a recording.
+    """Find the detections in the averaged scores of a whole recording.
 
     Args:
-        times_ms: int64 `(n,)`, rising.
+        times_ms: int64 `(n,)`, ascending.
         averaged: int32 `(n, classes)`.
-        enough: bool `(n,)`; results where it is false are passed over.
+        enough: bool `(n,)`; results where it is `False` are skipped.
         thresholds: `(classes,)`.
-        suppression_ms: As in `DetectionSettings`.
+        suppression_ms: See `DetectionSettings`.
 
     Returns:
-        The detections in the order of time.
+        The detections, sorted by time.
     """
-    return _Decisions(suppression_ms).decide(times_ms, averaged, enough, thresholds)
+    return _Suppression(suppression_ms).detect(times_ms, averaged, enough, thresholds)
 
 
 class Detector:
-    """Decides while the scores come in; any division of them into pieces gives the same detections.
+    """Detector for a stream of scores; the detections do not depend on how the stream is divided.
 
     Args:
-        settings: The settings.
-        classes: Names of the classes.
+        settings: Settings of the detection.
+        classes: Class names.
     """
 
     def __init__(self, settings: DetectionSettings, classes: Sequence[str]) -> None:
         self.settings = settings
-        self._thresholds = settings.thresholds(classes)
-        self._decisions = _Decisions(settings.suppression_ms)
+        self._thresholds = settings.get_thresholds(classes)
+        self._suppression = _Suppression(settings.suppression_ms)
         self._times = np.empty(0, np.int64)
         self._scores = np.empty((0, len(classes)), np.uint8)
 
     def process(self, times_ms: np.ndarray, scores: np.ndarray) -> list[Detection]:
-        """Take the next results, and return the detections among them.
+        """Process the next results, and return the detections among them.
 
         Args:
-            times_ms: int64 `(n,)`, rising, later than those before.
+            times_ms: int64 `(n,)`, ascending and later than the previous ones.
             scores: uint8 `(n, classes)`.
         """
         if not len(times_ms):
@@ -206,27 +209,29 @@ class Detector:
         window_ms = self.settings.average_window_duration_ms
         old = len(self._times)
         times = np.concatenate([self._times, times_ms])
-        joined = np.concatenate([self._scores, scores])
-        averaged, enough = averages(times, joined, window_ms, self.settings.minimum_count)
-        # Only what may still be averaged with later results is kept.
+        all_scores = np.concatenate([self._scores, scores])
+        averaged, enough = average_scores(times, all_scores, window_ms, self.settings.minimum_count)
+        # Later averages need only the results within the window.
         kept = np.searchsorted(times, times[-1] - window_ms)
-        self._times, self._scores = times[kept:], joined[kept:]
-        return self._decisions.decide(times[old:], averaged[old:], enough[old:], self._thresholds)
+        self._times, self._scores = times[kept:], all_scores[kept:]
+        return self._suppression.detect(times[old:], averaged[old:], enough[old:], self._thresholds)
 
 
-class _Decisions:
+class _Suppression:
+    """Decision rule with the last detection as its state."""
+
     def __init__(self, suppression_ms: int) -> None:
         self._suppression_ms = suppression_ms
         self._last: Detection | None = None
 
-    def decide(
+    def detect(
         self, times_ms: np.ndarray, averaged: np.ndarray, enough: np.ndarray, thresholds: np.ndarray
     ) -> list[Detection]:
         top = averaged.argmax(axis=1)
         score = averaged[np.arange(len(top)), top]
         above = np.flatnonzero(enough & (score > thresholds[top]))
         times, classes, scores = times_ms[above], top[above], score[above]
-        # Where the next result of another class is: most results after a detection are of the same class.
+        # Most results after a detection are of the same class; skip to the next result of another class at once.
         changes = np.flatnonzero(classes[1:] != classes[:-1]) + 1
         found: list[Detection] = []
         i = 0
@@ -244,9 +249,13 @@ class _Decisions:
         return found
 
 
-def _check(name: str, value: Any, largest: int) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
-    if not number or not 0 <= value <= largest or value != int(value):
+def _check_integer(name: str, value: object, maximum: int) -> None:
+    if (
+        not isinstance(value, Real)
+        or isinstance(value, bool | np.bool_)
+        or not 0 <= value <= maximum
+        or value != int(value)
+    ):
         raise SpecificationError(
-            f"The model parameter '{name}' must be a whole number from 0 to {largest}, not {value!r}."
+            f"The model parameter '{name}' must be an integer from 0 to {maximum}, got {value!r}."
         )

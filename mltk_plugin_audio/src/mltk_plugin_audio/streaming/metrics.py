@@ -1,4 +1,4 @@
-"""How often a device would have been wrong: detections against what was said."""
+"""Comparison of detections with labels: false accepts, false rejects and latencies."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from mltk_plugin_audio.streaming.detection import (
     MAX_SCORE,
     Detection,
     DetectionSettings,
-    averages,
+    average_scores,
     detect,
-    detectable,
+    find_detectable,
 )
-from mltk_plugin_audio.streaming.recordings import Event
+from mltk_plugin_audio.streaming.labels import Event
 
 
 @dataclass
 class Outcome:
-    """What became of the events and detections of one or more recordings."""
+    """Counts of events and detections in one or more recordings."""
 
     n_classes: int
     events: np.ndarray = field(init=False)
     """Events per class."""
     hits: np.ndarray = field(init=False)
-    """Events per class that were detected."""
+    """Detected events per class."""
     false_accepts: np.ndarray = field(init=False)
-    """Detections per class with no event to it, repeated ones included."""
+    """Detections per class that match no event, including repeats."""
     repeats: np.ndarray = field(init=False)
-    """Detections per class of an event that had been detected before."""
+    """Detections per class of events that had already been detected."""
     latencies_ms: list[list[float]] = field(init=False)
-    """For each class and hit, time from the end of the event to its detection; negative when it came before."""
+    """Time from the end of an event to its detection, for each class and hit; negative for earlier detections."""
 
     def __post_init__(self) -> None:
         self.events, self.hits, self.false_accepts, self.repeats = np.zeros((4, self.n_classes), np.int64)
@@ -41,20 +41,21 @@ class Outcome:
 
     @property
     def false_reject_rate(self) -> float:
-        """Share of the events that were not detected; NaN without events."""
+        """Fraction of the events that were not detected; NaN without events."""
         total = int(self.events.sum())
         return 1 - int(self.hits.sum()) / total if total else float("nan")
 
     def add(self, detections: Sequence[Detection], events: Sequence[Event], tolerance_ms: float) -> None:
-        """Count one recording.
+        """Add the counts of one recording.
 
-        A detection belongs to the first event of its class that it falls into, and that was not detected yet: from the
-        start of the event to `tolerance_ms` after its end. Where all such events were detected before, it is a repeat.
+        An event can be detected from its start to `tolerance_ms` after its end. A detection counts for the first
+        event of its class that it matches and that has not been detected yet. If all matching events have been
+        detected, it is a repeat.
 
         Args:
-            detections: In the order of time.
-            events: In the order of time.
-            tolerance_ms: How long after its end an event may be detected.
+            detections: Detections, sorted by time.
+            events: Events, sorted by time.
+            tolerance_ms: Time after the end of an event in which it may be detected.
         """
         of_class: list[list[Event]] = [[] for _ in range(self.n_classes)]
         for event in events:
@@ -67,20 +68,20 @@ class Outcome:
             time, c = detection.time_ms, detection.class_id
             first = bisect.bisect_left(starts[c], time - tolerance_ms - longest)
             last = bisect.bisect_right(starts[c], time)
-            fitting = [i for i in range(first, last) if time <= of_class[c][i].end_ms + tolerance_ms]
-            fresh = next((i for i in fitting if (c, i) not in used), None)
+            matching = [i for i in range(first, last) if time <= of_class[c][i].end_ms + tolerance_ms]
+            fresh = next((i for i in matching if (c, i) not in used), None)
             if fresh is not None:
                 used.add((c, fresh))
                 self.hits[c] += 1
                 self.latencies_ms[c].append(time - of_class[c][fresh].end_ms)
             else:
                 self.false_accepts[c] += 1
-                self.repeats[c] += bool(fitting)
+                self.repeats[c] += bool(matching)
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The scores of a model over one recording; they do not depend on the settings of the decisions."""
+    """Scores of a model for one recording; they do not depend on the detection settings."""
 
     times_ms: np.ndarray
     """int64 `(n,)`"""
@@ -89,28 +90,24 @@ class Trace:
     events: tuple[Event, ...]
     duration_ms: float
 
-    def outcome(self, settings: DetectionSettings, classes: Sequence[str], tolerance_ms: float) -> Outcome:
-        """Decide and count, at these settings."""
-        return sum_outcomes([self], settings, classes, tolerance_ms)
 
-
-def sum_outcomes(
+def count_outcomes(
     traces: Sequence[Trace], settings: DetectionSettings, classes: Sequence[str], tolerance_ms: float
 ) -> Outcome:
-    """Decide and count over several recordings, at these settings."""
+    """Count the outcomes of several recordings with the given settings."""
     outcome = Outcome(len(classes))
     for trace in traces:
-        averaged = averages(
+        averaged = average_scores(
             trace.times_ms, trace.scores, settings.average_window_duration_ms, settings.minimum_count
         )
-        found = detect(trace.times_ms, *averaged, settings.thresholds(classes), settings.suppression_ms)
+        found = detect(trace.times_ms, *averaged, settings.get_thresholds(classes), settings.suppression_ms)
         outcome.add(found, trace.events, tolerance_ms)
     return outcome
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What each threshold from 0 to 255, the same for all classes, would have given."""
+    """Rates at each threshold from 0 to 255, with the same threshold for all classes."""
 
     false_accepts_per_hour: np.ndarray
     """float64 `(256, classes)`"""
@@ -122,11 +119,11 @@ class Curve:
     """float64 `(256,)`, over all events; NaN without events."""
 
     def recommend(self, wanted_per_hour: float) -> int | None:
-        """Return the threshold to take for a rate of false accepts.
+        """Return the recommended threshold for a rate of false accepts.
 
-        It and all higher ones keep the rate. Of these it is one that misses the fewest events; of several, one with the
-        fewest false accepts; and of several still, the middle one. `None` when the best misses everything, or where
-        there are no events.
+        Candidates are thresholds that keep the rate, as do all higher ones. Among them, the method prefers the fewest
+        missed events, then the fewest false accepts, then the middle one. It returns `None` if each candidate misses
+        all events, or if there are no events.
         """
         keeps = self.total_false_accepts_per_hour <= wanted_per_hour
         first = 0 if keeps.all() else MAX_SCORE + 1 - int(np.argmin(keeps[::-1]))
@@ -135,36 +132,36 @@ class Curve:
             return None
         accepts = np.where(rejects == rejects.min(), self.total_false_accepts_per_hour[first:], np.inf)
         best = np.flatnonzero(accepts == accepts.min())
-        # Others may be as good beyond worse ones; the first stretch is taken.
+        # Use the first run of consecutive thresholds; equally good ones may follow after worse ones.
         length = int(np.argmax(np.append(np.diff(best) != 1, True))) + 1
         return first + int(best[(length - 1) // 2])
 
 
-def threshold_curve(
+def compute_curve(
     traces: Sequence[Trace], settings: DetectionSettings, classes: Sequence[str], tolerance_ms: float
 ) -> Curve:
-    """Decide and count at every threshold, the same for all classes.
+    """Count the outcomes at each threshold, with the same threshold for all classes.
 
     Args:
-        traces: Scores over the recordings, of at least some length together.
-        settings: All other settings.
-        classes: Names of the classes.
-        tolerance_ms: As in `Outcome.add`.
+        traces: Scores of the recordings; their total duration is positive.
+        settings: All other detection settings.
+        classes: Class names.
+        tolerance_ms: See `Outcome.add`.
     """
     hours = sum(trace.duration_ms for trace in traces) / 3.6e6
     averaged = [
-        averages(t.times_ms, t.scores, settings.average_window_duration_ms, settings.minimum_count)
+        average_scores(t.times_ms, t.scores, settings.average_window_duration_ms, settings.minimum_count)
         for t in traces
     ]
-    watched = detectable(classes)
+    watched = find_detectable(classes)
     accepts = np.zeros((MAX_SCORE + 1, len(classes)))
     hits = np.zeros_like(accepts)
     events = np.zeros(len(classes))
     for threshold in range(MAX_SCORE + 1):
         outcome = Outcome(len(classes))
         limits = np.where(watched, threshold, MAX_SCORE)
-        for trace, averages_of in zip(traces, averaged, strict=True):
-            found = detect(trace.times_ms, *averages_of, limits, settings.suppression_ms)
+        for trace, averages in zip(traces, averaged, strict=True):
+            found = detect(trace.times_ms, *averages, limits, settings.suppression_ms)
             outcome.add(found, trace.events, tolerance_ms)
         accepts[threshold] = outcome.false_accepts / hours
         hits[threshold], events = outcome.hits, outcome.events
@@ -177,8 +174,8 @@ def threshold_curve(
         )
 
 
-def rate_limits(count: int, hours: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the exact limits of a rate per hour, of which `count` were seen in `hours` (Garwood's, of Poisson)."""
+def compute_rate_limits(count: int, hours: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact confidence limits of a Poisson rate per hour, from `count` events in `hours` (Garwood, 1936)."""
     from scipy.stats import chi2
 
     tail = (1 - confidence) / 2

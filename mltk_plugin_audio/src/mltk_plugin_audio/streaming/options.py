@@ -1,4 +1,4 @@
-"""The options of the streaming evaluation, as a specification or the command line gives them."""
+"""Options of the streaming evaluation, from a specification or the command line."""
 
 from __future__ import annotations
 
@@ -6,45 +6,67 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
-from mltk.data import settings
+from mltk.data import check_number, check_range
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
 from mltk_plugin_audio._files import FILE_FORMATS
+from mltk_plugin_audio._noise_and_rooms import list_recordings
+from mltk_plugin_audio.streaming.composition import Composition
 from mltk_plugin_audio.streaming.detection import DetectionSettings
-from mltk_plugin_audio.streaming.recordings import Composition
+
+_Paths: TypeAlias = tuple[str | os.PathLike[str], ...]
 
 
 @dataclass(frozen=True)
 class StreamingOptions:
-    """What may be put into `my_model.streaming_evaluation`, or be given with `mltk evaluate --option`."""
+    """Options for `my_model.streaming_evaluation` and `mltk evaluate --option`."""
 
-    recordings: tuple[str | os.PathLike[str], ...] = ()
-    """Files, or folders with files, each with its labels beside it (see `read_labels`); without any, one recording is
-    made of the evaluation clips."""
+    recordings: _Paths = ()
+    """Files, or folders of files, with their labels beside them (see `read_labels`). Without recordings, one
+    recording is composed of the evaluation clips."""
     wanted_false_accepts_per_hour: float = 0.5
-    """A threshold is recommended for this rate."""
+    """Rate for which a threshold is recommended."""
     tolerance_ms: float | None = None
-    """How long after its end a word may be detected; by default as long as it takes part in what is averaged."""
+    """Time after the end of a word in which it may be detected; by default the time in which it affects averages."""
     max_minutes: float = Composition.max_minutes
+    """See `Composition`."""
     gap_ms: tuple[float, float] = Composition.gap_ms
+    """See `Composition`."""
     snr_db: float = Composition.snr_db
+    """See `Composition`."""
     background: str | os.PathLike[str] | None = None
-    """See `Composition`; by default the background noise of the model's data generator."""
+    """See `Composition`; by default the background noise of the data generator."""
     average_window_duration_ms: int | None = None
-    """In place of the model parameter of this name, see `DetectionSettings`; likewise those that follow."""
+    """Replaces the model parameter, see `DetectionSettings`."""
     minimum_count: int | None = None
+    """Replaces the model parameter."""
     detection_threshold: int | None = None
+    """Replaces the model parameter."""
     suppression_ms: int | None = None
+    """Replaces the model parameter."""
     latency_ms: int | None = None
+    """Replaces the model parameter."""
     volume_gain: int | None = None
+    """Replaces the model parameter."""
+
+    def __post_init__(self) -> None:
+        if self.tolerance_ms is not None:
+            check_number("tolerance_ms", self.tolerance_ms, minimum=0)
+        if self.background is not None:
+            _to_paths("background", self.background)
+        check_number("wanted_false_accepts_per_hour", self.wanted_false_accepts_per_hour, minimum=0)
+        check_number("max_minutes", self.max_minutes, minimum=0.01)
+        check_number("snr_db", self.snr_db)
+        check_range("gap_ms", self.gap_ms, minimum=0)
+        DetectionSettings.from_parameters({}, **self.get_detection_settings())
 
     @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> StreamingOptions:
-        """Take the options from a mapping of names to values.
+    def from_mapping(cls, values: Mapping[str, object]) -> StreamingOptions:
+        """Create the options from names and values.
 
         Raises:
-            SpecificationError: A name is unknown, or a value is not usable.
+            SpecificationError: A name is unknown, or a value is invalid.
         """
         known = [f.name for f in fields(cls)]
         for name in values:
@@ -53,38 +75,24 @@ class StreamingOptions:
                     f"The streaming evaluation has no option '{name}'.{did_you_mean(name, known)} "
                     f"Known: {', '.join(known)}."
                 )
-        given: dict[str, Any] = dict(values)
-        recordings = given.get("recordings")
-        given["recordings"] = _paths("recordings", () if recordings is None else recordings)
-        if given.get("background") is not None:
-            _paths("background", given["background"])
-        if given.get("tolerance_ms") is not None:
-            settings.number("tolerance_ms", given["tolerance_ms"], least=0)
-        options = cls(**given)
-        settings.number("wanted_false_accepts_per_hour", options.wanted_false_accepts_per_hour, least=0)
-        settings.number("max_minutes", options.max_minutes, least=0.01)
-        settings.number("snr_db", options.snr_db)
-        settings.ascending("gap_ms", options.gap_ms, least=0)
-        DetectionSettings.from_parameters({}, **options.detection())
-        return options
+        recordings = values.get("recordings")
+        given = dict(values, recordings=() if recordings is None else _to_paths("recordings", recordings))
+        return cls(**given)  # type: ignore[arg-type]  # __post_init__ checks the values
 
-    def detection(self) -> dict[str, int | None]:
-        """Return what is given in place of model parameters; `None` for what is not."""
+    def get_detection_settings(self) -> dict[str, int | None]:
+        """Return the values that replace model parameters; `None` for those that do not."""
         names = {f.name for f in fields(DetectionSettings)}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
 
-    def files(self) -> list[Path]:
-        """Return the recordings, those of a folder in the order of their names.
+    def list_files(self) -> list[Path]:
+        """Return the recordings; those of a folder are sorted by name.
 
         Raises:
-            DatasetError: A folder has none.
+            DatasetError: A folder has no recordings.
         """
         found: list[Path] = []
         for path in map(Path, self.recordings):
-            if not path.is_dir():
-                found.append(path)
-                continue
-            inside = [p for p in sorted(path.iterdir()) if p.suffix.lower() in FILE_FORMATS]
+            inside = list_recordings(path) if path.is_dir() else [path]
             if not inside:
                 raise DatasetError(
                     f"The folder '{path}' has no recordings. Looked for: {', '.join(FILE_FORMATS)}."
@@ -93,8 +101,8 @@ class StreamingOptions:
         return found
 
 
-def _paths(name: str, value: Any) -> tuple[str | os.PathLike[str], ...]:
+def _to_paths(name: str, value: object) -> _Paths:
     paths = (value,) if isinstance(value, str | os.PathLike) else value
     if not isinstance(paths, Sequence) or not all(isinstance(p, str | os.PathLike) for p in paths):
-        raise SpecificationError(f"{name} must be a path, or a list of paths, not {value!r}.")
+        raise SpecificationError(f"{name} must be a path, or a list of paths, got {value!r}.")
     return tuple(paths)

@@ -1,19 +1,9 @@
-"""Recordings of noise."""
+"""Recordings of background noise."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from mltk_plugin_audio.datasets.background_noise import ambient, brd2601, esc50
 
-if TYPE_CHECKING:
-    from . import ambient, brd2601, esc50
-
-__all__ = ["ambient", "brd2601", "esc50"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__all__ = [
+    "ambient",
+    "brd2601",
+    "esc50",
+]

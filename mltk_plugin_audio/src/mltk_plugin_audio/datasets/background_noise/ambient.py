@@ -1,8 +1,8 @@
-"""Noise of public places: six recordings.
+"""Six recordings of public places.
 
 - Source: https://mixkit.co/free-sound-effects/public-places
 - Licence: https://mixkit.co/license/#sfxFree
-- No checksums are published; what is downloaded is not verified.
+- Checksum: none published; downloads are not verified.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def download(
     urls: str | Sequence[str] | None = None,
     logger: logging.Logger | None = None,
 ) -> list[str]:
-    """Download the recordings into a folder, unless they are there, and return their paths.
+    """Download the recordings to a folder, unless already done, and return their paths.
 
     Args:
-        dest_dir: The folder.
-        sample_rate_hertz: Rate to which they are brought.
-        urls: Other addresses to take.
-        logger: Where to report; `None` means mltk's own.
+        dest_dir: Folder to write to.
+        sample_rate_hertz: Sample rate of the result.
+        urls: Addresses that replace the default ones.
+        logger: Logger for progress; `None` means the logger of mltk.
     """
     return utils.download(dest_dir, urls or DOWNLOAD_URLS, sample_rate_hertz, logger)

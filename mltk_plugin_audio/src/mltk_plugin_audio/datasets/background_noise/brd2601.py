@@ -1,7 +1,7 @@
-"""Silence as the microphone of the development board BRD2601 hears it: one recording.
+"""One recording of silence with the microphone of the development board BRD2601.
 
 - Source: Silicon Labs, https://github.com/SiliconLabs/mltk_assets
-- Licence: none stated there (a 7z archive: extracting it needs the package `py7zr`).
+- Licence: none stated there (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
-from mltk_plugin_audio.datasets.utils import download_archive, resampled_copy
+from mltk_plugin_audio.datasets.utils import download_archive, resample_folder
 
 DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/brd2601_background_audio.7z"
 VERIFY_SHA1 = "3069a85002965a7830c660343c215edd4fae39c6"
@@ -24,18 +24,18 @@ def download(
     logger: logging.Logger | None = None,
     clean_dest_dir: bool = False,
 ) -> str:
-    """Download the recording, unless it is there, and return its path.
+    """Download the recording, unless already done, and return its path.
 
     Args:
         dest_dir: Folder to extract to.
-        sample_rate_hertz: Wanted rate; another one than 16 kHz makes a copy in a folder beside it.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what was extracted there before; else add to it.
+        sample_rate_hertz: Sample rate of the result; any other than 16 kHz makes a resampled copy.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace previously extracted files instead of adding to them.
     """
     folder = download_archive(
         "brd2601", DOWNLOAD_URL, VERIFY_SHA1, dest_dir, clean_dest_dir=clean_dest_dir, logger=logger
     )
     if sample_rate_hertz == _RATE:
         return f"{folder}/{_NAME}"
-    copies = resampled_copy(folder, f"{folder}/resampled_{sample_rate_hertz}", sample_rate_hertz)
+    copies = resample_folder(folder, f"{folder}/resampled_{sample_rate_hertz}", sample_rate_hertz)
     return f"{copies}/{_NAME}"

@@ -3,7 +3,7 @@
 - Source: Karol J. Piczak, "ESC: Dataset for Environmental Sound Classification", 2015,
   https://github.com/karolpiczak/ESC-50
 - Licence: CC BY-NC 3.0; clips from freesound.org.
-- Size: a download of 600 MB; 44.1 kHz.
+- Size: 600 MB download; 44.1 kHz.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 
-from mltk_plugin_audio.datasets.utils import download_archive, resampled_copy
+from mltk_plugin_audio.datasets.utils import download_archive, resample_folder
 
 DOWNLOAD_URL = "https://github.com/karolpiczak/ESC-50/archive/a5e0c7451e12a751302b32283f1f039cbd111356.zip"
 VERIFY_SHA1 = "160bb1269418240f9d2bb86eee598ffbd882ca89"
@@ -26,14 +26,14 @@ def download(
     logger: logging.Logger | None = None,
     clean_dest_dir: bool = True,
 ) -> str:
-    """Download, extract and resample the data set, unless that was done before.
+    """Download, extract and resample the data set, unless already done.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
-        dest_subdir: Path below mltk's own folder.
-        sample_rate_hertz: Wanted rate.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what was extracted there before; else add to it.
+        dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
+        dest_subdir: Path in mltk's cache folder.
+        sample_rate_hertz: Sample rate of the result.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace previously extracted files instead of adding to them.
 
     Returns:
         The folder with the recordings.
@@ -51,4 +51,4 @@ def download(
     )
     if sample_rate_hertz == _RATE:
         return f"{folder}/audio"
-    return resampled_copy(f"{folder}/audio", f"{folder}/audio_{sample_rate_hertz}", sample_rate_hertz)
+    return resample_folder(f"{folder}/audio", f"{folder}/audio_{sample_rate_hertz}", sample_rate_hertz)

@@ -1,8 +1,8 @@
-"""Three recordings of each English word of the Multilingual Spoken Words Corpus.
+"""Three recordings of each English word in the Multilingual Spoken Words Corpus.
 
 - Source: https://mlcommons.org/datasets/multilingual-spoken-words, subset by Silicon Labs.
 - Licence: CC BY 4.0.
-- 16 kHz WAV, in two archives (7z: extracting them needs the package `py7zr`).
+- 16 kHz WAV, in two archives (7z, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def download(
     logger: logging.Logger | None = None,
     clean_dest_dir: bool = False,
 ) -> str:
-    """Download and extract both archives, unless that was done before, and return the folder.
+    """Download and extract both archives, unless already done, and return the folder.
 
     Args:
         dest_dir: Folder to extract to.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what the folder had before; else add to it.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace the content of the folder instead of adding to it.
     """
     name = "ml_commons_keywords"
     download_archive(

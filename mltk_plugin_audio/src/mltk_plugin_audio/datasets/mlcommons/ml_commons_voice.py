@@ -1,8 +1,8 @@
-"""People who read: short clips of Common Voice.
+"""Short clips of read speech from Common Voice.
 
 - Source: https://commonvoice.mozilla.org, subset by Silicon Labs.
 - Licence: CC0 1.0.
-- 16 kHz WAV (a 7z archive: extracting it needs the package `py7zr`).
+- 16 kHz WAV (a 7z archive, which needs the package `py7zr`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def download(
     logger: logging.Logger | None = None,
     clean_dest_dir: bool = False,
 ) -> str:
-    """Download and extract the data set, unless that was done before, and return the folder.
+    """Download and extract the data set, unless already done, and return the folder.
 
     Args:
         dest_dir: Folder to extract to.
-        logger: Where to report; `None` means mltk's own.
-        clean_dest_dir: Replace what the folder had before; else add to it.
+        logger: Logger for progress; `None` means the logger of mltk.
+        clean_dest_dir: Replace the content of the folder instead of adding to it.
     """
     return download_archive(
         "ml_commons_voice", DOWNLOAD_URL, VERIFY_SHA1, dest_dir, clean_dest_dir=clean_dest_dir, logger=logger

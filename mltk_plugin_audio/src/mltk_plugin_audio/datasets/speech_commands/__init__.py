@@ -1,19 +1,7 @@
 """Google's Speech Commands."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from mltk_plugin_audio.datasets.speech_commands import speech_commands_v2
 
-if TYPE_CHECKING:
-    from . import speech_commands_v2
-
-__all__ = ["speech_commands_v2"]
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+__all__ = [
+    "speech_commands_v2",
+]

@@ -1,23 +1,22 @@
-"""Run a model over sound as the device does: a spectrogram that moves on, and a result after each hop."""
+"""Models that listen to a stream of sound as on the device, with one result after each hop."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 
 from mltk.errors import SpecificationError
+from mltk.plugins import Predictor
+from mltk.tflite.interpreter import LiteRtPredictor
 from mltk_plugin_audio.frontend import (
     AudioFeatureGeneratorSettings,
     AudioFeatureStream,
     quantize_spectrogram,
 )
 from mltk_plugin_audio.streaming.detection import Detection, DetectionSettings, Detector, to_scores
-
-if TYPE_CHECKING:
-    from mltk.plugins.types import Predictor
 
 Features = Literal["int8", "uint16", "float32"]
 
@@ -28,29 +27,30 @@ logger = logging.getLogger("mltk.audio")
 
 
 class StreamingModel:
-    """Gives the scores of a model for sound that comes in piece by piece.
+    """Model that computes scores for a stream of sound.
 
-    Like the device: the buffer of features begins as zeros, so that there are results before it is full of sound; the
-    model runs once per hop, on the newest rows; and what it reads are the features in the type of its input, without
-    regard to how that is quantized. With activity detection, there are results only where the front end found some. The
-    same sound in other pieces gives the same scores.
+    It works as the device does. The feature buffer starts with zeros, so that there are results before it is full.
+    The model runs once per hop on the newest rows. It reads features in the type of its input, whatever the
+    quantization of that input. With activity detection, there are results only where the front end detects activity.
+    The scores do not depend on how the stream is divided.
 
     Args:
         predictor: The model.
-        parameters: Its parameters, of the `.tflite` or the specification: `fe.*` and `samplewise_norm.*`.
-        settings: `latency_ms` and `volume_gain` are used.
-        features: What the model reads; `None` takes the type of the `.tflite`'s input.
-        source: What to call the model in messages.
+        parameters: Parameters of the `.tflite` or the specification, of which `fe.*` and `samplewise_norm.*` are
+            used.
+        settings: Settings of which `latency_ms` and `volume_gain` are used.
+        features: Type of the model's input; `None` means that of the `.tflite`.
+        source: Name of the model in messages.
 
     Raises:
-        SpecificationError: There are no settings of a front end, they are not usable, or the model does not take its
-            spectrogram.
+        SpecificationError: The front end settings are missing or invalid, or the model does not accept spectrograms
+            of their shape.
     """
 
     def __init__(
         self,
         predictor: Predictor,
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, object],
         settings: DetectionSettings,
         *,
         features: Features | None = None,
@@ -58,7 +58,7 @@ class StreamingModel:
     ) -> None:
         if not any(name.startswith("fe.") for name in parameters):
             raise SpecificationError(
-                f"{source} has no settings of an audio front end (parameters fe.*), so it cannot listen to sound. "
+                f"{source} has no settings of an audio front end (parameters fe.*), which it needs to listen to sound. "
                 "Embed them: my_model.model_parameters.update(frontend_settings)"
             )
         self.predictor = predictor
@@ -66,17 +66,17 @@ class StreamingModel:
         self.frontend.validate()
         self.hop_ms = settings.hop_ms
         self._gain = settings.volume_gain or 1
-        self._convert = _converter(
+        self._convert = _make_converter(
             self.frontend,
-            features or _input_type(predictor, source),
-            _rescale(parameters),
+            features or _get_input_type(predictor, source),
+            _get_rescale(parameters),
             bool(parameters.get("samplewise_norm.mean_and_std")),
         )
         self._height, self._width = self.frontend.spectrogram_shape
         self._shape = predictor.input_shape[1:]
         if None in self._shape or int(np.prod(np.array(self._shape, int))) != self._height * self._width:
             raise SpecificationError(
-                f"{source} takes samples of shape {self._shape}, but its front end (fe.*) gives spectrograms of "
+                f"{source} takes samples of shape {self._shape}, but its front end (fe.*) makes spectrograms of "
                 f"{self._height} rows and {self._width} channels."
             )
         self._received = 0
@@ -85,28 +85,28 @@ class StreamingModel:
         self.clear()
 
     def clear(self) -> None:
-        """Begin with an empty spectrogram, as the device does when it resets its front end; time goes on."""
+        """Clear the spectrogram, as the device does when it resets its front end; the time continues."""
         self._stream = AudioFeatureStream(self.frontend)
         self._rows = np.zeros((self._height, self._width), np.uint16)
         self._row_count = 0
-        self._cleared_at = self._end_of_hop(self._hops)
+        self._cleared_at = self._hops * (self.hop_ms * self.frontend.sample_rate_hz) // 1000
 
     @property
     def spectrogram(self) -> np.ndarray:
-        """The newest rows of the spectrogram, as many as the model reads: uint16 `(rows, channels)`."""
+        """Spectrogram that the model reads, uint16 `(rows, channels)`: the newest rows."""
         return self._rows.copy()
 
     def process(self, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Take the next samples, and return the results of the hops that they complete.
+        """Process the next samples, and return the results of the hops that they complete.
 
         Args:
-            samples: `(n,)`, any n: int16, or float32 from -1 to 1; at the front end's rate.
+            samples: `(n,)` of any length: int16, or float32 from -1 to 1; at the sample rate of the front end.
 
         Returns:
-            Times of the ends of the hops in milliseconds, int64 `(k,)`, and scores, uint8 `(k, classes)`.
+            `(times, scores)`: ends of the hops in milliseconds, int64 `(k,)`, and uint8 `(k, classes)`.
 
         Raises:
-            SpecificationError: The model does not give one score for each class.
+            SpecificationError: The model does not return one score per class.
         """
         samples = self._to_pcm(samples)
         begin = self._received - len(self._pending)
@@ -114,7 +114,7 @@ class StreamingModel:
         pcm = np.concatenate([self._pending, samples])
         last = self._received * 1000 // (self.hop_ms * self.frontend.sample_rate_hz) + 1
         hops = np.arange(self._hops + 1, last + 1)
-        ends = self._end_of_hop(hops)
+        ends = hops * (self.hop_ms * self.frontend.sample_rate_hz) // 1000
         hops, ends = hops[ends <= self._received], ends[ends <= self._received]
         if not len(hops):
             self._pending = pcm
@@ -122,7 +122,7 @@ class StreamingModel:
         self._hops = int(hops[-1])
         cuts = ends - begin
         self._pending = pcm[cuts[-1] :]
-        new, active = self._features(pcm, cuts)
+        new, active = self._compute_rows(pcm, cuts)
         rows = np.concatenate([self._rows, new])
         heard = ends - self._cleared_at - self.frontend.window_size
         at = np.maximum(heard // self.frontend.window_step + 1, 0)
@@ -131,8 +131,8 @@ class StreamingModel:
         self._rows = rows[len(rows) - self._height :]
         return hops[active] * self.hop_ms, scores
 
-    def _features(self, pcm: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the new rows, and for each hop whether the device would run the model after it."""
+    def _compute_rows(self, pcm: np.ndarray, cuts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the new rows, and bool `(hops,)`: the hops after which the device runs the model."""
         if not self.frontend.activity_detection_enable:
             return self._stream.process(pcm[: cuts[-1]], np.uint16), np.ones(len(cuts), bool)
         rows, active = [], []
@@ -142,7 +142,7 @@ class StreamingModel:
         return np.concatenate(rows), np.array(active, bool)
 
     def _score(self, rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """Return the scores for the spectrograms that end at the row numbers `at`; equal ones are run once."""
+        """Return the scores of the spectrograms that end at the row numbers `at`; equal ones run once."""
         if not len(at):
             return np.empty((0, 0), np.uint8)
         different, of = np.unique(at, return_inverse=True)
@@ -154,24 +154,22 @@ class StreamingModel:
         return np.concatenate(scores)[of]
 
     def _predict(self, windows: np.ndarray) -> np.ndarray:
-        from mltk.tflite.interpreter import LiteRtPredictor
-
         x = self._convert(windows).reshape(len(windows), *self._shape)
         if isinstance(self.predictor, LiteRtPredictor):
-            # The device reads the numbers of the output as they are.
+            # The device uses the raw numbers of the output.
             outputs = self.predictor.run([x])[0]
         else:
             outputs = self.predictor.predict(x)
         if outputs.ndim != 2:
             raise SpecificationError(
-                f"The model '{self.predictor.name}' gives outputs of shape {outputs.shape[1:]}, not one score "
-                "for each class."
+                f"The model '{self.predictor.name}' returns outputs of shape {outputs.shape[1:]}; expected one score "
+                "per class."
             )
         return to_scores(outputs)
 
     def _to_pcm(self, samples: np.ndarray) -> np.ndarray:
         if samples.dtype != np.int16:
-            # Cut off, not rounded, as the front end does it.
+            # Truncated like in the front end, not rounded.
             samples = np.clip(samples * np.float32(_FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(
                 np.int16
             )
@@ -179,14 +177,11 @@ class StreamingModel:
             return samples
         return np.clip(samples.astype(np.int64) * self._gain, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
 
-    def _end_of_hop(self, hop: Any) -> Any:
-        return hop * (self.hop_ms * self.frontend.sample_rate_hz) // 1000
-
 
 def score_blocks(
     model: StreamingModel, blocks: Iterable[np.ndarray]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield times and scores, as `StreamingModel.process` returns them, for the blocks of a recording."""
+    """Yield the results of `StreamingModel.process` for each block of a recording, skipping empty ones."""
     for block in blocks:
         times, scores = model.process(block)
         if len(times):
@@ -201,19 +196,19 @@ def listen(
     clear_on_detection: bool = False,
     by_hop: bool = False,
 ) -> Iterator[Detection]:
-    """Yield the detections in a recording, or in what a microphone gives, as soon as they are made.
+    """Yield the detections in a recording, or in the sound of a microphone, as soon as they are made.
 
     Args:
-        model: The model, at the beginning of the recording.
-        detector: What decides.
-        blocks: The sound, as `StreamingModel.process` takes it.
-        clear_on_detection: Clear the spectrogram after a detection, as the applications of Silicon Labs' gecko_sdk do.
-            The model then runs hop by hop, which takes longer.
-        by_hop: Run hop by hop in any case: at a detection, `model.spectrogram` is what was heard up to it.
+        model: The model, at the start of the recording.
+        detector: The detector, at the start of the recording.
+        blocks: Samples, see `StreamingModel.process`.
+        clear_on_detection: Clear the spectrogram after a detection, as the applications of Silicon Labs' gecko_sdk
+            do. The model then runs hop by hop, which is slower.
+        by_hop: Always run hop by hop, so that `model.spectrogram` ends with the detection.
     """
     rate = model.frontend.sample_rate_hz
     for block in blocks:
-        # No longer than any hop, so that what is cleared is what was heard up to the detection.
+        # Blocks no longer than a hop, so that the spectrogram ends with the detection.
         size = max(model.hop_ms * rate // 1000 if by_hop or clear_on_detection else len(block), 1)
         for start in range(0, len(block), size):
             found = detector.process(*model.process(block[start : start + size]))
@@ -222,16 +217,16 @@ def listen(
                 model.clear()
 
 
-def _rescale(parameters: Mapping[str, Any]) -> float:
+def _get_rescale(parameters: Mapping[str, object]) -> float:
     value = parameters.get("samplewise_norm.rescale") or 0
     if not isinstance(value, int | float):
         raise SpecificationError(
-            f"The model parameter 'samplewise_norm.rescale' must be a number, not {value!r}."
+            f"The model parameter 'samplewise_norm.rescale' must be a number, got {value!r}."
         )
     return float(value)
 
 
-def _input_type(predictor: Predictor, source: str) -> Features:
+def _get_input_type(predictor: Predictor, source: str) -> Features:
     tflite_model = getattr(predictor, "tflite_model", None)
     if tflite_model is None:
         return "float32"
@@ -239,37 +234,37 @@ def _input_type(predictor: Predictor, source: str) -> Features:
     name = np.dtype(tensor.dtype).name
     if name not in ("int8", "uint16", "float32"):
         raise SpecificationError(
-            f"{source} has an input of type {name}; the device fills int8, uint16 and float32."
+            f"{source} has an input of type {name}; the device supports int8, uint16 and float32."
         )
     if name == "int8":
         scale = float(tensor.quantization.scale[0]) if len(tensor.quantization.scale) else 1.0
         if not 0.9 < scale < 1.1:
             logger.warning(
-                "%s was quantized for other input than the device gives it: a step of its int8 input stands for %.3g, "
-                "but the device fills in its int8 features, of step 1, as they are. Its scores there, and here, will "
-                "not be those of `mltk evaluate`.",
+                "%s was quantized for a different input than the device provides: its int8 input has the scale %.3g, "
+                "but the device writes int8 features with the scale 1. Its scores on the device, and here, will differ "
+                "from those of `mltk evaluate`.",
                 source,
                 scale,
             )
     return cast(Features, name)
 
 
-def _converter(
+def _make_converter(
     frontend: AudioFeatureGeneratorSettings, features: Features, rescale: float, mean_and_std: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what makes the model's input of uint16 spectrograms `(n, rows, channels)`."""
+    """Return a function that converts uint16 spectrograms `(n, rows, channels)` to the input of the model."""
     if features == "int8":
         return lambda windows: np.stack([quantize_spectrogram(window, frontend) for window in windows])
     if features == "uint16":
         return np.asarray
     if rescale:
         return lambda windows: windows.astype(np.float32) * np.float32(rescale)
-    return _standardized if mean_and_std else lambda windows: windows.astype(np.float32)
+    return _standardize if mean_and_std else lambda windows: windows.astype(np.float32)
 
 
-def _standardized(windows: np.ndarray) -> np.ndarray:
+def _standardize(windows: np.ndarray) -> np.ndarray:
     values = windows.astype(np.float32)
     values -= values.mean(axis=(1, 2), keepdims=True)
-    # A spectrogram of zeros, at the beginning, has no deviation.
+    # The first spectrograms may be all zeros, with a deviation of 0.
     values /= np.maximum(values.std(axis=(1, 2), keepdims=True), np.float32(1e-6))
     return values

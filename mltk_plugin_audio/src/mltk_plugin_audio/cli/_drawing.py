@@ -1,4 +1,4 @@
-"""Pictures of recordings: waveform and spectrogram, next to each other or in a page to listen to."""
+"""Pictures of recordings: waveforms and spectrograms, as a figure or as an HTML page with the sounds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import soundfile
+
+from mltk.results.plots import drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,31 +25,31 @@ _INK = "#2b4a6f"
 _COLUMN_INCHES = 3.4
 _ONLY_COLUMN_INCHES = 7.0
 _ROW_INCHES = 3.1
-_MOST_POINTS = 2000
+_MAX_POINTS = 2000
 _FREQUENCIES = (500, 1000, 2000, 4000, 8000, 16000)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of sound."""
+    """Waveform and spectrogram of one sound."""
 
     title: str
     samples: np.ndarray
-    """float32 `(n,)`, -1 to 1"""
+    """float32 `(n,)` from -1 to 1"""
     spectrogram: np.ndarray
     """`(rows, channels)`"""
 
 
 @dataclass(frozen=True)
 class Row:
-    """The pictures of one file."""
+    """Panels of one file."""
 
     title: str
     panels: Sequence[Panel]
 
 
-def draw(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> None:
-    """Draw the files below each other, each with its pictures next to each other."""
+def draw_rows(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> None:
+    """Draw one row per file, with its panels side by side."""
     columns = max(len(row.panels) for row in rows)
     width = _ONLY_COLUMN_INCHES if columns == 1 else _COLUMN_INCHES * columns
     figure.set_size_inches(0.6 + width, 0.2 + _ROW_INCHES * len(rows))
@@ -55,9 +58,9 @@ def draw(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSet
         if row.title:
             part.suptitle(row.title, fontsize=10, fontweight="bold", x=0.01, ha="left")
         axes = part.subplots(2, columns, squeeze=False, height_ratios=(1, 2))
-        # The same scales within a row: what differs is the sound.
+        # Equal scales within a row make the sounds comparable.
         peak = max([0.01, *(float(np.abs(panel.samples).max(initial=0)) for panel in row.panels)])
-        # Digital silence, which padding makes, would take half of the colours.
+        # The scale of the original recording: the digital silence of padding would take half of the colors.
         recorded = row.panels[0].spectrogram
         limits = (float(np.percentile(recorded, 2)), float(recorded.max())) if recorded.size else (0.0, 1.0)
         for i, (waves, spectra) in enumerate(axes.T):
@@ -76,23 +79,21 @@ def draw(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSet
                 spectra.set_ylabel("Hz")
 
 
-def page(title: str, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> str:
-    """Return a page of HTML with everything in it: the pictures, and the sounds to listen to."""
-    from mltk.results.plots import drawing
-
+def render_page(title: str, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> str:
+    """Return a self-contained HTML page with the pictures and the sounds."""
     parts = []
     for row in rows:
         cells = []
         for panel in row.panels:
             single = Row("", [replace(panel, title="")])
-            with drawing(partial(draw, rows=[single], settings=settings), False) as figure:
+            with drawing(partial(draw_rows, rows=[single], settings=settings), False) as figure:
                 picture = io.BytesIO()
                 figure.savefig(picture, format="png", dpi=110, metadata={"Software": None})
             cells.append(
                 f"<figure><figcaption>{html.escape(panel.title)}</figcaption>"
-                f'<img alt="waveform and spectrogram" src="data:image/png;base64,{_encoded(picture.getvalue())}">'
+                f'<img alt="waveform and spectrogram" src="data:image/png;base64,{_encode(picture.getvalue())}">'
                 f'<audio controls preload="none" src="data:audio/wav;base64,'
-                f'{_encoded(_wav(panel.samples, settings.sample_rate_hz))}"></audio></figure>'
+                f'{_encode(_make_wav(panel.samples, settings.sample_rate_hz))}"></audio></figure>'
             )
         parts.append(f"<h2>{html.escape(row.title)}</h2>\n<div>{''.join(cells)}</div>")
     return _PAGE.format(title=html.escape(title), body="\n".join(parts))
@@ -122,7 +123,7 @@ img, audio {{ width: 100%; }}
 
 
 def _draw_waveform(axes: Axes, samples: np.ndarray, rate: int, peak: float) -> None:
-    step = max(1, len(samples) // _MOST_POINTS)
+    step = max(1, len(samples) // _MAX_POINTS)
     whole = samples[: len(samples) // step * step].reshape(-1, step)
     times = np.arange(len(whole)) * step / rate
     if step == 1:
@@ -138,7 +139,7 @@ def _draw_spectrogram(
     axes: Axes, panel: Panel, settings: AudioFeatureGeneratorSettings, limits: tuple[float, float]
 ) -> None:
     rate, channels = settings.sample_rate_hz, settings.filterbank_n_channels
-    # A row stands for the middle of its window.
+    # The time of a row is the middle of its window.
     first = (settings.window_size - settings.window_step) / 2 / rate
     last = first + len(panel.spectrogram) * settings.window_step / rate
     axes.set_facecolor("black")
@@ -153,8 +154,8 @@ def _draw_spectrogram(
             extent=(first, last, 0, channels),
             interpolation="nearest",
         )
-    low, high = _mel(settings.filterbank_lower_band_limit), _mel(settings.filterbank_upper_band_limit)
-    places = [(_mel(hertz) - low) / (high - low) * (channels + 1) - 0.5 for hertz in _FREQUENCIES]
+    low, high = _to_mel(settings.filterbank_lower_band_limit), _to_mel(settings.filterbank_upper_band_limit)
+    places = [(_to_mel(hertz) - low) / (high - low) * (channels + 1) - 0.5 for hertz in _FREQUENCIES]
     shown = [(p, hertz) for p, hertz in zip(places, _FREQUENCIES, strict=True) if 0 <= p <= channels]
     axes.set_yticks([p for p, _ in shown], [f"{hertz:g}" for _, hertz in shown])
     axes.set(xlim=(0, max(len(panel.samples) / rate, 1e-3)), ylim=(0, channels))
@@ -162,17 +163,15 @@ def _draw_spectrogram(
     axes.tick_params(labelsize=7)
 
 
-def _mel(hertz: float) -> float:
+def _to_mel(hertz: float) -> float:
     return 1127 * float(np.log1p(hertz / 700))
 
 
-def _wav(samples: np.ndarray, rate: int) -> bytes:
-    import soundfile
-
+def _make_wav(samples: np.ndarray, rate: int) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
     return file.getvalue()
 
 
-def _encoded(data: bytes) -> str:
+def _encode(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")

@@ -1,4 +1,4 @@
-"""List recordings so that nobody is heard both in training and in validation."""
+"""Split of a data set by speaker: no speaker is in both training and validation data."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from pathlib import Path
 
 from mltk.data import listing
 
-Split = tuple[float, float]
-
 _SPEAKER_END = "_nohash_"
 
 
-def speaker_of(path: str) -> str | None:
-    """Return who speaks in a file named `<speaker>_nohash_<n>.wav`; `None` for another kind of name."""
+def get_speaker(path: str) -> str | None:
+    """Return the speaker of a file named `<speaker>_nohash_<n>.wav`; `None` for other file names."""
     name, end, _ = posixpath.basename(path).partition(_SPEAKER_END)
     return name if end else None
 
@@ -28,21 +26,21 @@ def list_valid_filenames_in_directory(
     base_directory: str | os.PathLike[str],
     search_class: str,
     white_list_formats: Iterable[str] | None = None,
-    split: Split | None = None,
+    split: listing.Split | None = None,
     follow_links: bool = False,
     shuffle_index_directory: str | os.PathLike[str] | None = None,
 ) -> tuple[str, list[str]]:
-    """List the files of one class, each speaker whole in one part of a split.
+    """List the files of one class, with each speaker in one part of a split only.
 
-    The speakers of all classes are put into one order, which depends on their names alone, and the order is
-    cut where the parts have the wanted sizes as nearly as whole speakers allow; each part has at least one.
-    Thus a speaker is in the same part for all classes. Where file names do not tell the speaker, or all are of one,
-    the split is that of `mltk.core.preprocess.utils.list_valid_filenames_in_directory`; for the arguments see there.
+    The speakers of all classes are put into one order, which depends only on their names. The order is cut where the
+    parts come closest to the requested sizes; each part has at least one speaker. A speaker is therefore in the same
+    part for all classes. If the file names do not tell the speaker, or if there is only one speaker, the files are
+    split as `mltk.core.preprocess.utils.list_valid_filenames_in_directory` does, which also describes the arguments.
     """
     formats = None if white_list_formats is None else tuple(white_list_formats)
     speakers: tuple[str, ...] = ()
     if split is not None and _has_speakers(base_directory, search_class):
-        speakers, ends = _speakers(*_folders(Path(base_directory)))
+        speakers, middles = _order_speakers(*_list_folders(Path(base_directory)))
     if split is None or len(speakers) < 2:
         return listing.list_valid_filenames_in_directory(
             base_directory, search_class, formats, split, follow_links, shuffle_index_directory
@@ -51,22 +49,16 @@ def list_valid_filenames_in_directory(
     _, paths = listing.list_valid_filenames_in_directory(
         base_directory, search_class, formats, None, follow_links, shuffle_index_directory
     )
-    first, last = (_cut(ends, fraction) for fraction in split)
+    first, last = (_count_speakers(middles, fraction) for fraction in split)
     chosen = set(speakers[first:last])
-    return search_class, [path for path in paths if (speaker_of(path) or path) in chosen]
+    return search_class, [path for path in paths if (get_speaker(path) or path) in chosen]
 
 
-def _cut(ends: tuple[float, ...], fraction: float) -> int:
-    """Return how many speakers come before a fraction of the files.
-
-    Args:
-        ends: For each speaker, the fraction of all files up to the middle of the speaker's own.
-        fraction: 0 to 1.
-    """
+def _count_speakers(middles: tuple[float, ...], fraction: float) -> int:
+    """Return the number of speakers in the first `fraction` of the files; see `_order_speakers` for `middles`."""
     if fraction <= 0 or fraction >= 1:
-        return 0 if fraction <= 0 else len(ends)
-    # No part without anybody.
-    return min(max(bisect_left(ends, fraction), 1), len(ends) - 1)
+        return 0 if fraction <= 0 else len(middles)
+    return min(max(bisect_left(middles, fraction), 1), len(middles) - 1)
 
 
 def _has_speakers(root: str | os.PathLike[str], label: str) -> bool:
@@ -77,7 +69,7 @@ def _has_speakers(root: str | os.PathLike[str], label: str) -> bool:
         return any(_SPEAKER_END in entry.name for entry in entries)
 
 
-def _folders(root: Path) -> tuple[str, tuple[tuple[str, int], ...]]:
+def _list_folders(root: Path) -> tuple[str, tuple[tuple[str, int], ...]]:
     found = [
         (p.name, p.stat().st_mtime_ns)
         for p in sorted(root.iterdir())
@@ -86,15 +78,17 @@ def _folders(root: Path) -> tuple[str, tuple[tuple[str, int], ...]]:
     return str(root), tuple(found)
 
 
-# The time of a folder changes with the files in it, so what was found before is not out of date.
+# The modification times in the key make a cached result invalid when files are added or removed.
 @lru_cache(maxsize=8)
-def _speakers(root: str, folders: tuple[tuple[str, int], ...]) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Return the speakers in their order, and for each the fraction of all files up to the middle of theirs."""
+def _order_speakers(
+    root: str, folders: tuple[tuple[str, int], ...]
+) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Return the ordered speakers and, for each, the fraction of all files up to the middle of the speaker's own."""
     counts: Counter[str] = Counter()
     for name, _ in folders:
         with os.scandir(posixpath.join(root, name)) as entries:
-            counts.update(speaker_of(e.name) or f"{name}/{e.name}" for e in entries if e.name[0] != ".")
-    # By a digest: names are numbered by recording session, accent or the like.
+            counts.update(get_speaker(e.name) or f"{name}/{e.name}" for e in entries if e.name[0] != ".")
+    # Ordered by a digest: names are often numbered by recording session or accent.
     speakers = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
     total = max(sum(counts.values()), 1)
     middles, before = [], 0

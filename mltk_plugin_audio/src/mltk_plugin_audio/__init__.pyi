@@ -1,0 +1,6 @@
+from mltk_plugin_audio.frontend import AudioFeatureGenerator as AudioFeatureGenerator
+from mltk_plugin_audio.frontend import AudioFeatureGeneratorSettings as AudioFeatureGeneratorSettings
+from mltk_plugin_audio.generator import AudioIterator as AudioIterator
+from mltk_plugin_audio.generator import ParallelAudioDataGenerator as ParallelAudioDataGenerator
+from mltk_plugin_audio.generator import ParallelProcessParams as ParallelProcessParams
+from mltk_plugin_audio.mixins import AudioDatasetMixin as AudioDatasetMixin

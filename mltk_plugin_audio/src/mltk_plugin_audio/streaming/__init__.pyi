@@ -1,0 +1,15 @@
+from mltk_plugin_audio.streaming.composition import Composition as Composition
+from mltk_plugin_audio.streaming.composition import compose as compose
+from mltk_plugin_audio.streaming.detection import Detection as Detection
+from mltk_plugin_audio.streaming.detection import DetectionSettings as DetectionSettings
+from mltk_plugin_audio.streaming.detection import Detector as Detector
+from mltk_plugin_audio.streaming.evaluation import evaluate_streaming as evaluate_streaming
+from mltk_plugin_audio.streaming.labels import Event as Event
+from mltk_plugin_audio.streaming.labels import read_labels as read_labels
+from mltk_plugin_audio.streaming.long_recordings import Recording as Recording
+from mltk_plugin_audio.streaming.long_recordings import open_recording as open_recording
+from mltk_plugin_audio.streaming.long_recordings import read_blocks as read_blocks
+from mltk_plugin_audio.streaming.model import StreamingModel as StreamingModel
+from mltk_plugin_audio.streaming.model import listen as listen
+from mltk_plugin_audio.streaming.options import StreamingOptions as StreamingOptions
+from mltk_plugin_audio.streaming.results import StreamingEvaluationResults as StreamingEvaluationResults
