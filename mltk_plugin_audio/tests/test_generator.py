@@ -364,6 +364,45 @@ def test_steps_of_plugins_run_on_clips_and_on_spectrograms(recordings):
     assert "augmentation_steps: ['a', 'b', 'c', 'd']" in generator.describe()
 
 
+def test_built_in_transforms_are_steps_that_can_be_replaced_and_disabled(recordings):
+    root = recordings()
+    settings = {"noise_colors": ["white"], "noise_color_range": (0.1, 0.1), "offset_range": (0, 0)}
+    seen = {}
+
+    def replacement(batch, rng, spans, transforms, class_ids):
+        seen.update(spans=spans.copy(), colors=transforms.noise_color, ids=class_ids)
+        return batch
+
+    def make(**more):
+        return samples_only(**settings, **more).flow_from_directory(root, CLASSES, shuffle=False)[0][0]
+
+    generator = ParallelAudioDataGenerator(time_masks=(1, 4))
+    assert [step.name for step in generator.active_steps()] == ["audio_transforms", "spectrogram_masks"]
+    own = AugmentationStep("audio_transforms", "transform", replacement, domain="audio")
+    replaced = make(augmentation_steps=[own])
+    assert np.array_equal(replaced, make(disabled_augmentations=["audio_transforms"]))
+    assert not np.array_equal(replaced, make())
+    assert (seen["colors"] == 0).all() and seen["ids"].tolist() == [0] * 8 + [1] * 8
+    assert (seen["spans"][:, 0] == 0).all() and (np.abs(seen["spans"][:, 1] - 8000) < 200).all()
+    with pytest.raises(SpecificationError, match="Did you mean 'audio_transforms'"):
+        make(disabled_augmentations=["audio_transform"])
+
+
+def test_masks_remain_when_the_transforms_of_clips_are_disabled(recordings):
+    root = recordings()
+
+    def make(**settings):
+        generator = ParallelAudioDataGenerator(trim_threshold_db=None, **settings)
+        return generator.flow_from_directory(root, CLASSES, shuffle=False)[0][0]
+
+    plain = make(disable_random_transforms=True)
+    masked = make(time_masks=(1, 40), disabled_augmentations=["audio_transforms"])
+    changed = (plain != masked).any(axis=(2, 3))
+    assert 0 < changed.mean() < 0.5
+    disabled = ["audio_transforms", "spectrogram_masks"]
+    assert np.array_equal(plain, make(time_masks=(1, 40), disabled_augmentations=disabled))
+
+
 @pytest.mark.parametrize(
     ("settings", "dtype", "limits"),
     [

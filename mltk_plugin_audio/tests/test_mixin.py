@@ -225,7 +225,42 @@ def test_steps_of_other_plugins_take_part_in_training_only(make_model, recording
         manager.unregister(plugin)
     assert model.x[0][0].max() == 0 < model.validation_data[0][0].max()
     summary = model.summarize_dataset()
-    assert "augmentation_steps: ['audio-out']" in summary and "['spectrogram-out']" in summary
+    assert "augmentation_steps: ['audio-out', 'spectrogram-out']" in summary
+
+
+@pytest.mark.parametrize("on_model", [True, False])
+def test_a_specification_disables_steps_by_name(make_model, recordings, on_model):
+    class Zeros:
+        @hookimpl
+        def mltk_augmentations(self, subset, domain):
+            return (
+                [AugmentationStep("zeros", "after", lambda batch, rng: batch * 0)]
+                if domain == "audio"
+                else None
+            )
+
+    disabled = ["zeros", "audio_transforms"]
+    plain = {"frontend_enabled": False, "sample_shape": (16000,), "trim_threshold_db": None}
+    noisy = {"noise_colors": ["white"], "noise_color_range": (0.1, 0.1)}
+    datagen = ParallelAudioDataGenerator(
+        **plain, **noisy, disabled_augmentations=[] if on_model else disabled
+    )
+    manager = get_plugin_manager()
+    plugin = Zeros()
+    manager.register(plugin, "zeros")
+    try:
+        model = make_model(dataset=str(recordings()), datagen=datagen)
+        if on_model:
+            model.disabled_augmentations = disabled
+        model.load_dataset("training")
+        x = model.x[0][0]
+        model.disabled_augmentations = ["zeroes"]
+        with pytest.raises(SpecificationError, match="Did you mean 'zeros'"):
+            model.load_dataset("training")
+    finally:
+        manager.unregister(plugin)
+    # The tones of 0.5 s come first, without noise, and are followed by padding.
+    assert np.abs(x[:, :8000]).max(axis=1).min() > 0.2 and not x[:, 8000:].any()
 
 
 def test_fingerprints_identify_the_data(make_model, recordings):

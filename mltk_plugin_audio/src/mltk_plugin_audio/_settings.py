@@ -366,7 +366,7 @@ def _check_pitch(value: Sequence[float] | None) -> tuple[Range | None, bool]:
     return (low * semitones, high * semitones), whole
 
 
-def _check_masks(name: str, value: Sequence[int]) -> tuple[int, int]:
+def _check_masks(name: str, value: object) -> tuple[int, int]:
     if isinstance(value, str) or not isinstance(value, Sequence) or len(value) != 2:
         raise SpecificationError(f"{name} must be (number, maximum width), got {value!r}.")
     return check_integer(name, value[0], minimum=0), check_integer(name, value[1], minimum=0)

@@ -61,7 +61,7 @@ class _InputShape(Attribute):
         instance.attributes.stored[_SHAPE] = prepared
 
 
-def _get_sample_shape(mltk_model: AudioDatasetMixin) -> tuple[int, ...]:
+def _get_sample_shape(mltk_model: MltkModel) -> tuple[int, ...]:
     datagen: ParallelAudioDataGenerator = mltk_model.datagen
     return datagen.batch_sample_shape
 

@@ -146,7 +146,7 @@ def apply_frontend(
         dtype: uint16, float32 or int8.
     """
     frontend = AudioFeatureGenerator(settings)
-    name = dtype.name if hasattr(dtype, "name") else np.dtype(dtype).name
+    name: str = getattr(dtype, "name", "") or np.dtype(dtype).name
 
     def process(x: ArrayLike) -> np.ndarray:
         return frontend.process_sample(np.asarray(x), np.dtype(name))

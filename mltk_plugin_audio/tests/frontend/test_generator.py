@@ -184,7 +184,7 @@ def test_each_clip_of_a_batch_has_its_own_dynamic_range():
 
 
 def test_only_raw_features_are_quantized():
-    with pytest.raises(DatasetError, match="uint16.* got float32"):
+    with pytest.raises(DatasetError, match=r"uint16.* got float32"):
         quantize_spectrogram(np.zeros((1, 2), np.float32), DEFAULTS)
 
 

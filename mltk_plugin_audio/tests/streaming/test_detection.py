@@ -151,7 +151,7 @@ def test_settings_come_from_the_parameters_and_what_is_given_wins():
     settings = DetectionSettings.from_parameters(parameters, suppression_ms=None, latency_ms=0)
     assert settings.detection_threshold_list == (1, 2, 3)
     assert (settings.suppression_ms, settings.hop_ms) == (5, 10)
-    assert DetectionSettings.from_parameters(parameters, detection_threshold=7).thresholds(
+    assert DetectionSettings.from_parameters(parameters, detection_threshold=7).get_thresholds(
         CLASSES
     ).tolist() == [7, 7, 255]
     assert DetectionSettings.from_parameters({}) == DetectionSettings(1000, 3, 185, None, 1500, 100, 1)
@@ -168,4 +168,4 @@ def test_a_setting_out_of_range_is_named(parameters):
 
 def test_each_class_needs_a_threshold():
     with pytest.raises(SpecificationError, match="2 thresholds for 3 classes"):
-        DetectionSettings(detection_threshold_list=(1, 2)).thresholds(CLASSES)
+        DetectionSettings(detection_threshold_list=(1, 2)).get_thresholds(CLASSES)

@@ -131,7 +131,7 @@ def test_short_recordings_are_warned_of(context, tones, caplog):
     path = tones.write("night.wav", tones.sound(30))
     with caplog.at_level("WARNING"):
         evaluate(context({"recordings": str(path)}, with_model=False))
-    assert "say little about 0.5 false accepts per hour" in caplog.text
+    assert "too few to estimate 0.5 false accepts per hour" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_bare_tflite_listens_to_a_folder(mltk_cli, write_model, tones, tmp_pat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "no evaluation clips of 'tones'"),
+        ([], "'tones' has no evaluation clips"),
         (["--option", "recordings=EMPTY"], "has no recordings"),
         (["--option", "recording=x"], "Did you mean 'recordings'"),
         (["--option", "gap_ms=5"], "gap_ms must be a pair"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -161,7 +161,7 @@ def _load_model(model: str, test: bool) -> tuple[TfliteModel, TfliteModelParamet
     """Return the `.tflite`, its parameters and its classes."""
     from mltk.core import TfliteModelParameters, load_tflite_model
 
-    tflite_model = load_tflite_model(model, test=test)
+    tflite_model = cast("TfliteModel", load_tflite_model(model, test=test))
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     classes = parameters.get("classes")
     if not classes or parameters.dtype("classes") != "str_list":

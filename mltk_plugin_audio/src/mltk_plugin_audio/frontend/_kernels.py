@@ -340,7 +340,7 @@ def _detect_activity(values: UInt32s, tables: Levels, state: Int64s) -> None:
 
 
 @_compiled
-def _average(value: int, last: int, share: int) -> int:
+def _average(value: np.int64, last: np.int64, share: int) -> np.int64:
     return ((((256 - share) * value + share * last) >> 7) + 1) >> 1
 
 

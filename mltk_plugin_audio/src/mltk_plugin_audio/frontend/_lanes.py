@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 
 from llvmlite import ir
 from numba import types
@@ -25,7 +25,7 @@ Values: TypeAlias = Sequence[ir.Value]
 Typed: TypeAlias = tuple[Signature, Callable[..., object]]
 """Signature of an intrinsic and the function that generates its code."""
 
-_F = TypeVar("_F", bound=Callable[..., object])
+_P = ParamSpec("_P")
 
 
 class Lanes(types.Type):  # type: ignore[misc]  # numba has no type annotations
@@ -34,6 +34,13 @@ class Lanes(types.Type):  # type: ignore[misc]  # numba has no type annotations
     def __init__(self, bits: int) -> None:
         self.bits = bits
         super().__init__(name=f"Lanes({bits})")
+
+    if TYPE_CHECKING:
+        # In compiled code, values of this type support the operators defined at the end of this module.
+        def __add__(self, other: Lanes | int) -> Lanes: ...
+        def __sub__(self, other: Lanes | int) -> Lanes: ...
+        def __mul__(self, other: Lanes | int) -> Lanes: ...
+        def __rshift__(self, other: int) -> Lanes: ...
 
 
 @register_model(Lanes)
@@ -53,9 +60,9 @@ def _pointer(
     return builder.bitcast(builder.gep(data, [index]), _vector(array.dtype.bitwidth).as_pointer())
 
 
-def _intrinsic(function: _F) -> _F:
+def _intrinsic(function: Callable[Concatenate[TypingContext, _P], Typed | None]) -> Callable[_P, Lanes]:
     """Apply `numba.extending.intrinsic`, which has no type annotations."""
-    decorated: _F = intrinsic(function)
+    decorated: Callable[_P, Lanes] = intrinsic(function)
     return decorated
 
 
@@ -126,13 +133,13 @@ def _define_operator(function: Callable[..., object], instruction: str) -> None:
         return a(a, a), generate
 
     # numba compares the signatures of these two with that of `choose`.
-    def with_lanes(a: Lanes, b: Lanes) -> Lanes:
+    def with_lanes(a: types.Type, b: types.Type) -> types.Type:
         return apply(a, b)
 
-    def with_number(a: Lanes, b: Lanes) -> Lanes:
+    def with_number(a: types.Type, b: types.Type) -> types.Type:
         return apply(a, spread(a, b))
 
-    def choose(a: Lanes, b: Lanes) -> Callable[[Lanes, Lanes], Lanes] | None:
+    def choose(a: types.Type, b: types.Type) -> Callable[..., types.Type] | None:
         if not isinstance(a, Lanes):
             return None
         return with_lanes if a == b else with_number

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Real
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -73,7 +72,7 @@ class DetectionSettings:
                     f"The model parameter 'detection_threshold_list' must be a list, got {thresholds!r}."
                 )
             values["detection_threshold_list"] = tuple(thresholds) or None
-        return cls(**cast("dict[str, int]", values | given))  # `__post_init__` checks the types.
+        return cls(**cast("dict[str, Any]", values | given))  # `__post_init__` checks the types.
 
     @property
     def hop_ms(self) -> int:
@@ -251,8 +250,8 @@ class _Suppression:
 
 def _check_integer(name: str, value: object, maximum: int) -> None:
     if (
-        not isinstance(value, Real)
-        or isinstance(value, bool | np.bool_)
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.integer | np.floating)
         or not 0 <= value <= maximum
         or value != int(value)
     ):

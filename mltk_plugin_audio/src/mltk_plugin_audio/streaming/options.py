@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from mltk.data import check_number, check_range
 from mltk.errors import DatasetError, SpecificationError, did_you_mean
@@ -77,7 +77,7 @@ class StreamingOptions:
                 )
         recordings = values.get("recordings")
         given = dict(values, recordings=() if recordings is None else _to_paths("recordings", recordings))
-        return cls(**given)  # type: ignore[arg-type]  # __post_init__ checks the values
+        return cls(**cast("dict[str, Any]", given))  # `__post_init__` checks the types.
 
     def get_detection_settings(self) -> dict[str, int | None]:
         """Return the values that replace model parameters; `None` for those that do not."""

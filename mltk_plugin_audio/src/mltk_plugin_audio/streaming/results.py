@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -95,7 +95,7 @@ class StreamingEvaluationResults(EvaluationResults):
         axes.grid(True)
         if 1 < len(by_class) <= 20:
             for (name, (x, y)), style in zip(by_class.items(), line_styles(len(by_class)), strict=True):
-                axes.plot(x, y, label=name, alpha=0.6, linewidth=1.0, **style)
+                axes.plot(x, y, label=name, alpha=0.6, linewidth=1.0, **cast("dict[str, Any]", style))
         axes.plot(accepts, rejects, color="black", linewidth=2.2, label="all classes")
         x, y = self["false_accepts_per_hour"], 100 * self["false_reject_rate"]
         axes.plot(
