@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mltk.core.preprocess.image.parallel_generator import ParallelImageDataGenerator as ByReferenceName
-from mltk.data.settings import DEFAULT_SEED
+from mltk.data import DEFAULT_SEED
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_image import ParallelImageDataGenerator, ParallelProcessParams
@@ -215,9 +215,9 @@ def test_unusable_arrays_are_refused():
     generator = ParallelImageDataGenerator(validation_split=0.5)
     with pytest.raises(DatasetError, match=r"\(4, 3, 3\).*x\[\.\.\., None\]"):
         generator.flow(np.zeros((4, 3, 3)))
-    with pytest.raises(DatasetError, match="4 images, but y 3"):
+    with pytest.raises(DatasetError, match="4 images, but y has 3"):
         generator.flow(np.zeros((4, 3, 3, 1)), np.zeros(3))
-    with pytest.raises(DatasetError, match="one side of the validation split"):
+    with pytest.raises(DatasetError, match="one part of the validation split"):
         generator.flow(np.zeros((4, 3, 3, 1)), np.array([0, 0, 1, 1]), subset="training")
     generator.flow(np.zeros((4, 3, 3, 1)), np.array([0, 0, 1, 1]), subset="training", ignore_class_split=True)
 
@@ -377,6 +377,39 @@ def test_a_step_that_loses_images_is_named(rock_paper):
     step = AugmentationStep("halve", "after", lambda batch, rng: batch[::2])
     with pytest.raises(DatasetError, match="'halve'"):
         list(flow(rock_paper(), ParallelImageDataGenerator(debug=True, augmentation_steps=[step])))
+
+
+def test_the_built_in_transforms_are_a_step_that_can_be_disabled_and_replaced(rock_paper):
+    root = rock_paper()
+    plain = data(flow(root))
+    disabled = ParallelImageDataGenerator(
+        debug=True, rotation_range=35, noise=["gauss"], disabled_augmentations=["image_transforms"]
+    )
+    assert data(flow(root, disabled)) == plain
+    assert "disabled_augmentations: ['image_transforms']" in disabled.describe()
+    step = AugmentationStep("image_transforms", "transform", lambda batch, rng: batch)
+    replaced = ParallelImageDataGenerator(debug=True, rotation_range=35, augmentation_steps=[step])
+    assert data(flow(root, replaced)) == plain
+    with pytest.raises(SpecificationError, match=r"'transforms'.*Did you mean 'image_transforms'"):
+        flow(root, ParallelImageDataGenerator(disabled_augmentations=["transforms"]))
+    with pytest.raises(SpecificationError, match="must be a list of names, got 'image_transforms'"):
+        ParallelImageDataGenerator(disabled_augmentations="image_transforms")
+
+
+def test_a_step_gets_the_arguments_that_it_names(rock_paper):
+    def by_class(batch, rng, class_ids, *, filenames):
+        assert [name.split("/")[0] for name in filenames] == [("rock", "paper")[i] for i in class_ids]
+        return batch * 0 + class_ids[:, None, None, None]
+
+    generator = ParallelImageDataGenerator(
+        debug=True, augmentation_steps=[AugmentationStep("by_class", "after", by_class)]
+    )
+    root = rock_paper()
+    for x, y in flow(root, generator, class_mode="sparse"):
+        assert x[:, 0, 0, 0].tolist() == y.tolist()
+    step = AugmentationStep("demanding", "after", lambda batch, rng, filename: batch)
+    with pytest.raises(SpecificationError, match=r"'demanding'.*'filename'.*Did you mean 'filenames'"):
+        flow(root, ParallelImageDataGenerator(debug=True, augmentation_steps=[step]))[0]
 
 
 def test_samplewise_normalisation_and_rescale():

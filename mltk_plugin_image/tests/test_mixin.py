@@ -283,7 +283,7 @@ def test_fingerprints_identify_the_data(make_model, rock_paper):
     def fingerprint(**properties):
         model = make_model(**properties)
         model.load_dataset("training")
-        return model._dataset_fingerprint
+        return model.dataset_fingerprint
 
     root = rock_paper()
     first = fingerprint(dataset=str(root))
@@ -335,6 +335,41 @@ def test_steps_of_other_plugins_take_part_in_training_only(make_model, rock_pape
         manager.unregister(plugin)
     assert model.x[0][0].max() == 0 < model.validation_data[0][0].max()
     assert "augmentation_steps: ['blackout']" in model.summarize_dataset()
+
+
+@pytest.mark.parametrize("place", ["model", "generator"])
+def test_a_specification_disables_steps_by_name(make_model, rock_paper, place):
+    class Plugin:
+        @hookimpl
+        def mltk_augmentations(self, subset, domain):
+            if subset == "training":
+                return [AugmentationStep("blackout", "after", lambda batch, rng: batch * 0)]
+            return None
+
+    def load(subset, *disabled):
+        model = make_model(dataset=str(root), datagen=ParallelImageDataGenerator(brightness_range=(0.5, 0.5)))
+        target = model if place == "model" else model.datagen
+        target.disabled_augmentations = list(disabled)
+        model.load_dataset(subset)
+        model.unload_dataset()
+        return next(i for i in model.datagen_context.iterators().values() if i is not None)[0][0]
+
+    root = rock_paper()
+    manager = get_plugin_manager()
+    plugin = Plugin()
+    manager.register(plugin, "blackout")
+    try:
+        assert load("training").max() == 0
+        assert 0 < load("training", "blackout").max() < 128
+        assert load("training", "blackout", "image_transforms").max() > 200
+        # The plugin offers the step for another subset.
+        assert load("evaluation", "blackout").max() > 200
+        with pytest.raises(
+            SpecificationError, match=r"'blackot'.*Did you mean 'blackout'.*'image_transforms'"
+        ):
+            load("training", "blackot")
+    finally:
+        manager.unregister(plugin)
 
 
 def test_a_data_set_with_its_own_loader_is_left_alone(make_model):

@@ -1,4 +1,4 @@
-"""Random transforms of a batch of images: parameters are drawn for the whole batch, then applied to it."""
+"""Random transforms of a batch of images: draw parameters for the whole batch, then apply them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from mltk.data.seeding import standard_normal
-from mltk.data.settings import Range
+from mltk.data import Range, standard_normal
 from mltk_plugin_image._files import opencv
 
 FILL_MODES = ("nearest", "constant", "reflect", "wrap")
 
 NOISES: Final[Mapping[str, float]] = {"gauss": 0.04, "poisson": 0.06, "s&p": 0.004, "speckle": 0.1}
-"""Kinds of noise, and what a strength of 1 means.
+"""Kinds of noise, and the amount at a strength of 1.
 
-* `gauss`: standard deviation, as a part of the value range
-* `poisson`: shot noise: standard deviation at full brightness, as a part of the value range; it grows with
-the
-  square root of the brightness
-* `s&p`: part of the pixels that become black or white
-* `speckle`: standard deviation, as a part of the pixel's own value
+* `gauss`: standard deviation, as a fraction of the value range
+* `poisson`: shot noise: standard deviation at full brightness, as a fraction of the value range; it grows with
+  the square root of the brightness
+* `s&p`: fraction of the pixels that become black or white
+* `speckle`: standard deviation, as a fraction of the pixel's own value
 """
 
 _SALT_AND_PEPPER = "s&p"
@@ -30,11 +28,10 @@ _SALT_AND_PEPPER = "s&p"
 
 @dataclass(frozen=True)
 class Shift:
-    """How far images are moved along an axis.
+    """Random shift along an axis.
 
-    Either `bound`: uniform between -bound and bound (whole pixels up to bound - 1 when `whole`), or
-    `choices`: one of them, with a random sign. Numbers are parts of the image's size when `relative`, else
-    pixels.
+    Either `bound`: uniform between -bound and bound (whole pixels up to bound - 1 if `whole`), or `choices`: one
+    of them, with a random sign. Numbers are fractions of the image's size if `relative`, else pixels.
     """
 
     bound: float = 0.0
@@ -58,7 +55,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class RandomTransforms:
-    """What may happen to an image; the defaults leave it as it is. Values: `ParallelImageDataGenerator`."""
+    """Random transforms of images; the defaults change nothing. For the values see `ParallelImageDataGenerator`."""
 
     rotation: float = 0.0
     width_shift: Shift = Shift()
@@ -71,7 +68,7 @@ class RandomTransforms:
     brightness: Range | None = None
     contrast: Range | None = None
     noise: tuple[tuple[str, float], ...] = ()
-    """Kinds with their amounts (see `NOISES`); each image gets one of them."""
+    """Kinds and their amounts, see `NOISES`; each image gets one of them."""
     fill_mode: str = "nearest"
     fill_value: float = 0.0
     interpolation_order: int = 1
@@ -85,8 +82,8 @@ class RandomTransforms:
         channel_shifts = _uniform((-self.channel_shift, self.channel_shift), n, rng)
         flips = [self._draw_flips(enabled, n, rng) for enabled in (self.horizontal_flip, self.vertical_flip)]
         if matrices is not None:
-            # What comes between the two, the channel shift, does not move pixels.
-            matrices = _flipped(matrices, flips, height, width)
+            # The channel shift, which comes between the two, does not move pixels.
+            matrices = _flip_matrices(matrices, flips, height, width)
             batch = self._warp(batch, matrices)
         if self.channel_shift:
             batch = _shift_channels(batch, channel_shifts)
@@ -104,8 +101,7 @@ class RandomTransforms:
         """Draw rotation, shift, shear and zoom.
 
         Returns:
-            float64 `(n, 2, 3)`, which take a pixel `(x, y, 1)` of the result to where it comes from; `None`
-            when nothing moves.
+            float64 `(n, 2, 3)`, which map a pixel `(x, y, 1)` of the result to its source; `None` if nothing moves.
         """
         if not (self.rotation or self.width_shift or self.height_shift or self.shear) and self.zoom == (
             1.0,
@@ -139,7 +135,7 @@ class RandomTransforms:
             | (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC)[min(self.interpolation_order, 2)]
         )
         fill = (self.fill_value,) * 4
-        # OpenCV has exact kernels for 1, 3 and 4 channels; other numbers go one by one.
+        # OpenCV has exact kernels for 1, 3 and 4 channels; other numbers are transformed one by one.
         step = channels if channels in (1, 3, 4) else 1
         result = np.empty_like(batch)
         for first in range(0, channels, step):
@@ -219,7 +215,9 @@ def _shift_channels(batch: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     return np.clip(flat, low, high, out=flat).reshape(batch.shape)
 
 
-def _flipped(matrices: np.ndarray, flips: Sequence[np.ndarray | None], height: int, width: int) -> np.ndarray:
+def _flip_matrices(
+    matrices: np.ndarray, flips: Sequence[np.ndarray | None], height: int, width: int
+) -> np.ndarray:
     for axis, (flip, last) in enumerate(zip(flips, (width - 1, height - 1), strict=True)):
         if flip is not None:
             matrices[flip, :, 2] += matrices[flip, :, axis] * last

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeGuard
 
-from mltk.plugins import LoadedDataset, Parameter, Subset, hookimpl
+from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, hookimpl
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel
+    from mltk_plugin_image.mixins import ImageModel
 
 mltk_api_version = 1
 
 
 @hookimpl
 def mltk_load_dataset(
-    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, Any]
+    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
     """Load a folder of images, or arrays of images."""
-    if not _has_images(mltk_model):
+    if not _is_image_model(mltk_model):
         return None
     from mltk_plugin_image._loading import load_images
 
@@ -27,17 +28,29 @@ def mltk_load_dataset(
 
 
 @hookimpl
-def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
-    """Tell the device how samples are normalised."""
-    if not _has_images(mltk_model):
+def mltk_augmentations(
+    mltk_model: MltkModel, subset: Subset, domain: str
+) -> Sequence[AugmentationStep] | None:
+    """Offer the random transforms of the data generator."""
+    if domain != "image" or not _is_image_model(mltk_model):
         return None
-    from mltk.data.generator_loading import normalization_parameters
+    from mltk_plugin_image._loading import offer_steps
+
+    return offer_steps(mltk_model, subset)
+
+
+@hookimpl
+def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
+    """Tell the device how to normalize samples."""
+    if not _is_image_model(mltk_model):
+        return None
+    from mltk.data import normalization_parameters
 
     datagen = mltk_model.attributes.stored.get("image.datagen")
     return None if datagen is None else normalization_parameters(datagen)
 
 
-def _has_images(mltk_model: MltkModel) -> bool:
-    # A model that inherits the mixin has imported it; importing it for every other model would take time.
+def _is_image_model(mltk_model: MltkModel) -> TypeGuard[ImageModel]:
+    # A model that inherits the mixin has imported its module. Importing it for other models would take time.
     mixins = sys.modules.get("mltk_plugin_image.mixins")
     return mixins is not None and isinstance(mltk_model, mixins.ImageDatasetMixin)

@@ -1,45 +1,31 @@
-"""What the data sets have in common that are read by a data generator."""
+"""The data set of models that read it with a data generator."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mltk.data.loading import (
+    TEST_BATCH_SIZE,
+    TEST_SAMPLES_PER_CLASS,
+    DataGeneratorContext,
+    GeneratorModel,
+    describe_subsets,
+)
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.model.attributes import Attribute
 from mltk.model.mixins.dataset import DatasetMixin
 
-TEST_BATCH_SIZE = 3
-TEST_SAMPLES_PER_CLASS = 3
-
-
-@dataclass
-class DataGeneratorContext:
-    """The generators and iterators of the data set that is loaded."""
-
-    subset: str
-    """`training`, `validation` or `evaluation`."""
-    train_datagen: Any = None
-    """Iterator over the training data; `None` where the subset has none. Likewise the next two."""
-    validation_datagen: Any = None
-    evaluation_datagen: Any = None
-    train_class_counts: dict[str, int] = field(default_factory=dict)
-    """Samples per class. Likewise the next two."""
-    validation_class_counts: dict[str, int] = field(default_factory=dict)
-    evaluation_class_counts: dict[str, int] = field(default_factory=dict)
-
-    def shutdown(self) -> None:
-        """End all threads of the iterators."""
-        for iterator in (self.train_datagen, self.validation_datagen, self.evaluation_datagen):
-            if hasattr(iterator, "shutdown"):
-                iterator.shutdown()
+__all__ = ["DataGeneratorContext", "DataGeneratorDatasetMixin"]
 
 
 class DataGeneratorDatasetMixin(DatasetMixin):
     """Base of the mixins whose data set is files (or arrays) read by a data generator."""
+
+    samples_name = "Samples"
+    """Plural noun for the samples in the data set's summary."""
 
     datagen = Attribute(
         "datagen.datagen", doc="The data generator; reads the validation data too, unless the next is set."
@@ -60,10 +46,16 @@ class DataGeneratorDatasetMixin(DatasetMixin):
         "datagen.shuffle_dataset_enabled",
         type=bool,
         default=False,
-        doc="Draw an order of each class's files once, and keep it in the log folder and in the archive.",
+        doc="Shuffle the files of each class once, and keep the order in the log folder and in the archive.",
+    )
+    disabled_augmentations = Attribute(
+        "datagen.disabled_augmentations",
+        type=(list, tuple),
+        default=[],
+        doc="Names of augmentation steps to leave out, of plugins or built-in ones.",
     )
 
-    def get_datagen_creator(self: Any, subset: str) -> Callable[[], Any]:
+    def get_datagen_creator(self: GeneratorModel, subset: str) -> Callable[[], Any]:  # or one of Keras
         """Return a function that makes a copy of the data generator of a subset.
 
         In test mode the copy reads three samples of each class, in batches of three and without threads.
@@ -85,11 +77,11 @@ class DataGeneratorDatasetMixin(DatasetMixin):
 
         return create
 
-    def get_shuffle_index_dir(self: Any) -> str | None:
-        """Return the folder that keeps the order of the files, or `None` when their order is not shuffled.
+    def get_shuffle_index_dir(self: GeneratorModel) -> str | None:
+        """Return the folder that keeps the order of the files, or `None` if their order is not shuffled.
 
-        To evaluate, it is the one in the model archive where there is one: the order decides which files
-        were not trained with.
+        An evaluation uses the order in the model archive, if there is one: it determines which files were not
+        used for training.
         """
         if not self.shuffle_dataset_enabled:
             return None
@@ -99,3 +91,8 @@ class DataGeneratorDatasetMixin(DatasetMixin):
             except ArchiveFileNotFoundError:
                 pass  # Not trained yet, or trained with sorted files.
         return str(Path(self.create_log_dir("dataset")))
+
+    def summarize_dataset(self) -> str:
+        """Return the samples per class, and the settings of the generator that differ from the defaults."""
+        parts = [super().summarize_dataset(), describe_subsets(self, self.samples_name)]
+        return "\n\n".join(part for part in parts if part)

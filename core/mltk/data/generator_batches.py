@@ -1,0 +1,352 @@
+"""Make the batches of a data generator: samples, callbacks, augmentation steps, labels, order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+
+from mltk.data.checks import describe_callback, get_callback_arguments, select_arguments
+from mltk.data.generator_settings import FlowOptions, GeneratorSettings
+from mltk.data.labels import Labels
+from mltk.data.loader import BatchIterator
+from mltk.data.seeding import batch_rng, epoch_permutation
+from mltk.errors import DatasetError
+from mltk.plugins.types import AugmentationStep
+from mltk.utils.threads import worker_count
+
+Callback = Callable[..., object]
+
+
+class Samples(Protocol):
+    """Samples that are identified by their number."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of each sample for callbacks and error messages."""
+        ...
+
+    @property
+    def files(self) -> Sequence[str]:
+        """Name of each sample for `get_batch_function`; empty for one without a file."""
+        ...
+
+    def path(self, index: int) -> str:
+        """Return the path of a sample's file; empty for one without a file."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the identity of all samples."""
+        ...
+
+
+Generator = TypeVar("Generator", bound=GeneratorSettings)
+Data = TypeVar("Data", bound=Samples)
+
+
+class FileSamples:
+    """Samples in files; a subclass reads them.
+
+    Args:
+        root: Folder that the names are relative to.
+        names: Path of each file; `None` for a sample without a file.
+        missing: Name of samples without a file.
+    """
+
+    def __init__(self, root: str, names: Sequence[str | None], missing: str = "") -> None:
+        self.names: Sequence[str] = [missing if name is None else name for name in names]
+        self.files: Sequence[str] = [name or "" for name in names]
+        self._root = root
+
+    def path(self, index: int) -> str:
+        """Return the path of a file; empty for a sample without a file."""
+        file = self.files[index]
+        return os.path.join(self._root, file) if file else ""  # noqa: PTH118 (pathlib is too slow here)
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the names and sizes of all files, in any order."""
+        digest = hashlib.sha256()
+        names = np.array([file or name for file, name in zip(self.files, self.names, strict=True)])
+        for index in np.argsort(names):
+            size = Path(self.path(index)).stat().st_size if self.files[index] else 0
+            digest.update(f"{names[index]}\0{size}\n".encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessParams:
+    """Description of a data set: the first argument of callbacks.
+
+    The settings of the generator are attributes too.
+    """
+
+    generator: GeneratorSettings
+    subset: str | None = None
+    """`training`, `validation`, or `None` for a data set that is not split."""
+    split: tuple[float, float] | None = None
+    """First and last fraction of each class that form the subset."""
+    directory: str | None = None
+    """Folder of the data set; `None` for arrays."""
+    class_indices: Mapping[str, int] | None = None
+    """Class name to id."""
+    class_mode: str | None = None
+
+    def __getattr__(self, name: str) -> Any:  # a setting of any type
+        # A copy that is being made has no attributes yet.
+        if name.startswith("_") or name == "generator":
+            raise AttributeError(name)
+        return getattr(self.generator, name)
+
+
+@dataclass(frozen=True)
+class BatchPosition:
+    """One batch, or a part of it: all that its content depends on."""
+
+    epoch: int
+    """Counted from 0."""
+    index: int
+    """Position in the epoch, counted from 0."""
+    indices: np.ndarray
+    """Numbers of the samples: int64 `(n,)`."""
+
+    def select(self, rows: slice) -> BatchPosition:
+        """Return the position of some of the samples."""
+        return replace(self, indices=self.indices[rows])
+
+
+class GeneratorBatches(Generic[Generator, Data]):
+    """Base of the `BatchSource`s of data generators; a subclass implements `samples_of_batch`.
+
+    Args:
+        generator: The settings.
+        params: First argument of callbacks.
+        samples: The samples.
+        labels: Their labels.
+        flow: Batch size, order, seed, and whether to augment. The last batch holds the remaining samples.
+    """
+
+    def __init__(
+        self, generator: Generator, params: ProcessParams, samples: Data, labels: Labels, flow: FlowOptions
+    ) -> None:
+        self.generator = generator
+        self.params = params
+        self.samples = samples
+        self.labels = labels
+        self.flow = flow
+        self.seed = flow.seed
+        self.augment = flow.augment
+        self.n = len(labels.ids)
+        self.batch_size = flow.batch_size if flow.batch_size > 0 else self.n
+        steps = generator.active_steps()
+        self.steps: list[AugmentationStep] = steps if flow.augment else []
+        self._order: tuple[int, np.ndarray] = (-1, np.arange(self.n))
+        self._order_lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of each sample."""
+        return self.samples.names
+
+    def fingerprint(self) -> str:
+        """Return a hex digest of the identity of all samples."""
+        return self.samples.fingerprint()
+
+    def samples_of_batch(self, position: BatchPosition) -> np.ndarray | tuple[np.ndarray, ...]:
+        """Return x of a batch, standardized; a tuple for a model with several inputs."""
+        raise NotImplementedError
+
+    def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
+        """Return `(x,)`, `(x, y)` or `(x, y, sample_weight)`; see `BatchSource`."""
+        if self.flow.same_every_epoch:
+            epoch = 0
+        indices = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        custom = self.generator.get_batch_function
+        if custom is not None:
+            files = [self.samples.files[i] for i in indices]
+            return tuple(custom(index, files, self.labels.ids[indices], self.params)[1])
+        x = self.samples_of_batch(BatchPosition(epoch, index, indices))
+        return (x, *self.labels.batch(indices, x[0] if isinstance(x, tuple) else x))
+
+    def order(self, epoch: int) -> np.ndarray:
+        """Return the sample numbers of an epoch in their order."""
+        if not self.flow.shuffle:
+            return self._order[1]
+        with self._order_lock:
+            if self._order[0] != epoch:
+                self._order = (epoch, epoch_permutation(self.n, self.seed, epoch))
+            return self._order[1]
+
+    def rng(self, position: BatchPosition, stream: str = "transform") -> np.random.Generator:
+        """Return the random generator of a batch; draws of one stream do not affect another's."""
+        return batch_rng(self.seed, position.epoch, position.index, stream)
+
+    def select_steps(self, stage: str, domain: str | None = None) -> list[AugmentationStep]:
+        """Return the steps of a stage.
+
+        Args:
+            stage: `before`, `transform` or `after`.
+            domain: Only steps of this domain, or of none.
+        """
+        return [s for s in self.steps if s.stage == stage and (domain is None or s.domain in ("", domain))]
+
+    def apply_steps(
+        self,
+        steps: Sequence[AugmentationStep],
+        x: np.ndarray,
+        position: BatchPosition,
+        stream: str = "",
+        **context: object,
+    ) -> np.ndarray:
+        """Apply augmentation steps to a batch; the result is float32 and may be overwritten.
+
+        Args:
+            steps: The steps.
+            x: The batch, or a part of it.
+            position: Its position.
+            stream: Name of the part, which then has draws of its own.
+            **context: Further arguments that a step may name.
+
+        Raises:
+            DatasetError: A step changed the number of samples.
+        """
+        for step in steps:
+            rng = self.rng(position, f"{step.stream or f'step {step.name}'}{stream}")
+            available = {
+                "class_ids": self.labels.ids[position.indices],
+                "filenames": [self.names[i] for i in position.indices],
+                **context,
+            }
+            wanted = select_arguments(
+                step.apply, tuple(available), f"The augmentation step '{step.name}'", "(batch, rng)"
+            )
+            result = step.apply(x, rng, **{name: available[name] for name in wanted})
+            if np.shape(result)[:1] != x.shape[:1]:
+                raise DatasetError(
+                    f"The augmentation step '{step.name}' returned shape {np.shape(result)} for a batch of "
+                    f"shape {x.shape}; it must keep the number of samples."
+                )
+            # Steps of the other stages may return an array that they keep.
+            convert = np.asarray if step.stage == "transform" else np.array
+            x = convert(result, np.float32, order="C")
+        return x
+
+    def iterate_callback(
+        self, function: Callback | None, samples: Iterable[np.ndarray], position: BatchPosition
+    ) -> Iterator[np.ndarray]:
+        """Call a callback for each sample of a batch, one at a time: samples may be large.
+
+        Yields:
+            The float32 results; the samples themselves if `function` is `None`.
+        """
+        if function is None:
+            yield from samples
+            return
+        wanted = get_callback_arguments(function)
+        class_ids = self.labels.ids[position.indices]
+        names = [self.names[i] for i in position.indices]
+        for sample, class_id, name in zip(samples, class_ids.tolist(), names, strict=True):
+            available = {
+                "class_id": class_id,
+                "filename": name,
+                "batch_index": position.index,
+                "batch_class_ids": class_ids,
+                "batch_filenames": names,
+            }
+            try:
+                result = np.asarray(
+                    function(self.params, sample, **{k: available[k] for k in wanted}), np.float32
+                )
+            except Exception as e:
+                e.add_note(f"Raised by {describe_callback(function)} for '{name}'.")
+                raise
+            yield result
+
+    def apply_callback(self, function: Callback | None, x: np.ndarray, position: BatchPosition) -> np.ndarray:
+        """Call a callback for each sample of a batch; all results must have one shape.
+
+        Raises:
+            DatasetError: The callback returned arrays of different shapes.
+        """
+        if function is None:
+            return x
+        results = list(self.iterate_callback(function, x, position))
+        for i, result in zip(position.indices, results, strict=True):
+            if result.shape != results[0].shape:
+                raise DatasetError(
+                    f"{describe_callback(function)} returned shape {result.shape} for '{self.names[i]}', and "
+                    f"{results[0].shape} for another sample of the same batch."
+                )
+        return np.stack(results)
+
+
+Batches = TypeVar("Batches", bound=GeneratorBatches[Any, Any])
+
+
+class GeneratorIterator(BatchIterator, Generic[Batches]):
+    """Batches of a generator in seeded order: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
+
+    Each epoch has every sample exactly once; the last batch holds the remaining samples.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        settings = batches.generator
+        workers = 0 if settings.debug else worker_count(settings.cores)
+        super().__init__(batches, workers, settings.max_batches_pending)
+        self.batches = batches
+        self.class_indices = dict(batches.params.class_indices or {})
+        """Class name to id."""
+
+    @property
+    def filenames(self) -> list[str]:
+        """Names of the files, relative to the data set's folder, class by class."""
+        return list(self.batches.names)
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Paths of the files, in the order of `filenames`; empty for a sample without a file, none for arrays."""
+        paths = [self.batches.samples.path(i) for i in range(self.samples)]
+        return paths if any(paths) else []
+
+    @property
+    def samples(self) -> int:
+        """Number of samples."""
+        return self.batches.n
+
+    n = samples
+    max_samples = samples
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Class id of each sample, in the order of `filenames`: int64 `(n,)`; -1 without classes."""
+        return self.batches.labels.ids
+
+    labels = classes
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_indices)
+
+    @property
+    def batch_size(self) -> int:
+        """Number of samples in a batch, except the last one."""
+        return self.batches.batch_size
+
+    @property
+    def seed(self) -> int:
+        """Seed of the order and of the augmentation."""
+        return self.batches.seed
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the augmentation steps are applied."""
+        return self.batches.augment

@@ -1,0 +1,4 @@
+from mltk_plugin_image.generator import ImageIterator as ImageIterator
+from mltk_plugin_image.generator import ParallelImageDataGenerator as ParallelImageDataGenerator
+from mltk_plugin_image.generator import ParallelProcessParams as ParallelProcessParams
+from mltk_plugin_image.mixins import ImageDatasetMixin as ImageDatasetMixin
