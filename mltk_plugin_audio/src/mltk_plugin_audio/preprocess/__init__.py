@@ -1,1 +1,1 @@
-"""Importable as `mltk.core.preprocess.audio`."""
+"""The import path of the reference, `mltk.core.preprocess.audio`."""

@@ -1,8 +1,8 @@
 """Command words: left, right, up, down, stop and go, for a microphone at 16 kHz; trained on synthetic speech.
 
-Trains on words said by a speech synthesizer (espeak-ng), which the audio plugin carries: 24 of its 30 voices, and is
-tested on the other 6. It shows how a keyword model is made; what it reaches says nothing about people. For these,
-replace the data set by `speech_commands_v2`: nothing else needs to change.
+The model is trained on words from a speech synthesizer (espeak-ng) that are part of the audio plugin, with 24 of 30 voices,
+and is evaluated on the other 6. It is an example of a keyword model; its accuracy says nothing about real speech. To
+recognize people, replace the data set by `speech_commands_v2`; nothing else needs to change.
 
     mltk train command_words_v1
     mltk summarize command_words_v1 --tflite
@@ -40,7 +40,7 @@ my_model.metrics = ["accuracy"]
 
 
 def cosine(epoch: int, rate: float) -> float:
-    """Let the learning rate fall from 0.004 to 0 along half a cosine (Loshchilov & Hutter, 2017)."""
+    """Decrease the learning rate from 0.004 to 0 along half a cosine (Loshchilov & Hutter, 2017)."""
     return 0.002 * (1 + math.cos(math.pi * epoch / my_model.epochs))
 
 
@@ -48,13 +48,13 @@ my_model.lr_schedule = cosine
 my_model.checkpoint["monitor"] = "val_accuracy"
 my_model.train_callbacks = [tf.keras.callbacks.TerminateOnNaN()]
 
-# Data set: yes, no, on and off are the unknown words
+# Data set: yes, no, on and off are unknown words
 my_model.dataset = synthetic_commands
 my_model.class_mode = "categorical"
 my_model.classes = ["left", "right", "up", "down", "stop", "go", "_unknown_", "_silence_"]
 my_model.class_weights = "balanced"
 
-# Front end: what the firmware computes from the microphone, int8 values from -128 to 127
+# Front end: int8 features from -128 to 127, as the firmware computes them from the microphone
 frontend = AudioFeatureGeneratorSettings()
 frontend.sample_rate_hz = 16000
 frontend.sample_length_ms = 1000
@@ -89,14 +89,14 @@ my_model.datagen = ParallelAudioDataGenerator(
     probabilities={"speed": 0.5, "pitch": 0.5, "vtlp": 0.5, "noise_color": 0.5, "bg_noise": 0.7},
 )
 
-# Conversion: all int8, input and output too
+# Conversion: int8 only, including input and output
 my_model.tflite_converter["optimizations"] = [tf.lite.Optimize.DEFAULT]
 my_model.tflite_converter["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 my_model.tflite_converter["inference_input_type"] = tf.int8
 my_model.tflite_converter["inference_output_type"] = tf.int8
 my_model.tflite_converter["representative_dataset"] = "generate"
 
-# Parameters for the firmware: how it decides from the outputs of successive windows
+# Parameters of the firmware: detection from the outputs of successive windows
 my_model.model_parameters["average_window_duration_ms"] = 600
 my_model.model_parameters["detection_threshold"] = 180
 my_model.model_parameters["suppression_ms"] = 900
@@ -107,12 +107,12 @@ my_model.model_parameters["verbose_model_output_logs"] = False
 
 
 def build_model(model: CommandWordsModel) -> tf.keras.Model:
-    """Return a convolution over the frequencies and three depthwise separable ones over time."""
+    """Return a model with a convolution over frequencies and three depthwise separable convolutions over time."""
     layers = tf.keras.layers
     network = tf.keras.Sequential(name=model.name)
 
     def normalize() -> None:
-        # An epoch is 13 steps: with the usual momentum the moving averages would lag behind the weights.
+        # An epoch has 13 steps: with the default momentum, the moving averages would lag behind the weights.
         network.add(layers.BatchNormalization(momentum=0.9))
         network.add(layers.ReLU())
 

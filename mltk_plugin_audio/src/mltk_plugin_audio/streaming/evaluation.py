@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mltk.errors import EvaluationError
-from mltk.model.model import MltkModel
 from mltk.plugins import EvaluationContext, Predictor, collect_offers
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk_plugin_audio._batches import AudioBatches
@@ -31,6 +31,9 @@ from mltk_plugin_audio.streaming.metrics import (
 from mltk_plugin_audio.streaming.model import Features, StreamingModel, score_blocks
 from mltk_plugin_audio.streaming.options import StreamingOptions
 from mltk_plugin_audio.streaming.results import StreamingEvaluationResults, format_rate
+
+if TYPE_CHECKING:
+    from mltk.plugins.types import Model
 
 
 def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:
@@ -148,7 +151,7 @@ def evaluate_streaming(
 
 
 def get_parameters(
-    predictor: Predictor, mltk_model: MltkModel | None
+    predictor: Predictor, mltk_model: Model | None
 ) -> tuple[Mapping[str, object], Features | None]:
     """Return the parameters that the device reads, and the input type of a Keras model (`None` for a `.tflite`).
 

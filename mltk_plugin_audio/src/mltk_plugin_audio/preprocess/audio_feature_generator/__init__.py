@@ -1,4 +1,4 @@
-"""The audio front end under the reference's name, `mltk.core.preprocess.audio.audio_feature_generator`."""
+"""The audio front end by its import path in the reference, `mltk.core.preprocess.audio.audio_feature_generator`."""
 
 from mltk_plugin_audio.frontend import AudioFeatureGenerator, AudioFeatureGeneratorSettings
 
