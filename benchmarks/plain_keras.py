@@ -108,7 +108,7 @@ def epoch(folder: Path, runs: int) -> None:
     images = data.write_images(folder / "images", SAMPLES)
     os.environ["MLTK_BENCHMARK_DATA"] = str(images)
     from mltk.core import load_mltk_model
-    from mltk.operations.training.train import build_keras_model
+    from mltk.operations.training.build import build_keras_model
 
     model = load_mltk_model(SPECS / "bench_image.py")
     model.load_dataset("training")

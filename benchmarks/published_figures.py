@@ -72,7 +72,7 @@ def compare(script: Path) -> str:
     """Return a specification's row of the table."""
     from mltk.core import TfliteModel, get_mltk_logger, load_mltk_model
     from mltk.keras.models import model_to_save
-    from mltk.operations.training.train import build_keras_model
+    from mltk.operations.training.build import build_keras_model
     from mltk.tflite.metrics import tflite_model_metrics
 
     text = script.read_text(encoding="utf-8")
@@ -98,7 +98,8 @@ def to_int8(mltk_model: Any, network: Any) -> bytes:
     """Convert a network with random weights as `mltk quantize` does, calibrated with noise."""
     import numpy as np
 
-    from mltk.operations.conversion.quantize import convert, converter_settings
+    from mltk.operations.conversion.converter import convert
+    from mltk.operations.conversion.settings import converter_settings
 
     rng = np.random.default_rng(1)
     for weight in network.weights:

@@ -7,7 +7,7 @@ import pytest
 
 from mltk.core import MltkModel, list_mltk_models, load_mltk_model
 from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError, TrustError
-from mltk.sources.loading import find_model_specification_file
+from mltk.sources.search import find_model_specification_file
 from mltk.utils.model_archive import ModelArchive
 
 LIGHT_SPEC = """
@@ -199,8 +199,8 @@ def test_model_of_another_specification_may_be_imported(private_home):
         ),
         (LIGHT_SPEC + "1 / 0\n", r"broken_v1\.py, line 10: ZeroDivisionError"),
         (LIGHT_SPEC + "import no_such_module\n", r"broken_v1\.py, line 10: No module named 'no_such_module'"),
-        ("# @mltk_model\n", "makes no MltkModel instance"),
-        (LIGHT_SPEC + "other = MyModel()\n", "makes 2 models, 'my_model' and 'other'"),
+        ("# @mltk_model\n", "creates no MltkModel instance"),
+        (LIGHT_SPEC + "other = MyModel()\n", "creates 2 models, 'my_model' and 'other'"),
     ],
     ids=["syntax", "typo", "exception", "import", "none", "two"],
 )

@@ -180,7 +180,8 @@ def test_wrong_input_is_named(offer, model):
     offer(npu=marked)
     with pytest.raises(ModelNotFoundError, match=r"no\.tflite"):
         compile_model("no.tflite", "npu")
-    with pytest.raises(SpecificationError, match=r"only a \.tflite is compiled"):
+    Path("m.h5").touch()
+    with pytest.raises(SpecificationError, match=r"m\.h5 is a Keras model, not a \.tflite file"):
         compile_model("m.h5", "npu")
     with pytest.raises(SpecificationError, match="no archive to update"):
         compile_model(model, "npu", update_archive=True)

@@ -8,7 +8,8 @@ import pytest
 
 from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_mltk_model, quantize_model
 from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
-from mltk.operations.conversion.quantize import converter_settings, quantization_report
+from mltk.operations.conversion.report import quantization_report
+from mltk.operations.conversion.settings import converter_settings
 from mltk.utils.model_archive import ModelArchive
 
 FLOAT32 = {

@@ -225,7 +225,7 @@ def test_signal_while_an_epoch_ends_stops_after_saving_it(write_spec):
         "Stopped. Go on after the last whole epoch with: mltk train stopped_v1 --resume",
         "Interrupted.",
     ]
-    from mltk.operations.training.train import last_state
+    from mltk.operations.training.outputs import last_state
 
     model = load_mltk_model("stopped_v1")
     assert last_state(model) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mltk.errors import SpecificationError
 from mltk.plugins._manager import hookimpl
 
 if TYPE_CHECKING:
@@ -14,5 +15,14 @@ if TYPE_CHECKING:
 
 @hookimpl(trylast=True)
 def mltk_build_model(mltk_model: MltkModel) -> keras.Model | None:
-    """Call the specification's `build_model_function`."""
+    """Call the specification's `build_model_function`.
+
+    Raises:
+        SpecificationError: There is none.
+    """
+    if "train.build_model_function" not in mltk_model.attributes.stored:
+        raise SpecificationError(
+            f"The model '{mltk_model.name}' has no build_model_function. "
+            f"Set my_model.build_model_function = f, where f(my_model) returns a compiled Keras model."
+        )
     return mltk_model.build_model_function(mltk_model)

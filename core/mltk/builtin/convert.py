@@ -22,6 +22,6 @@ def mltk_convert_model(
     representative_dataset: RepresentativeDataset | None,
 ) -> bytes:
     """Run `tf.lite.TFLiteConverter` with the specification's settings."""
-    from mltk.operations.conversion.quantize import convert
+    from mltk.operations.conversion.converter import convert
 
     return convert(mltk_model, keras_model, settings, representative_dataset)

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from mltk.errors import MltkError, ModelNotFoundError, SpecificationError, TrustError
+from mltk.errors import MltkError, SpecificationError, TrustError
 from mltk.utils.string_formatting import printable
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return the names of the models that begin so."""
-    from mltk.sources.loading import list_mltk_models
+    from mltk.sources.search import list_mltk_models
 
     return [name for name in list_mltk_models() if name.startswith(incomplete)]
 
@@ -60,17 +60,9 @@ def require_model(model: str) -> None:
     Raises:
         ModelNotFoundError: There is no such model; the message has near matches.
     """
-    from pathlib import Path
+    from mltk.sources.source import ModelSource
 
-    from mltk.sources import loading
-
-    if loading.is_model_path(model):
-        if not Path(model).is_file():
-            raise ModelNotFoundError(f"There is no file {model}.")
-        return
-    name, test = loading.split_test_suffix(model)
-    if loading.find_model_specification_file(name, test=test) is None:
-        raise loading.model_not_found(name)
+    ModelSource.of(model)
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -68,7 +68,6 @@ def compile_command(
     require_model(model)
     logger = get_logger(verbose=verbose)
     from mltk.operations.compilation import compile_model
-    from mltk.sources.loading import split_test_suffix
 
     path = compile_model(
         model,
@@ -76,7 +75,6 @@ def compile_command(
         output=output,
         update_archive=update_archive,
         logger=logger,
-        test=split_test_suffix(model)[1],
         **given,
     )
     click.echo(f"Written: {path}")

@@ -210,7 +210,7 @@ def _folded(name: str) -> str:
 def _place_in_specification(error: BaseException) -> str | None:
     """Return the line of the user's specification that an exception came through, if any."""
     # Nothing was loaded when the module was not.
-    loading = sys.modules.get("mltk.sources.loading")
+    loading = sys.modules.get("mltk.sources.script")
     return loading.place_in_specification(error) if loading else None
 
 

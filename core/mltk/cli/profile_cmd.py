@@ -19,7 +19,7 @@ from mltk.cli._model_options import (
 def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from mltk.operations.profiling import offered_profilers
+    from mltk.operations.profilers import offered_profilers
 
     print_rows([(p.name, p.summary) for p in offered_profilers().values()])
     ctx.exit()

@@ -42,9 +42,8 @@ def quantize_command(
     """Convert the trained MODEL to .tflite with its specification's converter settings."""
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.operations.conversion.quantize import quantize_model
+    from mltk.operations.quantize import quantize_model
     from mltk.operations.summarize import summarize_model
-    from mltk.sources.loading import split_test_suffix
 
     path = with_consent(
         lambda trusted: quantize_model(
@@ -53,7 +52,6 @@ def quantize_command(
             build=build,
             weights=weights,
             update_archive=update_archive,
-            test=split_test_suffix(model)[1],
             trust=trusted,
         ),
         trust,

@@ -53,21 +53,14 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
 
 def _log_folder(model: str) -> Path:
     """Return where the training writes; a specification is only run when it says so itself."""
-    from mltk.sources.loading import (
-        find_model_specification_file,
-        is_model_path,
-        load_mltk_model,
-        split_test_suffix,
-    )
-    from mltk.utils.files import cache_dir
-    from mltk.utils.model_archive import ARCHIVE_EXTENSION
+    from mltk.sources.source import ModelSource, SourceKind
 
-    name, test = split_test_suffix(Path(model).name.removesuffix(ARCHIVE_EXTENSION).removesuffix(".py"))
-    script = model if is_model_path(model) else find_model_specification_file(name, test=test)
-    if script is not None and script.endswith(".py") and b"log_dir" in Path(script).read_bytes():
-        log_dir = Path(load_mltk_model(script, test=test).log_dir)
+    source = ModelSource.of(model)
+    is_script = source.kind is SourceKind.SPECIFICATION and source.path is not None
+    if is_script and source.path and b"log_dir" in source.path.read_bytes():
+        log_dir = Path(source.specification().log_dir)
     else:
-        log_dir = cache_dir() / "models" / (f"{name}-test" if test else name)
+        log_dir = source.default_log_dir
     return log_dir / "train" / "tensorboard"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,11 @@ from mltk.cli._model_options import (
     with_consent,
 )
 from mltk.errors import MltkError
+
+if TYPE_CHECKING:
+    from mltk.model.any_model import AnyModel
+    from mltk.results.evaluation import EvaluationResults
+    from mltk.results.training import TrainingResults
 
 
 @click.command("train")
@@ -68,17 +74,15 @@ def train_command(
     require_model(model)
     logger = get_logger(verbose=verbose)
     from mltk.model.model import HandlerError
-    from mltk.model.operation import sole_writer
-    from mltk.operations.evaluation.evaluate import applicable_evaluators
-    from mltk.operations.training.train import TrainingResults, last_state, train_model
+    from mltk.operations.pipeline import train_model
+    from mltk.operations.training.outputs import last_state
+    from mltk.results.training import TrainingResults
     from mltk.sources.loading import load_mltk_model
     from mltk.utils.stopping import stop_signals
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
-    test = mltk_model.test_mode_enabled
-    failures = []
-    # The evaluation, too: nobody else's training may begin in between.
-    with stop_signals(), sole_writer(mltk_model, "trains"):
+    failures = ""
+    with stop_signals():
         try:
             results = train_model(
                 mltk_model,
@@ -89,6 +93,7 @@ def train_command(
                 show=show,
                 test=test,
                 post_process=post,
+                evaluate=evaluate,
                 seed=seed,
                 verbose=True,
             )
@@ -96,60 +101,36 @@ def train_command(
             if not isinstance(e.results, TrainingResults):
                 raise
             results = e.results
-            failures.append(str(e))
+            failures = str(e)
         except KeyboardInterrupt:
             if last_state(mltk_model):
                 logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
             raise
-        rows = [("Model", mltk_model.name), ("Training", str(results))]
-        if evaluate and applicable_evaluators(mltk_model):
-            for tflite in (False, True) if mltk_model.tflite_converter else (False,):
-                label = "int8" if tflite else "Float"
-                try:
-                    rows.append((label, _evaluate(mltk_model, tflite, show, post)))
-                except Exception as e:
-                    # The training itself is done and kept; say so, and fail at the end.
-                    logger.debug("Traceback:", exc_info=e)
-                    what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
-                    failures.append(f"{label} evaluation: {what}")
-                    if isinstance(e, HandlerError) and isinstance(e.results, dict):
-                        rows.append((label, _in_short(e.results)))
-        rows += _files(mltk_model)
     click.echo()
-    print_rows(rows)
+    print_rows(_summary(mltk_model, results))
     if failures:
-        raise MltkError(f"The model was trained and kept, but not all went well. {' '.join(failures)}")
+        raise MltkError(f"The model was trained and kept, but not all went well. {failures}")
 
 
-def _evaluate(mltk_model: object, tflite: bool, show: bool, post: bool) -> str:
-    from mltk.operations.evaluation.evaluate import evaluate_model
+def _summary(mltk_model: AnyModel, results: TrainingResults) -> list[tuple[str, str]]:
+    """Return the rows of the summary at the end."""
+    rows = [("Model", mltk_model.name), ("Training", str(results))]
+    labels = {"h5": "Float", "tflite": "int8"}
+    rows += [(labels[kind], _in_short(found)) for kind, found in results.evaluations.items()]
+    tflite = Path(mltk_model.tflite_log_dir_path)
+    if mltk_model.tflite_converter and tflite.is_file():
+        rows.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
+    archive = Path(mltk_model.archive_path)
+    if archive.is_file():
+        rows.append(("Archive", f"{archive.stat().st_size / 1000:,.1f} kB  {archive}"))
+    rows.append(("Logs", mltk_model.log_dir))
+    return rows
 
-    # Trusted: this process wrote the Keras file a moment ago.
-    return _in_short(
-        evaluate_model(mltk_model, tflite=tflite, show=show, post_process=post, trust=True)  # type: ignore[arg-type]
-    )
 
-
-def _in_short(results: dict[str, Any]) -> str:
+def _in_short(results: EvaluationResults) -> str:
     accuracy = results.get("overall_accuracy")
     if accuracy is None:
         return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"
-    return (
-        f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"
-        if hasattr(results, "n_samples")
-        else f"{accuracy:.2%}"
-    )
-
-
-def _files(mltk_model: object) -> list[tuple[str, str]]:
-    from pathlib import Path
-
-    rows = []
-    tflite = Path(mltk_model.tflite_log_dir_path)  # type: ignore[attr-defined]
-    if mltk_model.tflite_converter and tflite.is_file():  # type: ignore[attr-defined]
-        rows.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
-    archive = Path(mltk_model.archive_path)  # type: ignore[attr-defined]
-    if archive.is_file():
-        rows.append(("Archive", f"{archive.stat().st_size / 1000:,.1f} kB  {archive}"))
-    rows.append(("Logs", mltk_model.log_dir))  # type: ignore[attr-defined]
-    return rows
+    if not hasattr(results, "n_samples"):
+        return f"{accuracy:.2%}"
+    return f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"

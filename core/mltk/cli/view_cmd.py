@@ -46,14 +46,12 @@ def view_command(
     require_model(model)
     get_logger(verbose=verbose)
     from mltk.operations.view import view_model
-    from mltk.sources.loading import split_test_suffix
 
     with_consent(
         lambda trusted: view_model(
             model,
             host=host,
             port=port,
-            test=split_test_suffix(model)[1],
             build=build,
             tflite=tflite,
             timeout=None,

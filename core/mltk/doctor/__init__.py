@@ -37,12 +37,8 @@ def examine(specification: str | Path) -> Report:
         SpecificationError: The file is of another kind.
     """
     from mltk.model.mixins.archive import original_specification
-    from mltk.sources.loading import (
-        find_model_specification_file,
-        is_model_path,
-        model_not_found,
-        split_test_suffix,
-    )
+    from mltk.sources.search import find_model_specification_file, model_not_found, split_test_suffix
+    from mltk.sources.source import is_path as is_model_path
     from mltk.utils.model_archive import ARCHIVE_EXTENSION
 
     path = str(specification)

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from mltk.errors import MltkError, SpecificationError, did_you_mean
@@ -60,17 +61,23 @@ def _as_seed(value: int) -> int:
 
 
 class HandlerError(MltkError):
-    """Something that follows an operation (an event handler, an evaluation, a plot) failed.
+    """A step after the main work of an operation (an event handler, an evaluation, a plot) failed.
 
-    What the operation made is kept.
+    The output of the operation is kept.
 
     Attributes:
-        results: What the operation would have returned.
+        results: The results that the operation would have returned.
     """
 
     def __init__(self, message: str, results: object = None) -> None:
         super().__init__(message)
         self.results = results
+
+    @classmethod
+    def of(cls, failures: list[str], results: object = None) -> HandlerError:
+        """Return the error for these failures, one sentence each."""
+        sentences = " ".join(f"{f.rstrip('.')}." for f in failures)
+        return cls(f"{sentences} Everything else was done and kept.", results)
 
 
 class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
@@ -130,6 +137,9 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         default={},
         doc="Layers, losses, … by name, needed to load the Keras file.",
     )
+
+    specification_module: ModuleType | None = None
+    """The module of the specification, while it is loaded from a script."""
 
     def __init__(self, model_script_path: str | Path | None = None) -> None:
         attributes = ModelAttributes(self)
@@ -322,12 +332,14 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin):
         Args:
             results: Kept in the exception, since the operation's work is done.
         """
-        failures, self._failures = self._failures, []
+        failures = self.take_failures()
         if failures:
-            raise HandlerError(
-                " ".join(f"{f.rstrip('.')}." for f in failures) + " Everything else was done and kept.",
-                results,
-            )
+            raise HandlerError.of(failures, results)
+
+    def take_failures(self) -> list[str]:
+        """Return the failures recorded since the last call, and forget them."""
+        failures, self._failures = self._failures, []
+        return failures
 
     def summary(self) -> str:
         """Return a text with name, version, description, classes and all parameters."""

@@ -49,8 +49,8 @@ def specification_plugin(mltk_model: MltkModel) -> Iterator[None]:
 
     from mltk.plugins import specification_registered
 
-    module = mltk_model.__dict__.get("_specification_module") or sys.modules.get(type(mltk_model).__module__)
-    if module is None or getattr(module, "__name__", "").startswith(("mltk.core.", "builtins")):
+    module = mltk_model.specification_module or sys.modules.get(type(mltk_model).__module__)
+    if module is None or getattr(module, "__name__", "").startswith(("mltk.model.", "builtins")):
         yield
         return
     with specification_registered(module, mltk_model.name):

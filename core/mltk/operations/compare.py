@@ -11,12 +11,13 @@ from typing import Any
 
 from mltk.errors import FileFormatError, MltkError, SpecificationError
 from mltk.model.model import MltkModel
-from mltk.sources.loading import find_archive, load_tflite_model
+from mltk.operations.evaluation.run import folder_of_file
+from mltk.operations.profilers import choose_profiler
+from mltk.sources.source import ModelSource, SourceKind
 from mltk.tflite import TfliteModel
+from mltk.tflite.metrics import tflite_model_metrics
 from mltk.tflite.parameters import TfliteModelParameters
-from mltk.utils.files import cache_dir
 from mltk.utils.logging import get_mltk_logger
-from mltk.utils.model_archive import ARCHIVE_EXTENSION
 from mltk.utils.string_formatting import format_table, format_units
 from mltk.utils.structured import parse_json
 
@@ -135,17 +136,16 @@ def compare_models(models: Iterable[MltkModel | str | Path], test: bool = False)
 
 
 def _compared(model: MltkModel | str | Path, test: bool) -> ComparedModel:
-    from mltk.tflite.metrics import tflite_model_metrics
-
-    source = model.name if isinstance(model, MltkModel) else str(model)
-    tflite_model: TfliteModel = load_tflite_model(model, test=test)
+    source = ModelSource.of(model, test=test)
+    given = model.name if isinstance(model, MltkModel) else str(model)
+    tflite_model = source.tflite()
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     metrics = tflite_model_metrics(tflite_model)
     version = parameters.get("version")
     name = parameters.get("name")
     return ComparedModel(
         name=name if isinstance(name, str) and name else tflite_model.name,
-        source=source,
+        source=given,
         version=version if isinstance(version, int) else None,
         tflite_size=tflite_model.flatbuffer_size,
         runtime_memory_size=_memory(tflite_model, parameters),
@@ -153,8 +153,7 @@ def _compared(model: MltkModel | str | Path, test: bool) -> ComparedModel:
         ops=metrics.ops,
         n_layers=len(tflite_model.layers),
         evaluations={
-            kind: _evaluation(content, f"{kind} of {source}")
-            for kind, content in _results(model, source, test).items()
+            kind: _evaluation(content, f"{kind} of {given}") for kind, content in _results(source).items()
         },
     )
 
@@ -163,28 +162,22 @@ def _memory(tflite_model: TfliteModel, parameters: TfliteModelParameters) -> int
     size = parameters.get("runtime_memory_size")
     if isinstance(size, int):
         return size
-    from mltk.operations.profiling import profile_model
-
     try:
-        return profile_model(tflite_model).runtime_memory_bytes
+        return choose_profiler(None).profile(tflite_model).runtime_memory_bytes
     except MltkError as error:
         get_mltk_logger().warning("The memory of %s is not known. %s", tflite_model.source, error)
         return None
 
 
-def _results(model: MltkModel | str | Path, source: str, test: bool) -> dict[str, bytes]:
-    """Return the files with results of evaluations, by kind."""
-    if not isinstance(model, MltkModel) and source.endswith(".tflite"):
-        from mltk.operations.evaluation.evaluate import folder_of_file
-
-        path = folder_of_file(Path(source)) / "eval-results.json"
+def _results(source: ModelSource) -> dict[str, bytes]:
+    """Return the files with results of evaluations, by kind: those in the archive, else in the log folder."""
+    if source.kind is SourceKind.TFLITE:
+        path = folder_of_file(source.path or Path(source.name)) / "eval-results.json"
         return {"tflite": path.read_bytes()} if path.is_file() else {}
-    archive, name, test = find_archive(model, test)
+    archive = source.archive()
+    log_dir = source.log_dir
     found = {}
-    if isinstance(model, MltkModel) or not source.endswith(ARCHIVE_EXTENSION):
-        log_dir = Path(model.log_dir) if isinstance(model, MltkModel) else cache_dir() / "models" / name
-        if test and not isinstance(model, MltkModel):
-            log_dir = log_dir.with_name(f"{name}-test")
+    if log_dir is not None:
         found = {p.parent.name: p.read_bytes() for p in log_dir.glob("eval/*/eval-results.json")}
     for member in archive.names():
         match = _RESULTS.fullmatch(member)

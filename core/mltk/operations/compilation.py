@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
-from mltk.model.model import MltkModel
 from mltk.model.operation import operation
-from mltk.sources.loading import find_archive, is_archive, load_mltk_model, load_tflite_model
-from mltk.utils.files import atomic_write, cache_dir
+from mltk.plugins import collect_offers
+from mltk.sources.source import ModelSource, SourceKind
+from mltk.tflite import TfliteModel
+from mltk.utils.files import atomic_write
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
     from mltk.plugins.types import Compiler
-    from mltk.tflite import TfliteModel
     from mltk.utils.model_archive import ModelArchive
 
 
@@ -56,47 +57,36 @@ def compile_model(
         ArchiveFileNotFoundError: It was not trained yet.
         FileFormatError: The file is damaged.
     """
-    from mltk.tflite import TfliteModel
-
     logger = logger or get_mltk_logger()
-    if isinstance(model, TfliteModel) or (
-        not isinstance(model, MltkModel) and str(model).endswith(".tflite")
-    ):
+    source = ModelSource.of(model, test=test)
+    if source.is_model_file:
         if update_archive:
             raise SpecificationError("A .tflite file has no archive to update: leave out update_archive.")
-        source = load_tflite_model(model)
-        compiled = _compile(_choose(accelerator, kwargs), source, kwargs)
-        path = _beside(source, accelerator)
-        if output is None and path is None:
+        tflite_model = source.tflite()
+        compiled = _compile(_choose(accelerator, kwargs), tflite_model, kwargs)
+        beside = _beside(tflite_model, accelerator)
+        if output is None and beside is None:
             return compiled
-        return _write(compiled, path or Path(f"{source.name}.{accelerator}.tflite"), output, logger)
-
-    if not isinstance(model, MltkModel) and str(model).endswith((".h5", ".keras")):
-        raise SpecificationError(
-            f"{model} is a Keras model, and only a .tflite is compiled; 'mltk quantize' makes one."
-        )
+        return _write(compiled, beside or Path(f"{tflite_model.name}.{accelerator}.tflite"), output, logger)
     in_place = output is None
     update_archive = in_place if update_archive is None else update_archive and in_place
-    if is_archive(model, test):
-        archive, name, test = find_archive(model, test)
-        folder = cache_dir() / "models" / (f"{name}-test" if test else name)
-        compiled = _compile(_choose(accelerator, kwargs), load_tflite_model(model, test=test), kwargs)
-        path = folder / _file_name(name, accelerator, test)
-        return _write(compiled, path, output, logger, archive if update_archive else None)
-    mltk_model = load_mltk_model(model, test=test)
+    file_name = source.member(f".{accelerator}.tflite")
+    if source.kind is SourceKind.ARCHIVE:
+        compiled = _compile(_choose(accelerator, kwargs), source.tflite(), kwargs)
+        archive = source.archive() if update_archive else None
+        return _write(compiled, source.default_log_dir / file_name, output, logger, archive)
+    mltk_model = source.specification()
     with operation(mltk_model):
         compiler = _choose(accelerator, kwargs)
-        compiled = _compile(compiler, load_tflite_model(mltk_model), kwargs)
-    path = Path(mltk_model.log_dir) / _file_name(mltk_model.name, accelerator, mltk_model.test_mode_enabled)
-    result = _write(compiled, path, output, logger, mltk_model.archive if update_archive else None)
+        compiled = _compile(compiler, ModelSource.of(mltk_model).tflite(), kwargs)
+    archive = mltk_model.archive if update_archive else None
+    result = _write(compiled, Path(mltk_model.log_dir) / file_name, output, logger, archive)
     mltk_model.raise_failures(result)
     return result
 
 
 def offered_compilers() -> dict[str, Compiler]:
     """Return the compilers of the plugins and of the active specification by name."""
-    from mltk.plugins import collect_offers
-
     return collect_offers("mltk_compilers")
 
 
@@ -125,8 +115,6 @@ def _choose(name: str, options: Mapping[str, Any]) -> Compiler:
 
 
 def _compile(compiler: Compiler, source: TfliteModel, options: Mapping[str, Any]) -> TfliteModel:
-    from mltk.tflite import TfliteModel
-
     # Compilers get a model of their own, so that what they change is not lost to the caller's.
     content = compiler.compile(TfliteModel(source.flatbuffer_data, path=source.path), **options)
     if not isinstance(content, bytes):
@@ -142,10 +130,6 @@ def _compile(compiler: Compiler, source: TfliteModel, options: Mapping[str, Any]
         if tag and value and tag not in present:
             compiled.add_metadata(tag, value)
     return compiled
-
-
-def _file_name(name: str, accelerator: str, test: bool) -> str:
-    return f"{name}.{accelerator}{'.test' if test else ''}.tflite"
 
 
 def _beside(source: TfliteModel, accelerator: str) -> Path | None:

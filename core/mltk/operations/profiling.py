@@ -5,25 +5,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mltk.errors import MltkError, SpecificationError, did_you_mean
 from mltk.model.event import MltkModelEvent
-from mltk.model.model import MltkModel
 from mltk.model.operation import operation
-from mltk.sources.loading import (
-    is_archive,
-    load_mltk_model,
-    load_tflite_model,
-)
+from mltk.operations.profilers import choose_profiler
+from mltk.operations.quantize import load_tflite_model
+from mltk.results.profiling import ProfilingModelResults
+from mltk.sources.source import ModelSource, SourceKind
+from mltk.tflite import TfliteModel
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
     from mltk.plugins.types import Profiler
-    from mltk.results.profiling import ProfilingModelResults
-    from mltk.tflite import TfliteModel
-
-DEFAULT_PROFILER = "static"
 
 
 def profile_model(
@@ -86,34 +82,18 @@ def profile_model(
         runtime_buffer_size=runtime_buffer_size,
         return_estimates=return_estimates,
     )
-    from mltk.tflite import TfliteModel
-
-    if isinstance(model, TfliteModel) or (
-        not isinstance(model, MltkModel) and str(model).endswith(".tflite")
-    ):
-        if build:
-            raise SpecificationError("A .tflite cannot be built: give a specification, or leave out build.")
-        return _profile(_choose(accelerator), load_tflite_model(model))
-    if not isinstance(model, MltkModel) and str(model).endswith((".h5", ".keras")):
-        raise SpecificationError(
-            f"{model} is a Keras model, and only a .tflite is profiled; 'mltk quantize' makes one."
-        )
-    if not build and is_archive(model, test):
-        return _profile(_choose(accelerator), load_tflite_model(model, test=test))
-    mltk_model = load_mltk_model(model, test=test, trust=trust)
+    source = ModelSource.of(model, test=test)
+    if build and source.is_model_file:
+        raise SpecificationError("A .tflite cannot be built: give a specification, or leave out build.")
+    if source.kind is not SourceKind.SPECIFICATION and not build:
+        return _profile(choose_profiler(accelerator), source.tflite())
+    mltk_model = source.specification(trust=trust)
     with operation(mltk_model):
-        profiler = _choose(accelerator)
-        results = _profile(profiler, load_tflite_model(mltk_model, build=build))
+        profiler = choose_profiler(accelerator)
+        results = _profile(profiler, cast("TfliteModel", load_tflite_model(mltk_model, build=build)))
         mltk_model.trigger_event(MltkModelEvent.AFTER_PROFILE, results=results)
     mltk_model.raise_failures(results)
     return results
-
-
-def offered_profilers() -> dict[str, Profiler]:
-    """Return the profilers of mltk, of the plugins and of the active specification by name."""
-    from mltk.plugins import collect_offers
-
-    return collect_offers("mltk_profilers")
 
 
 def _check_arguments(unknown: Mapping[str, object], **hardware: object) -> None:
@@ -132,21 +112,7 @@ def _check_arguments(unknown: Mapping[str, object], **hardware: object) -> None:
         )
 
 
-def _choose(name: str | None) -> Profiler:
-    offers = offered_profilers()
-    if name is None:
-        name = next((p.name for p in offers.values() if p.default), DEFAULT_PROFILER)
-    if name not in offers:
-        raise SpecificationError(
-            f"There is no profiler named '{name}'.{did_you_mean(name, offers)} "
-            f"Those offered: {', '.join(offers) or 'none'}."
-        )
-    return offers[name]
-
-
 def _profile(profiler: Profiler, tflite_model: TfliteModel) -> ProfilingModelResults:
-    from mltk.results.profiling import ProfilingModelResults
-
     results = profiler.profile(tflite_model)
     if not isinstance(results, ProfilingModelResults):
         raise MltkError(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mltk.errors import SpecificationError
 from mltk.model.model import MltkModel
 from mltk.model.operation import operation, sole_writer
-from mltk.sources.loading import find_archive, load_mltk_model, load_tflite_model
+from mltk.operations.conversion.quantize import embed_parameters
+from mltk.sources.source import ModelSource, SourceKind
+from mltk.tflite import TfliteModel
+from mltk.tflite.default_parameters import add_default_parameters
+from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.files import atomic_write
-from mltk.utils.model_archive import ARCHIVE_EXTENSION
-
-if TYPE_CHECKING:
-    from mltk.tflite import TfliteModel
 
 _REGENERATED = ("hash", "date", "runtime_memory_size")
 
@@ -45,36 +45,28 @@ def update_model_parameters(
         SpecificationError: There is nothing to change, or a value cannot be a parameter.
         FileFormatError: The file is damaged.
     """
-    from mltk.tflite import TfliteModel
-
     if accelerator is not None:
         raise SpecificationError(
             f"There is no accelerator '{accelerator}' here; update_params works on plain models."
         )
-    if isinstance(model, TfliteModel):
-        _set_parameters(model, params, description)
-        if output is None:
-            return model
-        path = _output_path(output, model.filename or "model.tflite")
-        model.save(path)
-        return str(path)
-    if not isinstance(model, MltkModel) and str(model).endswith(".tflite"):
-        tflite_model = load_tflite_model(str(model))
+    source = ModelSource.of(model)
+    if source.is_model_file:
+        tflite_model = source.tflite()
         _set_parameters(tflite_model, params, description)
-        path = _output_path(output, Path(model).name) if output else Path(model)
+        if output is None and source.path is None:
+            return tflite_model
+        path = _output_path(output, tflite_model.filename or "model.tflite") if output else source.path
+        assert path is not None
         tflite_model.save(path)
         return str(path)
-    if not isinstance(model, MltkModel) and str(model).endswith(ARCHIVE_EXTENSION):
-        return _update_archive(str(model), params, description, output)
-    return _update_from_specification(load_mltk_model(model), params, output)
+    if source.kind is SourceKind.ARCHIVE:
+        return _update_archive(source, params, description, output)
+    return _update_from_specification(source.specification(), params, output)
 
 
 def _set_parameters(
     tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None
 ) -> None:
-    from mltk.tflite.default_parameters import add_default_parameters
-    from mltk.tflite.parameters import TfliteModelParameters
-
     if not params and description is None:
         raise SpecificationError(
             "Nothing to change: give parameters (key=value, or --params FILE) or a description."
@@ -94,39 +86,38 @@ def _set_parameters(
 
 
 def _update_archive(
-    path: str, params: Mapping[str, Any] | None, description: str | None, output: str | Path | None
+    source: ModelSource,
+    params: Mapping[str, Any] | None,
+    description: str | None,
+    output: str | Path | None,
 ) -> str:
-    from mltk.tflite import TfliteModel
-
-    archive, name, test = find_archive(path)
+    archive = source.archive()
     members: dict[str, bytes | Path] = {}
     for ending in (".tflite", ".float32.tflite"):
         stem = ending.removesuffix(".tflite")
-        member = f"{name}{stem}{'.test' if test else ''}.tflite"
+        member = f"{source.name}{stem}{'.test' if source.test else ''}.tflite"
         if member in archive.names() or ending == ".tflite":
-            tflite_model = TfliteModel(archive.read(member), path=f"{path}/{member}")
+            tflite_model = TfliteModel(archive.read(member), path=f"{archive.path}/{member}")
             _set_parameters(tflite_model, params, description)
             content = bytes(tflite_model.flatbuffer_data)
             if output is not None:
                 return str(atomic_write(_output_path(output, member), content))
             members[member] = content
             if ending == ".tflite":
-                members[f"{name}.tflite.summary.txt"] = tflite_model.summary().encode()
+                members[f"{source.name}.tflite.summary.txt"] = tflite_model.summary().encode()
     archive.check_writable()
     archive.update(members)
-    return path
+    return str(archive.path)
 
 
 def _update_from_specification(
     mltk_model: MltkModel, params: Mapping[str, Any] | None, output: str | Path | None
 ) -> str:
-    from mltk.operations.conversion.quantize import embed_parameters
-
     alone = (
         sole_writer(mltk_model, "updates the parameters of") if output is None else contextlib.nullcontext()
     )
     with operation(mltk_model), alone:
-        tflite_model = load_tflite_model(mltk_model)
+        tflite_model = ModelSource.of(mltk_model).tflite()
         mltk_model.model_parameters.update(params or {})
         for key in _REGENERATED:
             if key not in (params or {}):
@@ -146,9 +137,6 @@ def _update_from_specification(
 
 def _replace_files(mltk_model: MltkModel, tflite_model: TfliteModel) -> Path:
     """Write the `.tflite`, its summary, and the float32 file with the same parameters; into the archive too."""
-    from mltk.operations.conversion.quantize import embed_parameters
-    from mltk.tflite import TfliteModel
-
     log_dir = Path(mltk_model.log_dir)
     path = Path(mltk_model.tflite_log_dir_path)
     members = {path.name: bytes(tflite_model.flatbuffer_data)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 import tempfile
 import threading
 import webbrowser
@@ -20,24 +19,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlsplit
 
-from mltk.errors import ArchiveFileNotFoundError, MltkError, ModelNotFoundError, SpecificationError
-from mltk.model.model import MltkModel
+from mltk.errors import ArchiveFileNotFoundError, MltkError, SpecificationError
 from mltk.model.operation import operation
-from mltk.sources.loading import find_archive, load_mltk_model, load_tflite_model
+from mltk.operations.quantize import load_tflite_model
+from mltk.operations.training.build import build_keras_model
+from mltk.sources.source import ModelSource
+from mltk.tflite import TfliteModel
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
     import keras
 
-    from mltk.tflite import TfliteModel
+    from mltk.model.any_model import AnyModel
+    from mltk.model.model import MltkModel
 
 DEFAULT_HOST = "localhost"
 DEFAULT_PORT = 8080
 
-_MODEL_FILES = (".tflite", ".keras", ".h5")
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -94,7 +95,7 @@ def view_model(
         ArchiveFileNotFoundError: It was not trained yet.
     """
     pages = _netron_folder()
-    name, content = _load(model, test, build, tflite, trust)
+    name, content = _load(ModelSource.of(model, test=test), build, tflite, trust)
     with _serving(pages, name, content, host or DEFAULT_HOST, port) as url:
         try:
             get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
@@ -116,44 +117,38 @@ def _netron_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def _load(model: Any, test: bool, build: bool, tflite: bool, trust: bool) -> tuple[str, bytes]:
-    """Return the file name and the content of what is to be shown."""
-    from mltk.tflite import TfliteModel
-
-    if isinstance(model, TfliteModel):
-        return f"{model.name}.tflite", model.flatbuffer_data
-    keras = sys.modules.get("keras")
-    if keras is not None and isinstance(model, keras.Model):
-        return f"{model.name}.keras", _keras_bytes(model)
-    if not isinstance(model, MltkModel) and str(model).endswith(_MODEL_FILES):
-        path = Path(model)
-        if build:
-            raise SpecificationError(
-                f"{path} cannot be built: give the name or the .py file of a specification."
-            )
-        if not path.is_file():
-            raise ModelNotFoundError(f"There is no file {path}.")
-        return path.name, path.read_bytes()
+def _load(source: ModelSource, build: bool, tflite: bool, trust: bool) -> tuple[str, bytes]:
+    """Return the file name and the content of the model to show."""
+    if source.is_model_file:
+        return _load_model_file(source, build)
     if build:
-        mltk_model = load_mltk_model(model, test=test, trust=trust)
+        mltk_model = cast("AnyModel", source.specification(trust=trust))
         if tflite:
-            return f"{mltk_model.name}.tflite", load_tflite_model(mltk_model, build=True).flatbuffer_data
-        from mltk.operations.training.train import build_keras_model
-
+            built = cast("TfliteModel", load_tflite_model(mltk_model, build=True))
+            return f"{mltk_model.name}.tflite", built.flatbuffer_data
         with operation(mltk_model):
-            built = _keras_bytes(build_keras_model(mltk_model))
+            content = _keras_bytes(build_keras_model(mltk_model))
         mltk_model.raise_failures()
-        return f"{mltk_model.name}.keras", built
+        return f"{mltk_model.name}.keras", content
     try:
-        archive, name, test = find_archive(model, test)
-        stem = f"{name}{'.test' if test else ''}"
-        if tflite:
-            return f"{stem}.tflite", archive.read(f"{stem}.tflite")
-        ending = ".keras" if f"{stem}.keras" in archive.names() else ".h5"
-        return f"{stem}{ending}", archive.read(f"{stem}{ending}")
+        has_keras = not tflite and source.member(".keras") in source.archive().names()
+        ending = ".tflite" if tflite else ".keras" if has_keras else ".h5"
+        return source.member(ending), source.content(ending)
     except ArchiveFileNotFoundError as e:
         advice = "Or view it as it is built, untrained: --build (in Python: build=True)."
         raise ArchiveFileNotFoundError(f"{e} {advice}") from None
+
+
+def _load_model_file(source: ModelSource, build: bool) -> tuple[str, bytes]:
+    if build:
+        raise SpecificationError(
+            f"{source} cannot be built: give the name or the .py file of a specification."
+        )
+    if source.path is not None:
+        return source.path.name, source.path.read_bytes()
+    if isinstance(source.built, TfliteModel):
+        return f"{source.name}.tflite", source.built.flatbuffer_data
+    return f"{source.name}.keras", _keras_bytes(source.built)
 
 
 def _keras_bytes(keras_model: keras.Model) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mltk.results.evaluation import plain_value
+from mltk.results.evaluation import EvaluationResults, plain_value
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ class TrainingResults:
         training_history: Any,
     ) -> None:
         self.mltk_model = mltk_model
+        self.evaluations: dict[str, EvaluationResults] = {}
+        """Results of the evaluations that followed the training run: `h5` for Keras, `tflite` for int8."""
         self.keras_model = keras_model
         if isinstance(training_history, Mapping):
             epochs = training_history.get("epochs", training_history.get("epoch", ()))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mltk.core import evaluate_model, load_mltk_model, quantize_model, train_model, update_model_parameters
-from mltk.sources.loading import load_tflite_model
+from mltk.core import load_tflite_model
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.model_archive import ModelArchive
 from mltk_plugin_autoencoder.datasets import brick_defects

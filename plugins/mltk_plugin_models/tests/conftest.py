@@ -30,7 +30,8 @@ def randomize():
 def to_int8():
     """Convert a network to an int8 `TfliteModel` as `mltk quantize` does, calibrated with normal noise or samples."""
     from mltk.core import TfliteModel
-    from mltk.operations.conversion.quantize import convert, converter_settings
+    from mltk.operations.conversion.converter import convert
+    from mltk.operations.conversion.settings import converter_settings
 
     def to_tflite(network, io_type="int8", samples=None):
         if samples is None:

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from mltk.core import load_mltk_model
-from mltk.operations.conversion.quantize import convert as mltk_convert_model
-from mltk.operations.conversion.quantize import converter_settings
+from mltk.operations.conversion.converter import convert as mltk_convert_model
+from mltk.operations.conversion.settings import converter_settings
 
 HERE = Path(__file__).parent
 

@@ -70,6 +70,10 @@ class ArchiveMixin:
     test_mode_enabled: Any
     _archive_override: Path | None = None
 
+    def use_archive(self, path: Path) -> None:
+        """Use the archive at `path`, which the model was loaded from."""
+        self._archive_override = path
+
     @property
     def archive_path(self) -> str:
         """`<name>[-test].mltk.zip` beside the specification, or the archive the model was loaded from.

@@ -117,7 +117,7 @@ class DatasetMixin:
     )
 
     # Names of the last loaded data, for the archive's record.
-    _dataset_fingerprint: str | None = None
+    dataset_fingerprint: str | None = None
     _dataset_close: Callable[[], None] | None = None
 
     def load_dataset(self: Any, subset: Subset, test: bool = False, **kwargs: Any) -> None:
@@ -140,7 +140,7 @@ class DatasetMixin:
             )
         self.trigger_event(MltkModelEvent.BEFORE_LOAD_DATASET, subset=subset, test=test, **kwargs)
         self.x = self.y = self.validation_data = self.sample_weight = None
-        self._dataset_fingerprint = None
+        self.dataset_fingerprint = None
         with specification_plugin(self):
             loaded = call_first(
                 "mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs
@@ -185,7 +185,7 @@ class DatasetMixin:
                 setattr(self, name, value if name == "y" else as_batches(value, self))
         for subset, counts in (loaded.class_counts or {}).items():
             self.class_counts[subset] = dict(counts)
-        self._dataset_fingerprint = loaded.fingerprint
+        self.dataset_fingerprint = loaded.fingerprint
         self._dataset_close = loaded.close
 
 

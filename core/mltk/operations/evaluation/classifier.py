@@ -7,21 +7,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mltk.data.samples import iterate_batches
 from mltk.errors import EvaluationError
 from mltk.model.operation import operation
-from mltk.operations.evaluation.evaluate import (
-    archive_results,
-    choose_evaluators,
-    evaluate_model,
-    make_predictor,
-)
+from mltk.operations.evaluation.choose import choose_evaluators
+from mltk.operations.evaluation.evaluate import evaluate_model
+from mltk.operations.evaluation.predictors import make_predictor
+from mltk.operations.evaluation.run import archive_results
 from mltk.plugins.types import EvaluationContext
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
+    from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
     from mltk.results.evaluation import EvaluationResults
     from mltk.tflite import TfliteModel
@@ -54,7 +55,7 @@ def evaluate_classifier(
 
 
 def evaluate_classifier_with_built_model(
-    mltk_model: Any,
+    mltk_model: AnyModel,
     built_model: keras.Model | TfliteModel,
     verbose: bool = False,
     show: bool = False,
@@ -90,7 +91,7 @@ def evaluate_classifier_with_built_model(
 
 
 def generate_predictions(
-    mltk_model: Any, built_model: keras.Model | TfliteModel, verbose: bool | None = None
+    mltk_model: AnyModel, built_model: keras.Model | TfliteModel, verbose: bool | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of the data that are loaded, and what a model answers to them.
 
@@ -102,8 +103,6 @@ def generate_predictions(
     Returns:
         `(labels, scores)`: the labels as the data have them, and float32 of the model's output shape.
     """
-    import numpy as np
-
     predictor = make_predictor(built_model, name=mltk_model.name)
     labels: list[np.ndarray] = []
     scores: list[np.ndarray] = []
@@ -116,10 +115,8 @@ def generate_predictions(
     return np.concatenate(labels), np.concatenate(scores)
 
 
-def iterate_evaluation_data(mltk_model: Any) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def iterate_evaluation_data(mltk_model: AnyModel) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Return `(x, y)` for each batch of the data that are loaded, `validation_data` or else `x` and `y`."""
-    from mltk.data.samples import iterate_batches
-
     if mltk_model.validation_data is not None:
         return iterate_batches(mltk_model.validation_data, steps=mltk_model.validation_steps)
     if mltk_model.x is None:

@@ -1,32 +1,33 @@
-"""Evaluate a model: the Keras model or the `.tflite`, with one evaluator or several."""
+"""Evaluate a model: the Keras model or the `.tflite`, with one or several evaluators."""
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mltk.data.loader import BatchIterator
-from mltk.errors import EvaluationError, MltkError, SpecificationError, did_you_mean
+from mltk.data.samples import iterate_batches, load_arrays
+from mltk.errors import EvaluationError, SpecificationError
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.dataset import DatasetMixin
-from mltk.model.model import MltkModel
 from mltk.model.operation import operation, sole_writer
-from mltk.plugins.types import EvaluationContext, Evaluator, Predictor, Runtime
-from mltk.sources.loading import load_mltk_model, load_tflite_model, load_tflite_or_keras_model
-from mltk.utils.files import cache_dir
+from mltk.operations.evaluation.choose import choose_evaluators
+from mltk.operations.evaluation.predictors import LITERT, make_predictor
+from mltk.operations.evaluation.run import archive_results, folder_of_file, run_evaluators
+from mltk.sources.source import ModelSource, SourceKind
+from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     import keras
     import numpy as np
 
+    from mltk.model.any_model import AnyModel
+    from mltk.model.model import MltkModel
     from mltk.results.evaluation import EvaluationResults
-
-LITERT = "tflite"
-"""The built-in runtime."""
+    from mltk.tflite import TfliteModel
 
 
 def evaluate_model(
@@ -91,14 +92,12 @@ def evaluate_model(
         "data": data,
         "update_archive": update_archive,
     }
-    if isinstance(model, (str, Path)) and str(model).endswith(".tflite"):
-        return _evaluate_file(
-            Path(model), data, output, evaluators, settings, options or {}, show, runtime or LITERT
-        )
+    source = ModelSource.of(model, test=test)
+    if source.kind is SourceKind.TFLITE:
+        return _evaluate_file(source, output, evaluators, settings, options or {}, show, runtime or LITERT)
     if tflite:
         runtime = runtime or LITERT
-
-    mltk_model: Any = load_mltk_model(model, test=test, trust=trust)
+    mltk_model = cast("AnyModel", source.specification(trust=trust, purpose="evaluated"))
     if output is not None:
         raise SpecificationError(
             f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files."
@@ -119,12 +118,13 @@ def evaluate_model(
             chosen = choose_evaluators(mltk_model, evaluators, options or {})
             if update_archive:
                 mltk_model.check_archive_file_is_writable(throw_exception=True)
-            built = load_tflite_or_keras_model(
-                mltk_model, model_type="tflite" if runtime else "h5", weights=weights, trust=trust
+            predictor = make_predictor(
+                _built_model(mltk_model, runtime, weights, trust), mltk_model.name, runtime
             )
-            predictor = make_predictor(built, mltk_model.name, runtime)
             with _EvaluationData(mltk_model, data, settings) as batches:
-                results = _run(chosen, predictor, batches, mltk_model, show, settings, options or {})
+                results = run_evaluators(
+                    chosen, predictor, batches, mltk_model, show, settings, options or {}
+                )
             logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
                 archive_results(mltk_model, predictor.kind, chosen)
@@ -136,202 +136,22 @@ def evaluate_model(
     return results
 
 
-class KerasPredictor:
-    """Runs a Keras model.
-
-    Args:
-        keras_model: The model.
-        name: Name for files.
-    """
-
-    kind = "h5"
-
-    def __init__(self, keras_model: keras.Model, name: str) -> None:
-        self.keras_model = keras_model
-        self.name = name
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Shape of the first input, batch axis included."""
-        shape = self.keras_model.input_shape
-        return tuple(shape[0] if isinstance(shape, list) else shape)
-
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Return the model's output for a batch, as float32."""
-        import numpy as np
-
-        return np.asarray(self.keras_model.predict_on_batch(batch), np.float32)
-
-
-def make_predictor(built_model: Any, name: str, runtime: str | None = None) -> Predictor:
-    """Return a predictor over a `keras.Model` or a `TfliteModel`.
-
-    Args:
-        built_model: The model.
-        name: Its name, for files.
-        runtime: Name of what runs a `TfliteModel`; LiteRT by default.
-
-    Raises:
-        SpecificationError: There is no such runtime.
-        MltkError: The runtime does not do as it should.
-    """
-    from mltk.tflite import TfliteModel
-
-    if not isinstance(built_model, TfliteModel):
-        return KerasPredictor(built_model, name)
-    offers = offered_runtimes()
-    runtime = runtime or LITERT
-    if runtime not in offers:
-        raise SpecificationError(
-            f"There is no runtime named '{runtime}'.{did_you_mean(runtime, offers)} "
-            f"Those offered: {', '.join(offers)}."
-        )
-    predictor = offers[runtime].open(built_model, name)
-    if getattr(predictor, "kind", None) != runtime:
-        raise MltkError(f"The predictors of the runtime '{runtime}' must have it as their kind.")
-    return predictor
-
-
-def offered_runtimes() -> dict[str, Runtime]:
-    """Return the runtimes of mltk, of the plugins and of the active specification by name."""
-    from mltk.plugins import collect_offers
-
-    return collect_offers("mltk_runtimes")
-
-
-def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
-    """Return the names of the evaluators that would run by themselves."""
-    from mltk.plugins import collect_offers
-
-    with operation(mltk_model):
-        return [
-            e.name for e in collect_offers("mltk_evaluators", mltk_model=mltk_model).values() if e.default
-        ]
-
-
-def choose_evaluators(
-    mltk_model: MltkModel | None, names: Sequence[str] | None, options: Iterable[str] = ()
-) -> list[Evaluator]:
-    """Return the evaluators of these names, or those that run by themselves, first the one whose results count.
-
-    Raises:
-        SpecificationError: There is no such evaluator for this model, or none of those chosen knows an option.
-        EvaluationError: None applies to the model.
-    """
-    from mltk.plugins import collect_offers
-
-    offers: dict[str, Evaluator] = collect_offers("mltk_evaluators", mltk_model=mltk_model)
-    chosen = _named(offers, names) if names else _defaults(offers, mltk_model)
-    known = [name for evaluator in chosen for name in evaluator.options]
-    for name in options:
-        if name not in known:
-            which = " or ".join(f"'{evaluator.name}'" for evaluator in chosen)
-            owners = [f"--evaluator {e.name}" for e in offers.values() if name in e.options]
-            raise SpecificationError(
-                f"There is no option '{name}' of the evaluator {which}.{did_you_mean(name, known)} "
-                + (
-                    f"It belongs to {' or '.join(owners)}."
-                    if owners
-                    else f"Known: {', '.join(known) or 'none'}."
-                )
-            )
-    return chosen
-
-
-def _named(offers: Mapping[str, Evaluator], names: Iterable[str]) -> list[Evaluator]:
-    for name in names:
-        if name not in offers:
-            raise SpecificationError(
-                f"No evaluator named '{name}' applies to this model.{did_you_mean(name, offers)} "
-                f"Those that do: {', '.join(offers) or 'none'}."
-            )
-    return [offers[name] for name in names]
-
-
-def _defaults(offers: Mapping[str, Evaluator], mltk_model: MltkModel | None) -> list[Evaluator]:
-    # The built-in evaluator first: its results are what the operation returns.
-    chosen = sorted((e for e in offers.values() if e.default), key=lambda e: e.folder is None)
-    if not chosen:
-        which = f"'{mltk_model.name}'" if mltk_model else "a bare .tflite"
-        raise EvaluationError(
-            f"No evaluator applies to {which}: its class must inherit EvaluateClassifierMixin, "
-            f"EvaluateAutoEncoderMixin or EvaluateMixin with eval_custom_function"
-            + (f", or choose one with --evaluator: {', '.join(offers)}." if offers else ".")
-        )
-    return chosen
-
-
-def _run(
-    evaluators: Sequence[Evaluator],
-    predictor: Predictor,
-    batches: Callable[[], Iterator[tuple[np.ndarray, np.ndarray | None]]],
-    mltk_model: Any,
-    show: bool,
-    settings: Mapping[str, Any],
-    options: Mapping[str, Any],
-    base: Path | None = None,
-) -> EvaluationResults:
-    """Run the evaluators one after the other; one that fails after the first does not stop the others."""
-    base = base or Path(mltk_model.log_dir) / "eval" / predictor.kind
-    classes = settings.get("classes") or (
-        mltk_model.classes if mltk_model and "dataset.classes" in mltk_model.attributes.stored else ()
-    )
-    finished: dict[str, EvaluationResults] = {}
-    for evaluator in evaluators:
-        folder = _result_folder(base, evaluator)
-        if folder == base:
-            # Only this evaluator's files: those of others are in folders of their own.
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if path.is_file():
-                    path.unlink()
-        elif folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        context = EvaluationContext(
-            predictor=predictor,
-            batches=batches,
-            output_dir=folder,
-            logger=get_mltk_logger(),
-            model=mltk_model,
-            classes=tuple(classes),
-            show=show,
-            options={**settings, **{k: v for k, v in options.items() if k in evaluator.options}},
-        )
-        try:
-            finished[evaluator.name] = _evaluate(evaluator, context)
-        except Exception as e:
-            # What the first one found is kept, and the others are still run.
-            if not finished or mltk_model is None:
-                raise
-            mltk_model.record_failure(f"The evaluator '{evaluator.name}' failed", e)
-    names = list(finished)
-    primary = finished[names[0]]
-    primary.others = {name: finished[name] for name in names[1:]}
-    return primary
-
-
-def _evaluate(evaluator: Evaluator, context: EvaluationContext) -> EvaluationResults:
-    from mltk.results.evaluation import EvaluationResults
-
-    results = evaluator.evaluate(context)
-    if not isinstance(results, EvaluationResults):
-        raise EvaluationError(
-            f"The evaluator '{evaluator.name}' must return EvaluationResults, not {type(results).__name__}."
-        )
-    if not (context.output_dir / "eval-results.json").exists():
-        results.save(context.output_dir)
-    return results
-
-
-def _result_folder(base: Path, evaluator: Evaluator) -> Path:
-    folder = evaluator.name if evaluator.folder is None else evaluator.folder
-    return base / folder if folder else base
+def _built_model(
+    mltk_model: MltkModel, runtime: str | None, weights: str | None, trust: bool
+) -> keras.Model | TfliteModel:
+    """Return the quantized model for a runtime, else the Keras model."""
+    source = ModelSource.of(mltk_model)
+    if runtime is None:
+        return source.keras(weights=weights, trust=trust)
+    if weights:
+        raise SpecificationError("Weights cannot be loaded into a .tflite model.")
+    return source.tflite()
 
 
 class _EvaluationData:
-    """Loads the evaluation data when an evaluator first asks for it, and unloads it at the end."""
+    """Batches of the evaluation data, which are loaded on first use and unloaded at the end of the block."""
 
-    def __init__(self, mltk_model: Any, data: str | Path | None, settings: Mapping[str, Any]) -> None:
+    def __init__(self, mltk_model: AnyModel, data: str | Path | None, settings: Mapping[str, Any]) -> None:
         self._model = mltk_model
         self._file = data
         self._settings = settings
@@ -345,19 +165,17 @@ class _EvaluationData:
             self._model.unload_dataset()
 
     def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        from mltk.data.samples import iterate_batches, load_arrays
-
         if self._file is not None:
             x, y = load_arrays(self._file)
             return iterate_batches(x, y)
-        model: Any = self._model
+        model = self._model
         if not self._loaded:
             if not isinstance(self._model, DatasetMixin):
                 raise SpecificationError(
                     f"The model '{model.name}' cannot be evaluated: its class must inherit DatasetMixin, "
                     f"or give --data."
                 )
-            # Set first: what a failing loader opened must be closed as well.
+            # Set this first, so that the resources of a failing loader are released too.
             self._loaded = True
             model.load_dataset(
                 "evaluation",
@@ -380,8 +198,7 @@ class _EvaluationData:
 
 
 def _evaluate_file(
-    path: Path,
-    data: str | Path | None,
+    source: ModelSource,
     output: str | Path | None,
     evaluators: Sequence[str] | None,
     settings: Mapping[str, Any],
@@ -389,18 +206,16 @@ def _evaluate_file(
     show: bool,
     runtime: str,
 ) -> EvaluationResults:
-    """Evaluate a bare `.tflite`, with arrays from a file; neither TensorFlow nor a specification is loaded."""
-    from mltk.data.samples import iterate_batches
-    from mltk.tflite.parameters import TfliteModelParameters
-
+    """Evaluate a bare `.tflite` with arrays from a file, without TensorFlow and without a specification."""
+    data: str | Path | None = settings["data"]
     chosen = choose_evaluators(None, evaluators, options)
     no_data = SpecificationError(
-        f"{path} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
+        f"{source} alone has no data to be evaluated with: give a .npz file with arrays x and y (--data)."
     )
     if data is None and any(evaluator.needs_data for evaluator in chosen):
         raise no_data
-    tflite_model = load_tflite_model(str(path))
-    arrays = None if data is None else _fitting_arrays(data, path, tflite_model.inputs[0].shape)
+    tflite_model = source.tflite()
+    arrays = None if data is None else _fitting_arrays(data, source, tflite_model.inputs[0].shape)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         if arrays is None:
@@ -410,10 +225,10 @@ def _evaluate_file(
     classes = (
         settings["classes"] or TfliteModelParameters.load_from_tflite_model(tflite_model).get("classes") or ()
     )
-    folder = Path(output) if output else folder_of_file(path)
-    results = _run(
+    folder = Path(output) if output else folder_of_file(source.path or Path(source.name))
+    results = run_evaluators(
         chosen,
-        make_predictor(tflite_model, path.stem, runtime),
+        make_predictor(tflite_model, source.name, runtime),
         batches,
         None,
         show,
@@ -426,39 +241,13 @@ def _evaluate_file(
 
 
 def _fitting_arrays(
-    data: str | Path, path: Path, input_shape: Sequence[int]
+    data: str | Path, source: ModelSource, input_shape: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    from mltk.data.samples import load_arrays
-
     x, y = load_arrays(data)
     wanted = tuple(n if n > 0 else None for n in input_shape[1:])
     if len(wanted) != x.ndim - 1 or any(w not in (None, n) for w, n in zip(wanted, x.shape[1:], strict=True)):
         raise EvaluationError(
-            f"The samples in {data} have the shape {x.shape[1:]}, but {path} takes "
+            f"The samples in {data} have the shape {x.shape[1:]}, but {source} takes "
             f"{tuple(w if w else '?' for w in wanted)}."
         )
     return x, y
-
-
-def folder_of_file(path: Path) -> Path:
-    """Return a folder for the results of a bare file that no model, and no other file, has."""
-    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    return cache_dir() / "evaluations" / f"{path.stem}-{digest}"
-
-
-def archive_results(mltk_model: Any, kind: str, evaluators: Sequence[Evaluator]) -> None:
-    """Put the files of these evaluators, below `eval/<kind>` in the log folder, into the archive."""
-    log_dir = Path(mltk_model.log_dir)
-    base = log_dir / "eval" / kind
-    members: dict[str, bytes | Path] = {}
-    stale: list[str] = []
-    old = mltk_model.archive.names()
-    for evaluator in evaluators:
-        folder = _result_folder(base, evaluator)
-        prefix = folder.relative_to(log_dir).as_posix() + "/"
-        files = folder.iterdir() if folder == base else folder.rglob("*")
-        members.update({p.relative_to(log_dir).as_posix(): p for p in files if p.is_file()})
-        stale += [
-            n for n in old if n.startswith(prefix) and (folder != base or "/" not in n.removeprefix(prefix))
-        ]
-    mltk_model.archive.update(members, remove=stale)

@@ -60,7 +60,7 @@ def evaluate_autoencoder(
         SpecificationError: The model does not inherit the mixin.
         EvaluationError: The data do not allow the evaluation.
     """
-    from mltk.operations.evaluation.evaluate import evaluate_model
+    from mltk.core import evaluate_model
 
     if not isinstance(mltk_model, EvaluateAutoEncoderMixin):
         raise SpecificationError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.plugins import Parameter
-from mltk.sources.loading import load_tflite_model
+from mltk.core import load_tflite_model
 from mltk.tflite.parameters import TfliteModelParameters
 
 

@@ -97,18 +97,10 @@ def _parse(
 
 
 def _find(model: str) -> tuple[Path, bool]:
-    from mltk.sources import loading
+    from mltk.sources.source import ModelSource
 
-    if loading.is_model_path(model):
-        path, test = Path(model), False
-        if not path.is_file():
-            raise SpecificationError(f"There is no file {model}.")
-    else:
-        name, test = loading.split_test_suffix(model)
-        found = loading.find_model_specification_file(name, test=test)
-        if found is None:
-            raise loading.model_not_found(name)
-        path = Path(found)
+    source = ModelSource.of(model)
+    path, test = source.path or Path(model), source.test
     if path.suffix != ".py":
         raise SpecificationError(
             f"{path} cannot be used on another machine: 'mltk ssh' needs the model's specification (.py)."

@@ -12,9 +12,9 @@ import numpy as np
 
 from mltk.core import EvaluationResults, TfliteModel
 from mltk.errors import ArchiveFileNotFoundError, EvaluationError, MltkError
-from mltk.operations.evaluation.evaluate import make_predictor
+from mltk.operations.evaluation.predictors import make_predictor
 from mltk.results.classifier import class_ids, limit_per_class
-from mltk.sources.loading import load_tflite_model, load_tflite_or_keras_model
+from mltk.core import load_tflite_model, load_tflite_or_keras_model
 from mltk.tflite.interpreter import LiteRtPredictor
 from mltk.utils.string_formatting import format_table
 from mltk_plugin_tflm.layers import LayerCost, LayerParity, compare_runtimes, quantization_costs, trace_size

@@ -60,7 +60,8 @@ def ssh_command(
     remote_command = read_command(context, command)
     get_logger(verbose=verbose)
     from mltk.errors import MltkError
-    from mltk.sources.loading import load_mltk_model, user_settings
+    from mltk.sources.loading import load_mltk_model
+    from mltk.sources.search import user_settings
     from mltk_plugin_ssh._session import Options, run
     from mltk_plugin_ssh._settings import gather_settings
 

@@ -1,0 +1,229 @@
+"""Call Keras' `fit` with the data, callbacks and settings of a specification."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from mltk.data import tf_data
+from mltk.data.arrays import array_iterator
+from mltk.data.loader import BatchIterator, original_errors
+from mltk.errors import DatasetError, ModelNotFoundError, SpecificationError
+from mltk.model.event import MltkModelEvent
+from mltk.model.mixins.dataset import compute_class_weights
+from mltk.operations.training.callbacks import create_callbacks, monitored_values
+from mltk.utils.stopping import in_steps
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator, Sequence
+
+    import keras
+
+    from mltk.model.any_model import AnyModel
+
+
+class FitData(NamedTuple):
+    """Data for `fit`, in any form that Keras takes, or as `BatchIterator`."""
+
+    x: Any
+    y: Any
+    sample_weight: Any
+    validation: Any
+
+
+def fit_model(
+    mltk_model: AnyModel,
+    keras_model: keras.Model,
+    epochs: int,
+    resume_epoch: int,
+    verbose: bool,
+    logger: logging.Logger,
+) -> SimpleNamespace:
+    """Train a compiled model with the loaded data set.
+
+    Args:
+        mltk_model: The specification.
+        keras_model: The model.
+        epochs: Number of epochs.
+        resume_epoch: Restore the state after this epoch (counted from 1) first; 0 to start from the beginning.
+        verbose: Print a progress line for each epoch.
+        logger: For messages.
+
+    Returns:
+        `epoch`, `history` and `params`, as in a Keras history.
+
+    Raises:
+        DatasetError: The data set is empty or broken.
+        SpecificationError: The data do not fit the model.
+    """
+    # These classes derive from Keras' own.
+    from mltk.keras import callbacks as own
+
+    data = _training_data(mltk_model)
+    class_weight = compute_class_weights(mltk_model, mltk_model.y)
+    has_validation = data.validation is not None or bool(mltk_model.validation_split)
+    callbacks = create_callbacks(mltk_model, has_validation, _reports_accuracy(keras_model), logger)
+    mltk_model.trigger_event(
+        MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
+    )
+    state = own.EpochState(
+        Path(mltk_model.checkpoints_dir),
+        list(callbacks),
+        seed=mltk_model.seed,
+        save=mltk_model.checkpoints_enabled,
+    )
+    stopped = False
+    if resume_epoch:
+        stopped = state.restore(keras_model, resume_epoch)
+        logger.info(f"Resuming after epoch {resume_epoch}")
+    data, steps = _batched(mltk_model, keras_model, data, resume_epoch)
+    iterators = [d for d in (data.x, data.validation) if isinstance(d, BatchIterator)]
+    progress = own.Progress(resume_epoch) if verbose else None
+    fit_kwargs = {
+        **_data_arguments(mltk_model, data, steps),
+        "class_weight": class_weight,
+        "epochs": epochs,
+        "initial_epoch": epochs if stopped else min(resume_epoch, epochs),
+        "callbacks": [
+            own.EpochSeed(mltk_model.seed, datasets=[data.x] if isinstance(data.x, BatchIterator) else []),
+            own.FiniteLoss(lambda: _kept_weights(mltk_model, state.epochs)),
+            own.Monitors(monitored_values(mltk_model)),
+            *callbacks,
+            state,
+            *([progress] if progress else []),
+            own.Steps(),
+        ],
+        "verbose": 0,
+        **{k: v for k, v in mltk_model.train_kwargs.items() if k != "callbacks"},
+    }
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
+    try:
+        with (
+            in_steps(),
+            tf_data.fitting(),
+            original_errors(*iterators),
+            _explain_shape_errors(mltk_model, keras_model),
+        ):
+            history = keras_model.fit(**fit_kwargs)
+        if all(name.startswith("val_") for name in state.history):
+            raise DatasetError(f"The training data set of '{mltk_model.name}' is empty: it gave no batch.")
+    finally:
+        if progress:
+            progress.close()
+        for iterator in iterators:
+            iterator.close()
+    params = {**history.params, "epochs": fit_kwargs["epochs"]}
+    return SimpleNamespace(epoch=state.epochs, history=state.history, params=params)
+
+
+def _batched(
+    mltk_model: AnyModel, keras_model: keras.Model, data: FitData, resume_epoch: int
+) -> tuple[FitData, int | None]:
+    """Return the data with `tf.data` sets prepared for `fit`, and the steps per epoch."""
+    x, steps = tf_data.for_training(
+        data.x, mltk_model, keras_model, mltk_model.steps_per_epoch, done=resume_epoch
+    )
+    validation = tf_data.for_validation(data.validation, mltk_model, keras_model, mltk_model.validation_steps)
+    return data._replace(x=x, validation=validation), steps
+
+
+def _data_arguments(mltk_model: AnyModel, data: FitData, steps: int | None) -> dict[str, object]:
+    """Return the arguments of `fit` that describe the data."""
+    is_iterator = isinstance(data.x, BatchIterator)
+    is_batched = _yields_batches(data.x)
+    validation = data.validation
+    validation_steps = mltk_model.validation_steps
+    has_own_steps = isinstance(validation, BatchIterator) or tf_data.is_tf_dataset(validation)
+    return {
+        "x": data.x.to_keras(steps) if is_iterator else data.x,
+        "y": data.y,
+        "sample_weight": data.sample_weight,
+        "batch_size": None if is_batched else mltk_model.batch_size,
+        "steps_per_epoch": None if is_iterator else steps,
+        "shuffle": False if is_batched else mltk_model.shuffle,
+        "validation_split": 0.0 if validation is not None else mltk_model.validation_split,
+        "validation_data": validation.to_keras(validation_steps)
+        if isinstance(validation, BatchIterator)
+        else validation,
+        "validation_steps": None if has_own_steps else validation_steps,
+        "validation_batch_size": mltk_model.validation_batch_size,
+        "validation_freq": mltk_model.validation_freq,
+    }
+
+
+def _kept_weights(mltk_model: AnyModel, epochs: Sequence[int]) -> str | None:
+    """Return the path of the best weights of a run, if at least one epoch was completed."""
+    try:
+        return str(mltk_model.get_weights_path("best")) if epochs else None
+    except ModelNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _explain_shape_errors(mltk_model: AnyModel, keras_model: keras.Model) -> Iterator[None]:
+    """Turn Keras' errors about data that do not fit the model into one line."""
+    try:
+        yield
+    except KeyError as e:
+        if "callback filepath" not in str(e):
+            raise
+        raise SpecificationError(
+            f"my_model.checkpoint has a save_freq within the epoch, where there is no value of "
+            f"{mltk_model.checkpoint.get('monitor')} yet. Use save_freq='epoch'."
+        ) from e
+    except ValueError as e:
+        text = " ".join(str(e).split())
+        if "shape" not in text.lower() and "None values" not in text:
+            raise
+        raise SpecificationError(
+            f"The data do not fit the model '{mltk_model.name}', whose input is {keras_model.input_shape} and "
+            f"output {keras_model.output_shape}: {text[:300]}"
+        ) from e
+
+
+def _training_data(mltk_model: AnyModel) -> FitData:
+    """Return the loaded data; arrays become seeded batch iterators."""
+    x = mltk_model.prepare_training_data(mltk_model.x)
+    y, sample_weight = mltk_model.y, mltk_model.sample_weight
+    validation = mltk_model.validation_data
+    if not isinstance(x, np.ndarray) or not (y is None or isinstance(y, np.ndarray)):
+        return FitData(x, y, sample_weight, validation)
+    batch_size = mltk_model.batch_size
+    if validation is None and mltk_model.validation_split:
+        # As in Keras, the last fraction before any shuffling.
+        cut = int(len(x) * (1 - mltk_model.validation_split))
+        if not 0 < cut < len(x):
+            raise DatasetError(
+                f"validation_split={mltk_model.validation_split} leaves nothing of {len(x)} samples."
+            )
+        weights = None if sample_weight is None else sample_weight[cut:]
+        validation = array_iterator(
+            x[cut:], None if y is None else y[cut:], weights, batch_size=batch_size, seed=None
+        )
+        x, y = x[:cut], None if y is None else y[:cut]
+        sample_weight = None if sample_weight is None else sample_weight[:cut]
+    seed = mltk_model.seed if mltk_model.shuffle else None
+    batches = array_iterator(x, y, sample_weight, batch_size=batch_size, seed=seed)
+    return FitData(batches, None, None, validation)
+
+
+def _yields_batches(x: object) -> bool:
+    import tensorflow as tf
+
+    return not (isinstance(x, (np.ndarray, list, dict, tuple)) or tf.is_tensor(x))
+
+
+def _reports_accuracy(keras_model: keras.Model) -> bool:
+    """Return whether a compiled model reports `accuracy`."""
+    metrics = (keras_model.get_compile_config() or {}).get("metrics") or []
+    names = [
+        m if isinstance(m, str) else m.get("config", {}).get("name")
+        for m in metrics
+        if isinstance(m, (str, dict))
+    ]
+    return "accuracy" in names

@@ -1,0 +1,79 @@
+"""The frame of a training run: events, log file, and what is kept when it fails."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mltk.errors import FileFormatError, SpecificationError
+from mltk.model.event import MltkModelEvent
+from mltk.operations.training.outputs import begin_new_run, last_state
+from mltk.utils.logging import get_mltk_logger
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+    from mltk.model.any_model import AnyModel
+    from mltk.results.training import TrainingResults
+
+
+@dataclass
+class TrainingSession:
+    """A running training run."""
+
+    logger: logging.Logger
+    """Also writes to the log file of the run."""
+    resume_epoch: int
+    """The epoch (counted from 1) after which the run resumes; 0 if it starts from the beginning."""
+    results: TrainingResults | None = None
+    """Set by the operation when the model is trained."""
+
+
+@contextlib.contextmanager
+def training_session(
+    mltk_model: AnyModel,
+    resume_epoch: int = 0,
+    clean: bool | None = False,
+    post_process: bool = False,
+) -> Iterator[TrainingSession]:
+    """Begin a training run; end it, with its events and log, when the block ends.
+
+    Args:
+        mltk_model: The specification.
+        resume_epoch: Resume after this epoch; -1 for the last complete one.
+        clean: Empty the log folder first; `None` keeps everything.
+        post_process: Passed to event handlers.
+    """
+    logger = get_mltk_logger()
+    if resume_epoch == -1:
+        resume_epoch = last_state(mltk_model)
+        if not resume_epoch:
+            logger.warning("There is nothing to resume; starting from the first epoch.")
+    if not resume_epoch:
+        begin_new_run(mltk_model, clean)
+    log_file = mltk_model.create_logger("train", parent=logger)
+    session = TrainingSession(log_file, resume_epoch)
+    mltk_model.trigger_event(MltkModelEvent.TRAIN_STARTUP, post_process=post_process, logger=log_file)
+    try:
+        yield session
+    except Exception as e:
+        _note_kept_files(mltk_model, e)
+        raise
+    finally:
+        if mltk_model.loaded_subset:
+            mltk_model.unload_dataset()
+        mltk_model.trigger_event(MltkModelEvent.TRAIN_SHUTDOWN, results=session.results, logger=log_file)
+        for handler in list(log_file.handlers):
+            handler.close()
+
+
+def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:
+    """Add to an error what the run wrote before it."""
+    keras_file = Path(mltk_model.keras_log_dir_path)
+    if keras_file.is_file():
+        error.add_note(f"The trained model is kept: {keras_file}.")
+    elif not isinstance(error, (SpecificationError, FileFormatError)) and last_state(mltk_model):
+        error.add_note(f"All up to epoch {last_state(mltk_model)} is kept: --resume goes on from there.")

@@ -1,0 +1,26 @@
+"""Train a temporary model for a trial run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mltk.model.operation import operation, sole_writer
+from mltk.operations.training.session import training_session
+from mltk.operations.training.train import run_training
+
+if TYPE_CHECKING:
+    import keras
+
+    from mltk.model.any_model import AnyModel
+
+
+def train_trial_model(mltk_model: AnyModel) -> keras.Model:
+    """Train a model for a few steps, without converting it or writing its archive, and return the Keras model.
+
+    Args:
+        mltk_model: The specification, in test mode.
+    """
+    with operation(mltk_model), sole_writer(mltk_model, "trains"), training_session(mltk_model) as session:
+        session.results = run_training(mltk_model, session.logger)
+    mltk_model.raise_failures(session.results)
+    return session.results.keras_model
