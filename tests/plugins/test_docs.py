@@ -92,8 +92,59 @@ def test_the_plugin_for_a_board_works(site):
     assert "no option 'optimise'" in site.mltk(*words, "--optimise", "size", env=env).stderr
 
 
+def test_the_data_plugin_works(site):
+    for name in ("__init__", "data"):
+        file = f"mltk_plugin_thermal/{name}.py"
+        site.write(file, code("python", f"`{file}`"))
+    site.add("mltk-plugin-thermal", plugins={"thermal": "mltk_plugin_thermal"})
+    result = site.python(
+        """
+        import pathlib, sys
+        import numpy as np
+        import mltk.plugins
+        mltk.plugins.get_plugin_manager()
+        assert "mltk_plugin_thermal.data" not in sys.modules
+        from mltk.core import MltkModel, TrainMixin
+        from mltk.errors import SpecificationError
+        from mltk_plugin_thermal.data import ThermalDatasetMixin, ThermalGenerator
+
+        class Model(MltkModel, TrainMixin, ThermalDatasetMixin):
+            pass
+
+        root = pathlib.Path("pictures")
+        for name in ("cat", "dog"):
+            (root / name).mkdir(parents=True)
+            for i in range(5):
+                np.save(root / name / f"{i}.npy", np.full((4, 4), 300))
+
+        def load(*disabled):
+            model = Model("model.py")
+            model.dataset, model.classes, model.batch_size = str(root), ["cat", "dog"], 3
+            model.datagen = ThermalGenerator(noise=0.1, rescale=0.01, validation_split=0.2, cores=2)
+            model.disabled_augmentations = list(disabled)
+            model.load_dataset("training")
+            x, y = (np.concatenate(parts) for parts in zip(*model.x))
+            counts, summary = model.class_counts, model.summarize_dataset()
+            model.unload_dataset()
+            assert x.shape == (8, 4, 4, 1) and x.dtype == np.float32 and y.sum(axis=0).tolist() == [4, 4]
+            assert counts["validation"] == {"cat": 1, "dog": 1} and "Thermal images for training" in summary
+            return x
+
+        assert (load() == load()).all()
+        assert 0 < np.abs(load() - 3).max() < 0.01
+        assert (load("thermal_noise") == np.float32(3)).all()
+        try:
+            load("termal_noise")
+        except SpecificationError as e:
+            assert "Did you mean 'thermal_noise'" in str(e), e
+            print("refused")
+        """
+    )
+    assert result == "refused"
+
+
 def test_every_python_example_compiles():
     examples = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
-    assert len(examples) == 5
+    assert len(examples) == 7
     for example in examples:
         compile(example, "docs/plugins.md", "exec")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mltk.data.labels import CLASS_MODES
 from mltk.data.loading import (
     TEST_BATCH_SIZE,
     TEST_SAMPLES_PER_CLASS,
@@ -15,7 +16,7 @@ from mltk.data.loading import (
     describe_subsets,
 )
 from mltk.errors import ArchiveFileNotFoundError
-from mltk.model.attributes import Attribute
+from mltk.model.attributes import Attribute, one_of
 from mltk.model.mixins.dataset import DatasetMixin
 
 __all__ = ["DataGeneratorContext", "DataGeneratorDatasetMixin"]
@@ -35,6 +36,13 @@ class DataGeneratorDatasetMixin(DatasetMixin):
     )
     datagen_context = Attribute(
         "datagen.context", default=None, doc="The iterators of the data set that is loaded."
+    )
+    class_mode = Attribute(
+        "datagen.class_mode",
+        type=str,
+        default="categorical",
+        convert=one_of("class_mode", CLASS_MODES),
+        doc="Content of a batch besides x: categorical, binary, sparse, input, or None.",
     )
     follow_links = Attribute(
         "datagen.follow_links",
