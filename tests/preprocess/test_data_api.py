@@ -43,10 +43,10 @@ def test_the_data_path_imports_only_lower_floors(path):
 @pytest.fixture
 def folders(tmp_path):
     for label, n in {"a": 4, "b": 2, "c": 6}.items():
-        (tmp_path / label).mkdir()
+        (tmp_path / "samples" / label).mkdir(parents=True)
         for i in range(n):
-            (tmp_path / label / f"{i}.bin").touch()
-    return tmp_path
+            (tmp_path / "samples" / label / f"{i}.bin").touch()
+    return tmp_path / "samples"
 
 
 def listing(folder, **arguments):

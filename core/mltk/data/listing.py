@@ -1,7 +1,7 @@
 """List the samples of a data set that is a folder with one folder per class.
 
-The order is the same on every machine and in every run: names are sorted, and everything random is drawn
-from a seed. Nothing is ever written into the data set's own folder.
+The order is the same on every machine and in every run: names are sorted, and random draws are seeded. Nothing is
+written to the data set's folder.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mltk.utils.files import atomic_write
 T = TypeVar("T")
 
 DEFAULT_SEED = 43
-"""Seed of everything random in a listing when the caller gives none."""
+"""Default seed of the random draws in a listing."""
 
 Split = tuple[float, float]
 """First and last fraction of a part of a list, both within 0 to 1."""
@@ -31,7 +31,7 @@ _IGNORED_PREFIXES = ("_", "~", ".")
 
 
 class ListFilenamesFunction(Protocol):
-    """Lists the samples of one class; always called with keyword arguments."""
+    """Function that lists the samples of one class; called with keyword arguments only."""
 
     def __call__(
         self,
@@ -48,7 +48,7 @@ class ListFilenamesFunction(Protocol):
 
 
 class ProcessSamplesFunction(Protocol):
-    """Edits the lists of samples of all classes in place."""
+    """Function that edits the lists of samples of all classes in place."""
 
     def __call__(
         self,
@@ -94,16 +94,16 @@ def list_dataset_directory(
         classes: Class labels; the position of a label is its id. A label names the folder of its samples,
             except for the two special labels below.
         unknown_class_percentage: Size of the "unknown" class relative to the mean size of the named classes;
-            0 leaves it to `process_samples_function`.
+            0 leaves the class empty, for `process_samples_function` to fill.
         unknown_class_label: If this label is in `classes`, its samples are drawn evenly from the folders
             that are not in `classes` and whose names do not start with `_`, `~` or `.`.
         empty_class_percentage: Size of the "empty" class relative to the mean size of the named classes.
         empty_class_label: If this label is in `classes`, its samples have no file: their paths are `None`.
-        class_counts: Filled with label to number of samples.
-        shuffle: Shuffle the samples of all classes together; else they come class by class.
+        class_counts: Receives the number of samples of each class.
+        shuffle: Shuffle the samples of all classes together; else they are in the order of the classes.
         seed: Seed of the shuffle and of the draw of "unknown" samples; `None` means 43.
         split: Part of each class to list, e.g. `(0.8, 1.0)` for the last fifth; see `split_file_list`.
-        max_samples_per_class: Upper limit per class; -1 for none.
+        max_samples_per_class: Maximum number of samples of each class; -1 for no limit.
         white_list_formats: File name endings to accept, in any case; `None` accepts every file.
         follow_links: Follow symbolic links to folders inside the class folders.
         shuffle_index_directory: Folder that keeps a shuffled order of each class, see
@@ -122,12 +122,13 @@ def list_dataset_directory(
     root = os.fspath(directory)
     if not Path(root).is_dir():
         raise DatasetError(f"The data set folder '{root}' does not exist or is not a folder.")
-    labels = _checked_labels(classes)
-    split = None if split is None else _checked_split(split)
-    formats = _checked_formats(white_list_formats)
+    labels = _check_labels(classes)
+    split = None if split is None else _check_split(split)
+    formats = _normalize_formats(white_list_formats)
     rng = np.random.default_rng(DEFAULT_SEED if seed is None else seed)
     list_class = list_valid_filenames_in_directory_function or list_valid_filenames_in_directory
     limit = None if max_samples_per_class < 0 else max_samples_per_class
+    index_directory = None if shuffle_index_directory is None else os.fspath(shuffle_index_directory)
 
     def list_files(label: str) -> list[str | None]:
         _, paths = list_class(
@@ -136,9 +137,7 @@ def list_dataset_directory(
             white_list_formats=formats,
             split=split,
             follow_links=follow_links,
-            shuffle_index_directory=None
-            if shuffle_index_directory is None
-            else os.fspath(shuffle_index_directory),
+            shuffle_index_directory=index_directory,
         )
         return list(paths)
 
@@ -148,21 +147,11 @@ def list_dataset_directory(
         raise DatasetError("At least one class besides the 'unknown' and the 'empty' one is needed.")
     samples = {label: list_files(label)[:limit] for label in named}
     mean_size = sum(map(len, samples.values())) / len(named)
-
     if unknown_class_label in special:
-        samples[str(unknown_class_label)] = []
-    if unknown_class_label in special and unknown_class_percentage:
-        others = _other_folders(root, labels)
-        if not others:
-            raise DatasetError(
-                f"There is no folder in '{root}' to take samples of class '{unknown_class_label}' from: "
-                f"every folder is a named class. Remove that class, or add folders with other samples."
-            )
-        total = max(1, int(mean_size * unknown_class_percentage))
-        samples[str(unknown_class_label)] = _draw_evenly([list_files(name) for name in others], total, rng)
+        total = max(1, int(mean_size * unknown_class_percentage)) if unknown_class_percentage else 0
+        samples[str(unknown_class_label)] = _draw_unknown(root, labels, list_files, total, rng)
     if empty_class_label in special:
         samples[str(empty_class_label)] = [None] * max(1, int(mean_size * empty_class_percentage))
-
     samples = {label: samples[label] for label in labels}
     if process_samples_function is not None:
         process_samples_function(
@@ -174,23 +163,50 @@ def list_dataset_directory(
             shuffle=shuffle,
             seed=seed,
         )
-    paths: list[str | None] = []
-    ids: list[int] = []
-    for class_id, label in enumerate(labels):
-        chosen = samples[label][:limit]
-        if not chosen:
-            raise DatasetError(_no_samples(root, label, formats, split))
-        if class_counts is not None:
-            class_counts[label] = len(chosen)
-        paths.extend(chosen)
-        ids.extend([class_id] * len(chosen))
+    chosen = {label: paths[:limit] for label, paths in samples.items() if label in labels}
+    for label, paths in chosen.items():
+        if not paths:
+            raise DatasetError(_describe_missing_samples(root, label, formats, split))
+    if class_counts is not None:
+        class_counts.update({label: len(paths) for label, paths in chosen.items()})
+    return _join_classes(
+        [chosen[label] for label in labels],
+        rng if shuffle else None,
+        Path(root).absolute().as_posix() if return_absolute_paths else None,
+    )
 
-    if shuffle:
+
+def _draw_unknown(
+    root: str,
+    labels: Sequence[str],
+    list_files: Callable[[str], list[str | None]],
+    total: int,
+    rng: np.random.Generator,
+) -> list[str | None]:
+    """Draw `total` samples evenly from the folders that are not classes."""
+    if not total:
+        return []
+    others = [
+        name for name in _list_folders(root) if name not in labels and not name.startswith(_IGNORED_PREFIXES)
+    ]
+    if not others:
+        raise DatasetError(
+            f"There is no folder in '{root}' to draw samples of the 'unknown' class from: every folder is a named "
+            f"class. Remove the 'unknown' class, or add folders with other samples."
+        )
+    return _draw_evenly([list_files(name) for name in others], total, rng)
+
+
+def _join_classes(
+    samples: Sequence[Sequence[str | None]], rng: np.random.Generator | None, base: str | None
+) -> tuple[list[str | None], list[int]]:
+    """Return paths and class ids of all classes, shuffled by `rng`, with `base` before each path."""
+    paths = [path for of_class in samples for path in of_class]
+    ids = [class_id for class_id, of_class in enumerate(samples) for _ in of_class]
+    if rng is not None:
         order = rng.permutation(len(paths)).tolist()
-        paths = [paths[i] for i in order]
-        ids = [ids[i] for i in order]
-    if return_absolute_paths:
-        base = Path(root).absolute().as_posix()
+        paths, ids = [paths[i] for i in order], [ids[i] for i in order]
+    if base is not None:
         paths = [None if path is None else f"{base}/{path}" for path in paths]
     return paths, ids
 
@@ -205,7 +221,7 @@ def list_valid_filenames_in_directory(
 ) -> tuple[str, list[str]]:
     """List the files below the folder of one class.
 
-    Files and folders whose names start with `.` are left out.
+    Files and folders whose names start with `.` are ignored.
 
     Args:
         base_directory: The data set's folder.
@@ -215,7 +231,7 @@ def list_valid_filenames_in_directory(
         follow_links: Follow symbolic links to folders below the class folder.
         shuffle_index_directory: If given, the list is shuffled once and its order is kept in
             `<shuffle_index_directory>/.index/<class>.txt`, one path per line. A later call keeps the
-            order of that file, leaves out what has vanished, and puts new files at its end. Without it, the
+            order of that file, removes files that no longer exist, and appends new ones. Without it, the
             list is sorted.
 
     Returns:
@@ -226,10 +242,10 @@ def list_valid_filenames_in_directory(
     """
     root = os.fspath(base_directory)
     if not Path(root, search_class).is_dir():
-        raise DatasetError(_no_class_folder(root, search_class))
-    paths = sorted(_scan(root, search_class, _checked_formats(white_list_formats), follow_links))
+        raise DatasetError(_describe_missing_folder(root, search_class))
+    paths = sorted(_scan(root, search_class, _normalize_formats(white_list_formats), follow_links))
     if shuffle_index_directory is not None:
-        paths = _indexed_order(paths, Path(shuffle_index_directory, ".index", f"{search_class}.txt"))
+        paths = _update_index(paths, Path(shuffle_index_directory, ".index", f"{search_class}.txt"))
     return search_class, split_file_list(paths, split)
 
 
@@ -247,7 +263,7 @@ def split_file_list(paths: Sequence[T], split: Split | None = None) -> list[T]:
     """
     if split is None:
         return list(paths)
-    start, stop = _checked_split(split)
+    start, stop = _check_split(split)
     return list(paths[math.ceil(start * len(paths)) : math.ceil(stop * len(paths))])
 
 
@@ -256,7 +272,7 @@ def shuffle_file_list_by_group(
 ) -> list[str]:
     """Shuffle a list so that the members of a group stay side by side.
 
-    Splitting the result leaves all but one group whole, e.g. the speakers of recordings.
+    Splitting the result divides at most one group, e.g. one speaker of recordings.
 
     Args:
         paths: The list to shuffle; it is not changed.
@@ -280,7 +296,7 @@ def _scan(root: str, relative: str, formats: tuple[str, ...] | None, follow_link
     while pending:
         folder, ancestors = pending.pop()
         if follow_links:
-            # A link to a folder above itself would never end.
+            # A link to a folder above itself would recurse forever.
             status = Path(root, folder).stat()
             identity = (status.st_dev, status.st_ino)
             if identity in ancestors:
@@ -297,7 +313,7 @@ def _scan(root: str, relative: str, formats: tuple[str, ...] | None, follow_link
                     yield f"{folder}/{name}"
 
 
-def _indexed_order(paths: list[str], index: Path) -> list[str]:
+def _update_index(paths: list[str], index: Path) -> list[str]:
     present = set(paths)
     known = os.fsdecode(index.read_bytes()).split("\n")[:-1] if index.is_file() else []
     kept = [path for path in dict.fromkeys(known) if path in present]
@@ -313,7 +329,7 @@ def _indexed_order(paths: list[str], index: Path) -> list[str]:
 def _draw_evenly(folders: list[list[str | None]], total: int, rng: np.random.Generator) -> list[str | None]:
     """Draw `total` samples, as evenly from the folders as their sizes allow."""
     drawn: list[str | None] = []
-    # Small folders first: what they lack is then shared by the larger ones. The draw among equals is random.
+    # Small folders first: larger ones make up for what they lack. Folders of equal size are in random order.
     order = sorted(rng.permutation(len(folders)).tolist(), key=lambda i: len(folders[i]))
     for position, i in enumerate(order):
         share = (total - len(drawn)) // (len(order) - position)
@@ -322,18 +338,14 @@ def _draw_evenly(folders: list[list[str | None]], total: int, rng: np.random.Gen
     return drawn
 
 
-def _other_folders(root: str, labels: Sequence[str]) -> list[str]:
-    return [name for name in _folders(root) if name not in labels and not name.startswith(_IGNORED_PREFIXES)]
-
-
-def _folders(root: str) -> list[str]:
+def _list_folders(root: str) -> list[str]:
     with os.scandir(root) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir())
 
 
-def _checked_labels(classes: Sequence[str]) -> list[str]:
+def _check_labels(classes: Sequence[str]) -> list[str]:
     if isinstance(classes, str):
-        raise DatasetError(f"The classes must be a list of labels, not the text '{classes}'.")
+        raise DatasetError(f"The classes must be a list of labels, got the text '{classes}'.")
     labels = list(classes)
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
@@ -341,24 +353,24 @@ def _checked_labels(classes: Sequence[str]) -> list[str]:
     return labels
 
 
-def _checked_split(split: Split) -> Split:
+def _check_split(split: Split) -> Split:
     start, stop = split
     if not 0 <= start <= stop <= 1:
-        raise DatasetError(f"A split must be two ascending fractions from 0 to 1, not ({start}, {stop}).")
+        raise DatasetError(f"A split must be two ascending fractions from 0 to 1, got ({start}, {stop}).")
     return start, stop
 
 
-def _checked_formats(formats: Iterable[str] | None) -> tuple[str, ...] | None:
+def _normalize_formats(formats: Iterable[str] | None) -> tuple[str, ...] | None:
     if formats is None:
         return None
     given = (formats,) if isinstance(formats, str) else tuple(formats)
     return tuple("." + ending.lower().lstrip(".") for ending in given)
 
 
-def _no_class_folder(root: str, label: str) -> str:
+def _describe_missing_folder(root: str, label: str) -> str:
     if not Path(root).is_dir():
         return f"The data set folder '{root}' does not exist or is not a folder."
-    folders = [name for name in _folders(root) if not name.startswith(".")]
+    folders = [name for name in _list_folders(root) if not name.startswith(".")]
     if not folders:
         return f"There is no folder for class '{label}' in '{root}': it has no folders at all."
     shown = ", ".join(f"'{name}'" for name in folders[:10]) + (", …" if len(folders) > 10 else "")
@@ -367,7 +379,9 @@ def _no_class_folder(root: str, label: str) -> str:
     )
 
 
-def _no_samples(root: str, label: str, formats: tuple[str, ...] | None, split: Split | None) -> str:
+def _describe_missing_samples(
+    root: str, label: str, formats: tuple[str, ...] | None, split: Split | None
+) -> str:
     part = "" if split is None else f" in the part from {split[0]:.0%} to {split[1]:.0%} of its files"
     kinds = "" if formats is None else f" Looked for: {', '.join(formats)}."
     return f"The class '{label}' has no samples{part} in '{root}'.{kinds}"

@@ -16,7 +16,7 @@ from mltk.data.generator_batches import GeneratorIterator
 from mltk.data.generator_settings import GeneratorSettings, check_disabled
 from mltk.data.listing import ListFilenamesFunction
 from mltk.errors import DatasetError
-from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, collect_offers
+from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, get_plugin_manager
 
 TEST_BATCH_SIZE = 3
 TEST_SAMPLES_PER_CLASS = 3
@@ -256,7 +256,9 @@ class GeneratorLoader:
     def _collect_steps(self, subset: str, domains: Sequence[str]) -> list[AugmentationStep]:
         steps: list[AugmentationStep] = []
         for domain in domains:
-            offers = collect_offers("mltk_augmentations", mltk_model=self.model, subset=subset, domain=domain)
+            offers = get_plugin_manager().collect_offers(
+                "mltk_augmentations", mltk_model=self.model, subset=subset, domain=domain
+            )
             steps += [replace(step, domain=step.domain or domain) for step in offers.values()]
         return steps
 
