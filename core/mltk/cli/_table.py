@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, Row] = {
         "mltk.cli.tensorboard_cmd:tensorboard_command", "Show the course of a training in the browser."
     ),
     "compile": Row("mltk.cli.compile_cmd:compile_command", "Compile a .tflite for an accelerator."),
-    "update_params": Row(
+    "update-params": Row(
         "mltk.cli.update_params_cmd:update_params_command", "Change the parameters inside a .tflite file."
     ),
     "doctor": Row("mltk.cli.doctor_cmd:doctor_command", "Say what a specification for silabs-mltk needs."),

@@ -1,4 +1,4 @@
-"""`mltk update_params`."""
+"""`mltk update-params`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mltk.cli._model_options import model_argument, parse_assignment, require_mo
 from mltk.errors import FileFormatError
 
 
-@click.command("update_params")
+@click.command("update-params")
 @model_argument
 @click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(

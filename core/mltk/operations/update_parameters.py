@@ -47,7 +47,7 @@ def update_model_parameters(
     """
     if accelerator is not None:
         raise SpecificationError(
-            f"There is no accelerator '{accelerator}' here; update_params works on plain models."
+            f"There is no accelerator '{accelerator}' here; update-params works on plain models."
         )
     source = ModelSource.of(model)
     if source.is_model_file:

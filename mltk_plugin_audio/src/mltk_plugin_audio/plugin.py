@@ -96,12 +96,12 @@ def mltk_commands() -> list[Command]:
     package = "mltk_plugin_audio.cli"
     return [
         Command(
-            "classify_audio",
+            "classify-audio",
             "Show the classes that a model detects in a recording or in the sound of a microphone.",
             f"{package}.classify_audio_cmd:classify_audio_command",
         ),
         Command(
-            "view_audio",
+            "view-audio",
             "Show the waveform, spectrogram and augmented variants of recordings.",
             f"{package}.view_audio_cmd:view_audio_command",
         ),

@@ -233,7 +233,7 @@ def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(
         (evaluator,) = mltk_evaluators(model)
         assert (evaluator.name, evaluator.default) == ("streaming", False)
     assert mltk_evaluators(load_mltk_model(path)) is None
-    assert [command.load().name for command in mltk_commands()] == ["classify_audio", "view_audio"]
+    assert [command.load().name for command in mltk_commands()] == ["classify-audio", "view-audio"]
 
 
 def test_variants_of_a_models_augmentation_are_drawn(mltk_cli, context, tones, tmp_path):

@@ -8,12 +8,14 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
-from mltk.results.plots import drawing
+from mltk.results.plots import drawing, save_figure
+from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,8 +81,14 @@ def draw_rows(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGenerat
                 spectra.set_ylabel("Hz")
 
 
-def render_page(title: str, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> str:
-    """Return a self-contained HTML page with the pictures and the sounds."""
+def write_figure(path: Path, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> None:
+    """Write the rows to an image file."""
+    with drawing(partial(draw_rows, rows=rows, settings=settings), False) as figure:
+        save_figure(figure, path)
+
+
+def write_page(path: Path, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> None:
+    """Write a self-contained HTML page with the pictures and the sounds."""
     parts = []
     for row in rows:
         cells = []
@@ -96,7 +104,8 @@ def render_page(title: str, rows: Sequence[Row], settings: AudioFeatureGenerator
                 f'{_encode(_make_wav(panel.samples, settings.sample_rate_hz))}"></audio></figure>'
             )
         parts.append(f"<h2>{html.escape(row.title)}</h2>\n<div>{''.join(cells)}</div>")
-    return _PAGE.format(title=html.escape(title), body="\n".join(parts))
+    title = html.escape(", ".join(row.title.partition(",")[0].rpartition("/")[2] for row in rows[:3]))
+    atomic_write(path, _PAGE.format(title=title, body="\n".join(parts)))
 
 
 _PAGE = """<!doctype html>

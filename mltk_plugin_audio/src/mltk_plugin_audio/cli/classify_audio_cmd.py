@@ -1,27 +1,20 @@
-"""The command `mltk classify_audio`."""
+"""The command `mltk classify-audio`."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from mltk.cli import get_logger, model_argument, print_text, require_model, test_option, verbose_option
-from mltk.errors import MltkError, SpecificationError
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from mltk.core import TfliteModel, TfliteModelParameters
-    from mltk_plugin_audio.streaming import Detection, StreamingModel
+    from mltk_plugin_audio.streaming import Detection
 
 
-@click.command("classify_audio")
+@click.command("classify-audio")
 @model_argument
 @click.option(
     "--wav",
@@ -112,12 +105,11 @@ def classify_audio_command(
     logger = get_logger(verbose=verbose)
     if wav is None and labels is not None:
         raise click.UsageError("--labels needs a recording: give --wav, too.")
-    from mltk.tflite.interpreter import LiteRtPredictor
-    from mltk_plugin_audio.streaming import DetectionSettings, Detector, StreamingModel, listen
+    from mltk_plugin_audio.cli import _listening
 
-    tflite_model, parameters, classes = _load_model(model, test)
-    settings = DetectionSettings.from_parameters(
-        parameters,
+    streaming, detector = _listening.load_model(
+        model,
+        test,
         average_window_duration_ms=window_duration,
         minimum_count=count,
         detection_threshold=threshold,
@@ -125,22 +117,20 @@ def classify_audio_command(
         latency_ms=latency,
         volume_gain=volume,
     )
+    settings, classes = detector.settings, detector.classes
     logger.debug("%s", settings)
-    streaming = StreamingModel(
-        LiteRtPredictor(tflite_model), parameters, settings, source=tflite_model.source
-    )
     rate = streaming.frontend.sample_rate_hz
     if wav is not None:
-        blocks = _read_file(wav, rate, streaming.frontend.sample_length)
+        blocks = _listening.read_file(wav, rate, streaming.frontend.sample_length)
     else:
-        blocks = _listen_to_microphone(rate, settings.hop_ms, microphone)
+        blocks = _listening.listen_to_microphone(rate, settings.hop_ms, microphone)
         click.echo("Listening; end with Ctrl-C.", err=True)
     found: list[Detection] = []
-    with _recorder(dump_audio, rate) as record:
+    with _listening.record_to(dump_audio, rate) as record:
         try:
-            for detection in listen(
+            for detection in _listening.listen(
                 streaming,
-                Detector(settings, classes),
+                detector,
                 record(blocks),
                 clear_on_detection=clear,
                 by_hop=dump_spectrograms is not None,
@@ -148,28 +138,20 @@ def classify_audio_command(
                 _show(detection, classes, as_json)
                 found.append(detection)
                 if dump_spectrograms is not None:
-                    _draw(detection, classes, streaming, Path(dump_spectrograms))
+                    _listening.write_spectrogram(dump_spectrograms, detection, classes, streaming)
         except KeyboardInterrupt:
             if wav is not None:
                 raise
     if labels is not None:
-        late_ms = settings.average_window_duration_ms + settings.hop_ms
-        _count(found, labels, classes, late_ms, streaming, as_json)
+        counts = _listening.count_errors(found, labels, streaming, detector)
+        click.echo(
+            json.dumps(counts)
+            if as_json
+            else "{hits} of {events} words detected, {false_accepts} false accepts".format(**counts)
+        )
 
 
-def _load_model(model: str, test: bool) -> tuple[TfliteModel, TfliteModelParameters, list[str]]:
-    """Return the `.tflite`, its parameters and its classes."""
-    from mltk.core import TfliteModelParameters, load_tflite_model
-
-    tflite_model = cast("TfliteModel", load_tflite_model(model, test=test))
-    parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
-    classes = parameters.get("classes")
-    if not classes or parameters.dtype("classes") != "str_list":
-        raise SpecificationError(f"{tflite_model.source} does not name its classes (parameter classes).")
-    return tflite_model, parameters, classes
-
-
-def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
+def _show(detection: Detection, classes: Sequence[str], as_json: bool) -> None:
     label = classes[detection.class_id]
     if as_json:
         line = {"time_ms": detection.time_ms, "class": label, "class_id": detection.class_id}
@@ -178,101 +160,3 @@ def _show(detection: Detection, classes: list[str], as_json: bool) -> None:
     print_text(
         f"{detection.time_ms / 1000:9.3f} s  {label:<{max(map(len, classes))}}  score {detection.score}"
     )
-
-
-def _draw(detection: Detection, classes: list[str], model: StreamingModel, folder: Path) -> None:
-    from mltk_plugin_audio._preview import write_picture
-
-    # Class names may look like paths, e.g. `../..`.
-    label = re.sub(r"[^\w.-]+", "_", classes[detection.class_id])
-    write_picture(folder / f"{detection.time_ms:08d}-{label}.png", model.spectrogram)
-
-
-@contextmanager
-def _recorder(
-    path: str | None, rate: int
-) -> Iterator[Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]]:
-    """Yield a function that passes blocks through and writes them to a file if there is a path."""
-    if path is None:
-        yield iter
-        return
-    import soundfile
-
-    from mltk.utils.files import atomic_path
-
-    with (
-        atomic_path(path) as temporary,
-        soundfile.SoundFile(temporary, "w", rate, 1, subtype="PCM_16", format="WAV") as file,
-    ):
-
-        def record(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-            for block in blocks:
-                file.write(block)
-                yield block
-
-        yield record
-
-
-def _count(
-    found: list[Detection],
-    labels: str,
-    classes: list[str],
-    late_ms: int,
-    model: StreamingModel,
-    as_json: bool,
-) -> None:
-    from mltk_plugin_audio.streaming.labels import read_labels
-    from mltk_plugin_audio.streaming.metrics import Outcome
-
-    outcome = Outcome(len(classes))
-    outcome.add(found, read_labels(labels, classes), model.frontend.sample_length_ms + late_ms)
-    events, hits, wrong = (int(n.sum()) for n in (outcome.events, outcome.hits, outcome.false_accepts))
-    if as_json:
-        click.echo(json.dumps({"events": events, "hits": hits, "false_accepts": wrong}))
-    else:
-        click.echo(f"{hits} of {events} words detected, {wrong} false accepts")
-
-
-def _read_file(path: str, rate: int, silence: int) -> Iterator[np.ndarray]:
-    """Yield a recording and then `silence` samples of zeros, because the device continues to listen."""
-    import numpy as np
-
-    from mltk_plugin_audio.streaming import read_blocks
-
-    yield from read_blocks(path, rate)
-    yield np.zeros(silence, np.int16)
-
-
-def _listen_to_microphone(rate: int, hop_ms: int, microphone: str | None) -> Iterator[np.ndarray]:
-    """Return endless blocks of one hop from the microphone."""
-    try:
-        import sounddevice
-    except ImportError as e:
-        raise MltkError(
-            "Listening to a microphone needs another package: pip install 'mltk-plugin-audio[mic]'. "
-            "Or give a recording: --wav FILE."
-        ) from e
-    except OSError as e:
-        raise MltkError(f"The microphone cannot be used: {e}. On Debian: apt install libportaudio2.") from e
-    import numpy as np
-
-    device = int(microphone) if microphone is not None and microphone.isdigit() else microphone
-    size = hop_ms * rate // 1000
-
-    def blocks() -> Iterator[np.ndarray]:
-        try:
-            with sounddevice.RawInputStream(
-                samplerate=rate, blocksize=size, channels=1, dtype="int16", device=device
-            ) as stream:
-                while True:
-                    data, overflowed = stream.read(size)
-                    if overflowed:
-                        click.echo(
-                            "Sound was lost: the model runs longer than one hop. Increase --latency.",
-                            err=True,
-                        )
-                    yield np.frombuffer(data, np.int16)
-        except (sounddevice.PortAudioError, ValueError) as e:
-            raise MltkError(f"The microphone cannot be used: {e}") from e
-
-    return blocks()
