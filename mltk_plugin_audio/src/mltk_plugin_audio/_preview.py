@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mltk.data import BatchPosition
-from mltk.utils.files import atomic_path
 from mltk_plugin_audio._batches import AudioBatches
+from mltk_plugin_audio._spectrogram_image import write_picture
 from mltk_plugin_audio.utils import write_audio_file
 
 
@@ -32,15 +32,3 @@ def write_preview(batches: AudioBatches, classes: Sequence[str], out_dir: Path, 
         for stem, spectrogram in zip(stems, spectrograms, strict=True):
             written.append(write_picture(out_dir / f"{stem}.png", spectrogram))
     return written
-
-
-def write_picture(path: Path, spectrogram: np.ndarray) -> str:
-    """Write a spectrogram `(frames, channels)` as a PNG file: time to the right, high frequencies at the top."""
-    from matplotlib import colormaps, image
-
-    values = np.asarray(spectrogram, np.float32).reshape(len(spectrogram), -1).T[::-1]
-    extent = float(np.ptp(values)) or 1.0
-    pixels = colormaps["magma"]((values - values.min()) / extent)
-    with atomic_path(path) as temporary:
-        image.imsave(temporary, np.repeat(np.repeat(pixels, 4, axis=0), 4, axis=1))
-    return str(path)

@@ -48,6 +48,8 @@ class Row:
 
     title: str
     panels: Sequence[Panel]
+    file: str = ""
+    """File name."""
 
 
 def draw_rows(figure: Figure, rows: Sequence[Row], settings: AudioFeatureGeneratorSettings) -> None:
@@ -104,7 +106,7 @@ def write_page(path: Path, rows: Sequence[Row], settings: AudioFeatureGeneratorS
                 f'{_encode(_make_wav(panel.samples, settings.sample_rate_hz))}"></audio></figure>'
             )
         parts.append(f"<h2>{html.escape(row.title)}</h2>\n<div>{''.join(cells)}</div>")
-    title = html.escape(", ".join(row.title.partition(",")[0].rpartition("/")[2] for row in rows[:3]))
+    title = html.escape(", ".join(row.file for row in rows[:3]))
     atomic_write(path, _PAGE.format(title=title, body="\n".join(parts)))
 
 

@@ -74,7 +74,7 @@ def _make_row(
             clip = datagen.apply_transform(samples, rate, transform, rng=rng)
             title = _describe(transform) if i else "input of the model"
             panels.append(_make_panel(title, clip, settings))
-    return Row(f"{'/'.join(Path(file).parts[-2:])}, {seconds:.2f} s, {rate:,} Hz", panels)
+    return Row(f"{'/'.join(Path(file).parts[-2:])}, {seconds:.2f} s, {rate:,} Hz", panels, Path(file).name)
 
 
 def _make_panel(title: str, samples: np.ndarray, settings: AudioFeatureGeneratorSettings) -> Panel:

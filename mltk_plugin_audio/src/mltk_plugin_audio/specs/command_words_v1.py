@@ -1,8 +1,8 @@
 """Command words: left, right, up, down, stop and go, for a microphone at 16 kHz; trained on synthetic speech.
 
-The model is trained on words from a speech synthesizer (espeak-ng) that are part of the audio plugin, with 24 of 30 voices,
-and is evaluated on the other 6. It is an example of a keyword model; its accuracy says nothing about real speech. To
-recognize people, replace the data set by `speech_commands_v2`; nothing else needs to change.
+The model is trained on words from a speech synthesizer (espeak-ng) that are part of the audio plugin, with 24 of 30
+voices, and evaluated on the other 6. It is an example of a keyword model; its accuracy says nothing about real speech.
+To recognize people, replace the data set by `speech_commands_v2`; nothing else needs to change.
 
     mltk train command_words_v1
     mltk summarize command_words_v1 --tflite

@@ -191,6 +191,7 @@ class Detector:
 
     def __init__(self, settings: DetectionSettings, classes: Sequence[str]) -> None:
         self.settings = settings
+        self.classes = tuple(classes)
         self._thresholds = settings.get_thresholds(classes)
         self._suppression = _Suppression(settings.suppression_ms)
         self._times = np.empty(0, np.int64)

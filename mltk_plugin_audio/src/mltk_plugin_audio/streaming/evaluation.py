@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mltk.errors import EvaluationError
-from mltk.plugins import EvaluationContext, Predictor, collect_offers
+from mltk.plugins import EvaluationContext, Predictor, get_plugin_manager
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk_plugin_audio._batches import AudioBatches
 from mltk_plugin_audio._noise_and_rooms import find_folder
@@ -164,7 +164,9 @@ def get_parameters(
         raise EvaluationError(
             f"The Keras model '{predictor.name}' needs its specification for this evaluation."
         )
-    offered = collect_offers("mltk_model_parameters", mltk_model=mltk_model, tflite_model=None)
+    offered = get_plugin_manager().collect_offers(
+        "mltk_model_parameters", mltk_model=mltk_model, tflite_model=None
+    )
     parameters = {name: parameter.value for name, parameter in offered.items()}
     parameters |= {"classes": list(mltk_model.classes), **mltk_model.model_parameters}
     datagen = getattr(mltk_model, "datagen", None)
