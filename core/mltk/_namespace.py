@@ -1,21 +1,24 @@
 """Public `mltk.*` names that other distributions provide, and those of silabs-mltk.
 
-A distribution declares in the entry-point group `mltk.namespace` which public names it provides: a value with
-`:` is an attribute of a core package, one without is a module whose children follow. Core's packages resolve
-attributes in their `__getattr__` (see `mltk.lazy`); a finder at the end of `sys.meta_path` answers for
-modules. Nothing is read or imported until such a name is asked for.
+A distribution declares its public names in the entry-point group `mltk.namespace`: a value with `:` is an attribute of
+a package of core, a value without is a module with its children. Packages of core resolve attributes in their
+`__getattr__` (see `mltk.lazy`); a finder at the end of `sys.meta_path` resolves modules. Nothing is read or imported
+until such a name is used.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from functools import cache
 from importlib import import_module
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from mltk.errors import MltkError
 from mltk.reference_names import MODULES as REFERENCE_MODULES
@@ -29,57 +32,30 @@ GROUP = "mltk.namespace"
 PLUGIN_GROUP = "mltk.plugins"
 BLOCK_VARIABLE = "MLTK_BLOCK_PLUGINS"
 
-KNOWN_PROVIDERS: Mapping[str, str] = {
-    "mltk.core.AudioDatasetMixin": "mltk-plugin-audio",
-    "mltk.core.AutoEncoderEvaluationResults": "mltk-plugin-autoencoder",
-    "mltk.core.EvaluateAutoEncoderMixin": "mltk-plugin-autoencoder",
-    "mltk.core.ImageDatasetMixin": "mltk-plugin-image",
-    "mltk.core.SshMixin": "mltk-plugin-ssh",
-    "mltk.core.WeightsAndBiasesMixin": "mltk-plugin-wandb",
-    "mltk.core.evaluate_autoencoder": "mltk-plugin-autoencoder",
-    "mltk.core.keras.layers.Conv2DTranspose_tied": "mltk-plugin-autoencoder",
-    "mltk.core.keras.layers.DenseTranspose_tied": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.Correlation": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.StructuralSimilarity": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.corr": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.mae": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.mse": "mltk-plugin-autoencoder",
-    "mltk.core.keras.losses.ssim": "mltk-plugin-autoencoder",
-    "mltk.core.model.AudioDatasetMixin": "mltk-plugin-audio",
-    "mltk.core.model.EvaluateAutoEncoderMixin": "mltk-plugin-autoencoder",
-    "mltk.core.model.ImageDatasetMixin": "mltk-plugin-image",
-    "mltk.core.model.SshMixin": "mltk-plugin-ssh",
-    "mltk.core.model.WeightsAndBiasesMixin": "mltk-plugin-wandb",
-    "mltk.core.preprocess.audio": "mltk-plugin-audio",
-    "mltk.core.preprocess.image": "mltk-plugin-image",
-    "mltk.core.preprocess.utils.audio": "mltk-plugin-audio",
-    "mltk.core.preprocess.utils.image": "mltk-plugin-image",
-    "mltk.core.preprocess.utils.tf_dataset": "mltk-plugin-tfdata",
-    "mltk.datasets.accelerometer": "mltk-plugin-tfdata",
-    "mltk.datasets.audio": "mltk-plugin-audio",
-    "mltk.datasets.image": "mltk-plugin-image",
-    "mltk.models.image": "mltk-plugin-image",
-    "mltk.models.shared.DepthwiseSeparableConv2D_ARM": "mltk-plugin-models",
-    "mltk.models.shared.FullyConnectedAutoEncoder": "mltk-plugin-autoencoder",
-    "mltk.models.shared.MobileNetV1": "mltk-plugin-models",
-    "mltk.models.shared.MobileNetV2": "mltk-plugin-models",
-    "mltk.models.shared.ResNet10V1": "mltk-plugin-models",
-    "mltk.models.shared.bc_resnet": "mltk-plugin-models",
-    "mltk.models.shared.kws_streaming": "mltk-plugin-models",
-    "mltk.models.shared.tenet": "mltk-plugin-models",
-}
-"""Names that the project's own plugins provide, so that an error can say what to install."""
-
 specification_packages: dict[str, list[str]] = {}
-"""Packages whose modules are files beside the specifications that were run: name to folders.
+"""Folders of specifications that were run, by the package name of their modules.
 
-Specifications written for the reference import such modules by the path they had there:
-`mltk.models.<folder>.<module>`.
+Specifications written for silabs-mltk import modules beside them as `mltk.models.<folder>.<module>`.
 """
 
 
+class KnownPlugins(TypedDict):
+    """Names of the project's own plugins, each with the distribution that provides it."""
+
+    plugins: dict[str, str]
+    """Names of plugins, e.g. `audio`."""
+    packages: dict[str, str]
+    """Import names, e.g. `mltk_plugin_audio`."""
+    names: dict[str, str]
+    """Public names, e.g. `mltk.core.AudioDatasetMixin`."""
+    models: dict[str, str]
+    """Models, e.g. `command_words_v1`."""
+    commands: dict[str, str]
+    """Commands of `mltk`, e.g. `classify_audio`."""
+
+
 class PluginNotInstalledError(MltkError, ModuleNotFoundError):
-    """A public name belongs to a plugin that is not installed; `name` is the plugin's import name."""
+    """A public name belongs to a plugin that is not installed; `name` is the import name of the plugin."""
 
 
 class PluginBlockedError(PluginNotInstalledError):
@@ -93,7 +69,7 @@ def blocked_plugins() -> frozenset[str]:
 
 
 def is_blocked(entry_point: EntryPoint) -> bool:
-    """Return whether the plugin that this entry point (of either group) belongs to is blocked."""
+    """Return True if the plugin of this entry point (of either group) is blocked."""
     blocked = blocked_plugins()
     if not blocked:
         return False
@@ -104,10 +80,53 @@ def is_blocked(entry_point: EntryPoint) -> bool:
         return False
     if distribution.name in blocked:
         return True
-    # A namespace entry has no plugin name of its own: it is blocked with the plugins of its distribution.
+    # A namespace entry has no plugin name: it is blocked with the plugins of its distribution.
     return entry_point.group == GROUP and any(
         other.group == PLUGIN_GROUP and other.name in blocked for other in distribution.entry_points
     )
+
+
+@cache
+def known_plugins() -> KnownPlugins:
+    """Return the names of the project's own plugins, installed or not."""
+    # `tests/plugins/make_known_plugins.py` writes this file from the plugins' projects.
+    text = Path(__file__).with_name("known_plugins.json").read_text(encoding="utf-8")
+    known: KnownPlugins = json.loads(text)
+    return known
+
+
+def install_hint(name: str) -> str:
+    """Return a sentence that tells which plugin to install for a name, or an empty string.
+
+    Args:
+        name: A public name, an import name, a model or a command that one of the project's own plugins provides.
+    """
+    known = known_plugins()
+    distribution = known["models"].get(name) or known["commands"].get(name.replace("-", "_"))
+    for prefix in _prefixes(name):
+        distribution = distribution or known["names"].get(prefix) or known["packages"].get(prefix)
+    if distribution is None or _installed_version(distribution) is not None:
+        return ""
+    return (
+        f"'{name}' is provided by the plugin '{distribution}', which is not installed. "
+        f"Install it with: pip install {distribution}"
+    )
+
+
+def provided_mixins(ending: str) -> list[str]:
+    """Return the mixins that plugins provide as names of `mltk.core`, each with its distribution.
+
+    Args:
+        ending: Part of the name, e.g. `DatasetMixin`.
+    """
+    names = dict(known_plugins()["names"])
+    names.update({name: _distribution_name(entry_point) for name, entry_point in provided().items()})
+    prefix = "mltk.core."
+    return [
+        f"{name.removeprefix(prefix)} ({distribution})"
+        for name, distribution in sorted(names.items())
+        if name.startswith(prefix) and name.count(".") == 2 and ending in name and name.endswith("Mixin")
+    ]
 
 
 @cache
@@ -126,7 +145,7 @@ def provided() -> Mapping[str, EntryPoint]:
     return found
 
 
-def resolve(package: str, name: str) -> Any:
+def resolve(package: str, name: str) -> object:
     """Return attribute `name` of a core package from the plugin that provides it.
 
     Raises:
@@ -141,7 +160,10 @@ def resolve(package: str, name: str) -> Any:
         entry_point = provided().get(full_name)
         if entry_point is not None:
             _refuse_blocked(full_name, entry_point)
-            return entry_point.load() if entry_point.attr else import_module(full_name)
+            if not entry_point.attr:
+                return import_module(full_name)
+            value: object = entry_point.load()
+            return value
         _refuse_known(full_name)
     raise AttributeError(f"module '{package}' has no attribute '{name}'")
 
@@ -153,23 +175,23 @@ def install() -> None:
 
 
 class _Facade(ModuleType):
-    """A module under a public name that hands everything on to a plugin's module.
+    """A module under a public name that forwards everything to the module of a plugin.
 
-    It has an empty `__path__` and hands on no dunder but `__all__`: with the real `__path__`, or `__file__`,
-    the import system would load the plugin's files a second time under the public name, as other classes.
+    It has an empty `__path__` and forwards no dunder name but `__all__`: with the real `__path__` or `__file__`, the
+    import system would load the files of the plugin a second time under the public name, with other classes.
     """
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name == "__all__":
             target = _real_module(self)
             return getattr(target, name, [n for n in vars(target) if not n.startswith("_")])
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
-        return getattr(_real_module(self), name)
+        value: object = getattr(_real_module(self), name)
+        return value
 
     def __setattr__(self, name: str, value: object) -> None:
-        # The import system binds child modules and its own dunders here; what a user sets is meant for the
-        # plugin.
+        # The import system sets child modules and its own dunder names here; users set names of the plugin.
         if isinstance(value, _Facade) or name.startswith("__"):
             super().__setattr__(name, value)
         else:
@@ -186,11 +208,10 @@ class _Facade(ModuleType):
 
 
 def _real_module(facade: _Facade) -> ModuleType:
-    loader: _FacadeLoader = vars(facade)["__spec__"].loader
-    return sys.modules[loader.target]
+    return sys.modules[cast("_FacadeLoader", vars(facade)["__spec__"].loader).target]
 
 
-class _FacadeLoader:
+class _FacadeLoader(Loader):
     def __init__(self, target: str) -> None:
         self.target = target
 
@@ -202,7 +223,7 @@ class _FacadeLoader:
 
 
 class _NamespaceFinder:
-    """Finds modules that distributions provide; asked only when every other finder has found nothing."""
+    """Finds modules that distributions provide, after all other finders."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -216,14 +237,13 @@ class _NamespaceFinder:
             real_name = module + fullname.removeprefix(prefix)
             if prefix != fullname and find_spec(real_name) is None:
                 return None
-            loader: Any = _FacadeLoader(real_name)
-            spec = ModuleSpec(fullname, loader, is_package=True)
+            spec = ModuleSpec(fullname, _FacadeLoader(real_name), is_package=True)
             spec.submodule_search_locations = []
             return spec
         folders = specification_packages.get(fullname)
         if folders is not None:
             spec = ModuleSpec(fullname, None, is_package=True)
-            # The list itself, not a copy: a later specification may add its folder.
+            # The list itself, not a copy: later specifications add their folders.
             spec.submodule_search_locations = folders
             return spec
         _refuse_known(fullname)
@@ -231,11 +251,11 @@ class _NamespaceFinder:
 
 
 def _providing_module(name: str, wanted: str) -> str | None:
-    """Return the module that stands for the public module `name`, if there is one.
+    """Return the module behind the public module `name`, if there is one.
 
     Args:
-        name: Public module.
-        wanted: The module that is being imported: `name` or a child of it.
+        name: A public module.
+        wanted: The module to import: `name` or a child of it.
     """
     if name in REFERENCE_MODULES:
         return REFERENCE_MODULES[name]
@@ -262,25 +282,31 @@ def _refuse_blocked(name: str, entry_point: EntryPoint) -> None:
         distribution = _distribution_name(entry_point)
         raise PluginBlockedError(
             f"'{name}' is provided by the plugin '{distribution}', which is installed but blocked. "
-            f"Take it out of {BLOCK_VARIABLE}, or leave out --no-plugins, to use it.",
+            f"To use it, remove it from {BLOCK_VARIABLE}, or leave out --no-plugins.",
             name=entry_point.module.partition(".")[0],
         )
 
 
 def _refuse_known(name: str) -> None:
-    distribution = next((KNOWN_PROVIDERS[p] for p in _prefixes(name) if p in KNOWN_PROVIDERS), None)
+    names = known_plugins()["names"]
+    distribution = next((names[prefix] for prefix in _prefixes(name) if prefix in names), None)
     if distribution is None:
         return
-    from importlib_metadata import PackageNotFoundError, version
-
-    try:
-        found = version(distribution)
-    except PackageNotFoundError:
+    found = _installed_version(distribution)
+    if found is None:
         message = f"which is not installed. Install it with: pip install {distribution}"
     else:
         message = f"whose installed version {found} lacks it. Update it with: pip install -U {distribution}"
-    # The import name of the plugin: `from package import child` swallows an error that names the child
-    # itself.
+    # The import name of the plugin: `from package import child` hides an error that names the child itself.
     raise PluginNotInstalledError(
         f"'{name}' is provided by the plugin '{distribution}', {message}", name=distribution.replace("-", "_")
     )
+
+
+def _installed_version(distribution: str) -> str | None:
+    from importlib_metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

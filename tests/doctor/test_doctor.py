@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mltk._namespace import KNOWN_PROVIDERS
+from mltk._namespace import known_plugins
 from mltk.doctor import Finding, examine, examine_text
 from mltk.errors import ArchiveFileNotFoundError, FileFormatError, ModelNotFoundError, SpecificationError
 from mltk.utils.model_archive import ModelArchive
@@ -189,7 +189,7 @@ def test_a_plugin_that_is_not_there_is_named_with_how_to_install_it(name, monkey
     for text in (f"from {module} import {attribute}\n", f"import {module} as m\nx = m.{attribute}\n"):
         (finding,) = [f for f in examine_text(text.encode()).findings if f.rule == "plugin-missing"]
         assert finding.severity == "error"
-        assert f"'{name}' is provided by the plugin '{KNOWN_PROVIDERS[name]}'" in finding.message
+        assert f"'{name}' is provided by the plugin '{known_plugins()['names'][name]}'" in finding.message
 
 
 def test_a_blocked_plugin_is_said_to_be_blocked(monkeypatch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError
-from mltk.plugins._manager import hookimpl
+from mltk.plugins import hookimpl
 
 if TYPE_CHECKING:
     import keras

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mltk.plugins._manager import hookimpl
-from mltk.plugins.types import EvaluationContext, Evaluator
+from mltk.plugins import EvaluationContext, Evaluator, hookimpl
 
 if TYPE_CHECKING:
     import numpy as np

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mltk.plugins._manager import hookimpl
+from mltk.plugins import hookimpl
 
 if TYPE_CHECKING:
     import keras
 
     from mltk.model.model import MltkModel
+    from mltk.operations.conversion.settings import ConverterSettings
     from mltk.plugins.types import RepresentativeDataset
 
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def mltk_convert_model(
     mltk_model: MltkModel,
     keras_model: keras.Model,
-    settings: Mapping[str, Any],
+    settings: ConverterSettings,
     representative_dataset: RepresentativeDataset | None,
 ) -> bytes:
     """Run `tf.lite.TFLiteConverter` with the specification's settings."""

@@ -6,8 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from mltk.plugins._manager import hookimpl
-from mltk.plugins.types import EvaluationContext, Evaluator
+from mltk.plugins import EvaluationContext, Evaluator, hookimpl
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mltk.plugins._manager import hookimpl
+from mltk.plugins import hookimpl
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel

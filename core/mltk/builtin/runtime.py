@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mltk.plugins._manager import hookimpl
-from mltk.plugins.types import Runtime
+from mltk.plugins import Runtime, hookimpl
 
 if TYPE_CHECKING:
     from mltk.plugins.types import Predictor

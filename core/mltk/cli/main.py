@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stderr
-from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mltk import __version__
-from mltk._namespace import BLOCK_VARIABLE
+from mltk._namespace import BLOCK_VARIABLE, install_hint
+from mltk.builtin import commands
 from mltk.cli._console import print_error
-from mltk.cli._table import COMMANDS
+from mltk.cli._plugin_options import with_plugin_options
 from mltk.errors import MltkError, did_you_mean
+from mltk.plugins import forget_plugins, get_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from click.shell_completion import CompletionItem
 
-    from mltk.plugins import PluginManager
-    from mltk.plugins.types import Command
+    from mltk.plugins import Command, PluginManager
 
-# What the system refuses, and the user can put right. Other errors of this kind are defects.
+# Errors of the operating system that the user can fix; others are defects.
 _REFUSALS = (
     errno.EACCES,
     errno.EDQUOT,
@@ -44,10 +44,8 @@ class RootGroup(click.Group):
     """Imports a command only when it runs, and turns errors into one line."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Obey `--no-plugins` wherever it stands before the command, also behind `--help`."""
+        """Apply `--no-plugins` anywhere before the command, also after `--help`."""
         if "--no-plugins" in takewhile(lambda arg: arg.startswith("-"), args):
-            from mltk.plugins._manager import forget_plugins
-
             # Processes that the command starts must obey it too.
             os.environ[BLOCK_VARIABLE] = "*"
             forget_plugins()
@@ -56,7 +54,7 @@ class RootGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Parse the options of `mltk` itself; `--help` asks the plugins for their commands."""
+        """Parse the options of `mltk`; `--help` asks the plugins for their commands."""
         with _errors_in_one_line(debug="--debug" in args):
             return super().make_context(info_name, args, parent, **extra)
 
@@ -67,38 +65,42 @@ class RootGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the built-in commands and of the plugins'."""
-        return [*COMMANDS, *plugin_commands()]
+        return list(find_commands())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; `-` and `_` in its name are the same."""
-        name = _find(cmd_name, COMMANDS)
+        """Import a command and add the plugins' options to it; `-` and `_` in its name are the same."""
+        builtin = builtin_commands()
+        name = _find(cmd_name, builtin)
         if name is not None:
-            module, _, attribute = COMMANDS[name].target.partition(":")
-            command: click.Command = getattr(import_module(module), attribute)
-            return command
-        added = plugin_commands()
+            return with_plugin_options(name, builtin[name].load())
+        added = find_commands()
         name = _find(cmd_name, added)
-        return None if name is None else _plugin_command(added[name])
+        return None if name is None else with_plugin_options(name, _load_plugin_command(*added[name]))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is answered with near matches."""
+        """Find the command; for an unknown one, name near matches or the plugin to install."""
         name = args[0]
-        if not ctx.resilient_parsing and not name.startswith("-"):
-            known = self.list_commands(ctx) if _find(name, COMMANDS) is None else COMMANDS
+        if not ctx.resilient_parsing and not name.startswith("-") and _find(name, builtin_commands()) is None:
+            known = self.list_commands(ctx)
             if _find(name, known) is None:
-                raise click.UsageError(f"No such command '{name}'.{did_you_mean(name, known)}", ctx)
+                hint = did_you_mean(name, known)
+                install = install_hint(name)
+                raise click.UsageError(
+                    f"No such command '{name}'.{hint}{f' {install}' if install else ''}", ctx
+                )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
+        builtin = builtin_commands()
         with formatter.section("Commands"):
-            formatter.write_dl([(name, row.summary) for name, row in COMMANDS.items()])
-        added = plugin_commands()
+            formatter.write_dl([(name, command.summary) for name, command in builtin.items()])
+        added = [(name, found[1].summary) for name, found in find_commands().items() if name not in builtin]
         if added:
             with formatter.section("Commands of plugins"):
-                formatter.write_dl([(name, command.summary) for name, (_, command) in added.items()])
+                formatter.write_dl(added)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete names of commands without importing them."""
@@ -106,8 +108,7 @@ class RootGroup(click.Group):
 
         # Warnings about plugins would be written into the command line.
         with _silent_stderr():
-            summaries = {name: row.summary for name, row in COMMANDS.items()}
-            summaries.update({name: command.summary for name, (_, command) in plugin_commands().items()})
+            summaries = {name: command.summary for name, (_, command) in find_commands().items()}
         items = [CompletionItem(n, help=text) for n, text in summaries.items() if n.startswith(incomplete)]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
@@ -117,10 +118,10 @@ class RootGroup(click.Group):
 @click.option(
     "--no-plugins",
     is_flag=True,
-    help=f"Leave all plugins out.  [env var: {BLOCK_VARIABLE}: names to leave out, or '*']",
+    help=f"Do not load plugins.  [env var: {BLOCK_VARIABLE}: names to block, or '*']",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of every error.")
-@click.option("--gpu/--no-gpu", default=True, help="Whether TensorFlow may use a GPU.")
+@click.option("--gpu/--no-gpu", default=True, help="Allow TensorFlow to use a GPU.")
 def root_cli(no_plugins: bool, debug: bool, gpu: bool) -> None:
     """Train, quantize, evaluate and pack models for microcontrollers."""
     if not gpu:
@@ -135,7 +136,6 @@ def main() -> None:
     except SystemExit as e:
         status = e.code
     except BaseException:
-        # A traceback is shown.
         if "tensorflow" not in sys.modules:
             raise
         sys.excepthook(*sys.exc_info())
@@ -144,55 +144,53 @@ def main() -> None:
         try:
             sys.stdout.flush()
         except BrokenPipeError:
-            # The reader (`| head`) has gone; Python would complain when it flushes at exit.
+            # The reader (`| head`) has ended; Python would report an error when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if "tensorflow" in sys.modules and isinstance(status, int | None):
-        # An abandoned pipeline of tf.data waits for its Python functions, which have no turn any more once the
-        # interpreter takes itself down: some processes would not end.
+        # Abandoned tf.data pipelines wait for Python functions that no longer run when the interpreter shuts down:
+        # some processes would never exit.
         atexit._run_exitfuncs()
         sys.stderr.flush()
         os._exit(status or 0)
     sys.exit(status)
 
 
-def plugin_commands(manager: PluginManager | None = None) -> Mapping[str, tuple[str, Command]]:
-    """Return the commands that plugins add: name to plugin and command.
+def builtin_commands() -> Mapping[str, Command]:
+    """Return the commands that the built-in plugin offers, by name; loads no other plugin."""
+    return {command.name: command for command in commands.mltk_commands()}
+
+
+def find_commands(manager: PluginManager | None = None) -> Mapping[str, tuple[str, Command]]:
+    """Return all commands by name, the built-in ones first, each with its plugin.
 
     Args:
-        manager: Whose plugins; those of `get_plugin_manager()` by default.
+        manager: Its plugins are asked; by default those of `get_plugin_manager()`.
     """
-    if manager is None:
-        from mltk.plugins import get_plugin_manager
-
-        manager = get_plugin_manager()
-    added: dict[str, tuple[str, Command]] = {}
-    owners: dict[str, str | None] = {_folded(name): None for name in COMMANDS}
-    for plugin, commands in manager.call_each("mltk_commands"):
-        for name, command in commands:
+    manager = manager or get_plugin_manager()
+    found: dict[str, tuple[str, Command]] = {}
+    owners: dict[str, str] = {}
+    answers = manager.call_each("mltk_commands")
+    own = {record.name for record in manager.records() if record.builtin}
+    for plugin, offered in sorted(answers, key=lambda answer: answer.plugin not in own):
+        for name, command in offered:
             if _folded(name) not in owners:
                 owners[_folded(name)] = plugin
-                added[name] = (plugin, command)
+                found[name] = (plugin, command)
                 continue
-            owner = owners[_folded(name)]
-            rival = "mltk itself" if owner is None else manager.describe(owner)
+            rival = manager.describe(owners[_folded(name)])
             manager.report(f"The command '{name}' of {manager.describe(plugin)} is left out: {rival} has it.")
-    return dict(sorted(added.items()))
+    added = sorted(name for name, (plugin, _) in found.items() if plugin not in own)
+    return {name: found[name] for name in (*(n for n in found if n not in added), *added)}
 
 
-def _plugin_command(added: tuple[str, Command]) -> click.Command:
-    from mltk.plugins import get_plugin_manager
-
-    plugin, command = added
+def _load_plugin_command(plugin: str, command: Command) -> click.Command:
     try:
-        loaded = command.load()
-        if not isinstance(loaded, click.Command):
-            raise TypeError(f"{command.target} is not a click command")
-        return loaded
-    # Whatever goes wrong in it, the user must learn whose command this is.
+        return command.load()
+    # Foreign code may raise anything; the message names the plugin.
     except Exception as e:
-        whose = get_plugin_manager().describe(plugin)
+        owner = get_plugin_manager().describe(plugin)
         raise MltkError(
-            f"The command '{command.name}' of {whose} cannot be loaded: {type(e).__name__}: {e}"
+            f"The command '{command.name}' of {owner} cannot be loaded: {type(e).__name__}: {e}"
         ) from e
 
 
@@ -208,15 +206,15 @@ def _folded(name: str) -> str:
 
 
 def _place_in_specification(error: BaseException) -> str | None:
-    """Return the line of the user's specification that an exception came through, if any."""
-    # Nothing was loaded when the module was not.
+    """Return the line of the user's specification in the traceback of an exception, if any."""
+    # Without the module, no specification was loaded.
     loading = sys.modules.get("mltk.sources.script")
     return loading.place_in_specification(error) if loading else None
 
 
 @contextmanager
 def _errors_in_one_line(debug: bool) -> Iterator[None]:
-    """Turn what the user can put right, and Ctrl-C, into one line on stderr and an exit code."""
+    """Turn errors that the user can fix, and Ctrl-C, into one line on stderr and an exit code."""
     try:
         yield
     except MltkError as e:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from mltk._namespace import GROUP, blocked_plugins, install_hint, is_blocked, known_plugins, provided
 from mltk.cli._console import print_info, print_table, print_text
+from mltk.cli.main import find_commands
+from mltk.errors import MltkError, did_you_mean
+from mltk.keras.environment import native_stderr, prepare_environment
+from mltk.plugins import PluginManager, PluginRecord, Setting, get_plugin_manager
+from mltk.plugins._scaffold import PluginNames, write_plugin
+from mltk.plugins.validation import hook_kind, hook_signatures
 
-if TYPE_CHECKING:
-    from mltk.plugins import PluginManager, PluginRecord
+WIDTH = 100
+"""Maximum width of the table of plugins."""
 
 
 @click.group("plugins")
@@ -25,66 +33,69 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 @plugins_command.command("list")
 @json_option
-@click.option("--all", "with_builtins", is_flag=True, help="Show mltk's own plugins too.")
+@click.option("--all", "with_builtins", is_flag=True, help="Include mltk's own plugins.")
 @click.option("--hook", metavar="NAME", help="Show only plugins that implement this hook.")
 def list_command(as_json: bool, with_builtins: bool, hook: str | None) -> None:
-    """Show the installed plugins: also those that are not used, and why."""
-    records = [record for record in _manager().records() if with_builtins or not record.builtin]
+    """List the installed plugins, including those that are not used, with the reason."""
+    records = [record for record in _load().records() if with_builtins or not record.builtin]
     if hook is not None:
         _require_hook(hook)
         records = [record for record in records if hook in record.hooks]
     if as_json:
-        _print_json([_public(record) for record in records])
+        _print_json([_to_dict(record) for record in records])
     elif not records:
         print_info("No plugins are installed." if hook is None else f"No plugin implements {hook}.")
     else:
-        print_table(
-            ("Name", "Distribution", "Version", "Status", "Hooks, or what is wrong"),
-            [
-                (r.name, r.distribution or "", r.version or "", r.status, r.error or ", ".join(r.hooks))
-                for r in records
-            ],
-        )
+        _print_records(records)
+
+
+def _print_records(records: Sequence[PluginRecord]) -> None:
+    """Print a table of at most `WIDTH` columns; long texts continue in the rows below."""
+    rows = [(r.name, r.distribution or "", r.version or "", r.status) for r in records]
+    headings = ("Name", "Distribution", "Version", "Status")
+    used = sum(max(map(len, column)) + 2 for column in zip(headings, *rows, strict=True))
+    wrapped: list[tuple[str, ...]] = []
+    for row, record in zip(rows, records, strict=True):
+        text = record.error or ", ".join(record.hooks)
+        first, *more = textwrap.wrap(text, max(WIDTH - used, 30), break_on_hyphens=False) or [""]
+        wrapped += [(*row, first), *(("", "", "", "", line) for line in more)]
+    print_table((*headings, "Hooks or error"), wrapped)
 
 
 @plugins_command.command("show")
 @click.argument("name")
 @json_option
 def show_command(name: str, as_json: bool) -> None:
-    """Show all about one plugin, with the traceback of a broken one."""
-    from mltk.errors import MltkError, did_you_mean
-
-    manager = _manager()
+    """Show details of a plugin: its settings, the names it provides, and the traceback of a broken one."""
+    manager = _load()
     records = [record for record in manager.records() if record.name == name]
     if not records:
         known = [record.name for record in manager.records()]
-        raise MltkError(f"There is no plugin '{name}'.{did_you_mean(name, known)}")
+        raise MltkError(f"There is no plugin '{name}'.{did_you_mean(name, known)}{_install_hint(name)}")
+    details = [{**_to_dict(record), **_describe(record, manager)} for record in records]
     if as_json:
-        _print_json([{**_public(record), **_extras(record)} for record in records])
+        _print_json(details)
         return
-    for record in records:
-        shown = {**_public(record), **_extras(record)}
+    for shown in details:
         width = max(map(len, shown))
         for key, value in shown.items():
-            if key == "details" or value in (None, [], ""):
+            if key == "details" or value in (None, [], "", False):
                 continue
-            text = "\n".join(value) if isinstance(value, list) else str(value)
+            text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
             print_text(f"{key.ljust(width)}  " + text.replace("\n", "\n" + " " * (width + 2)))
-        if record.details:
-            print_text("\n" + record.details.rstrip())
+        if shown["details"]:
+            print_text(f"\n{str(shown['details']).rstrip()}")
 
 
 @plugins_command.command("hooks")
 @json_option
 def hooks_command(as_json: bool) -> None:
-    """Show the hooks in call order, and who implements them."""
-    from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
-
-    records = _manager().records()
-    rows = []
-    for hook, arguments in hook_signatures().items():
-        kind = "each by itself" if hook in EACH else "first answer" if is_first_answer(hook) else "offers"
-        rows.append((hook, kind, arguments, [record.name for record in records if hook in record.hooks]))
+    """List the hooks in call order, with the plugins that implement them."""
+    records = _load().records()
+    rows = [
+        (hook, hook_kind(hook), arguments, [record.name for record in records if hook in record.hooks])
+        for hook, arguments in hook_signatures().items()
+    ]
     if as_json:
         _print_json([dict(zip(("name", "kind", "arguments", "plugins"), row, strict=True)) for row in rows])
         return
@@ -97,12 +108,12 @@ def hooks_command(as_json: bool) -> None:
 @plugins_command.command("check")
 @click.pass_context
 def check_command(ctx: click.Context) -> None:
-    """Look for problems: exit code 1 if there is any.
+    """Check all plugins; exit with code 1 if there is a problem.
 
-    Every plugin must load, every public name that it provides must resolve (which imports it), and no two
-    may want the same name.
+    Every plugin must load, every public name that it provides must resolve (which imports it), and no two plugins may
+    use the same name.
     """
-    manager = _manager()
+    manager = _load()
     problems = list(_problems(manager))
     for problem in problems:
         print_text(problem)
@@ -120,13 +131,11 @@ def check_command(ctx: click.Context) -> None:
     "folder",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The folder to make; 'mltk_plugin_NAME' in the working directory by default.",
+    help="Folder to create; by default 'mltk_plugin_NAME' in the working directory.",
 )
 def new_command(name: str, folder: Path | None) -> None:
-    """Write a working plugin, an evaluator, to start from."""
-    from mltk.plugins._scaffold import PluginNames, write_plugin
-
-    names = PluginNames.from_user(name, taken=[record.name for record in _manager().records()])
+    """Create a working plugin (an evaluator) as a starting point."""
+    names = PluginNames.from_user(name, taken=[record.name for record in _load().records()])
     folder = folder or Path(names.package)
     write_plugin(names, folder)
     print_info(f"Wrote the plugin '{names.name}' to {folder}. Next:")
@@ -135,38 +144,47 @@ def new_command(name: str, folder: Path | None) -> None:
     print_info(f"  pytest {folder / 'tests'}")
 
 
-def _manager() -> PluginManager:
-    """Return the plugins, also where `MLTK_STRICT_PLUGINS` would end the command that says what is wrong."""
-    from mltk.plugins import get_plugin_manager
-
-    return get_plugin_manager(strict=False)
+def _load() -> PluginManager:
+    """Return the plugins: without warnings, which these commands print themselves, and never strict."""
+    return get_plugin_manager(strict=False, warn=False)
 
 
-def _public(record: PluginRecord) -> dict[str, Any]:
+def _to_dict(record: PluginRecord) -> dict[str, object]:
     return {**asdict(record), "hooks": list(record.hooks)}
 
 
-def _extras(record: PluginRecord) -> dict[str, Any]:
-    """Return what the distribution says about itself, and the public names that it provides."""
+def _describe(record: PluginRecord, manager: PluginManager) -> dict[str, object]:
+    """Return the summary of the distribution, the plugin's settings, and the public names that it provides."""
     from importlib_metadata import PackageNotFoundError, metadata
-
-    from mltk._namespace import provided
 
     names = [
         name for name, e in provided().items() if e.dist is not None and e.dist.name == record.distribution
     ]
     try:
-        summary = metadata(record.distribution)["Summary"] if record.distribution else None
+        summary = metadata(record.distribution).get("Summary") if record.distribution else None
     except PackageNotFoundError:
         summary = None
-    return {"summary": summary, "provides": sorted(names)}
+    settings = []
+    if "mltk_settings" in record.hooks:
+        prefix = f"{record.name}."
+        offers = manager.collect_offers("mltk_settings").values()
+        settings = [_describe_setting(s) for s in offers if s.name.startswith(prefix)]
+    return {"summary": summary, "settings": settings, "provides": sorted(names)}
+
+
+def _describe_setting(setting: Setting) -> str:
+    types = setting.type if isinstance(setting.type, tuple) else (setting.type,)
+    kind = " or ".join(t.__name__ for t in types)
+    choices = f", one of {', '.join(map(repr, setting.choices))}" if setting.choices else ""
+    return f"{setting.name} ({kind}{choices}; default {setting.default!r}): {setting.summary}"
+
+
+def _install_hint(plugin: str) -> str:
+    distribution = known_plugins()["plugins"].get(plugin)
+    return f" {install_hint(distribution.replace('-', '_'))}" if distribution else ""
 
 
 def _problems(manager: PluginManager) -> Iterable[str]:
-    from mltk._namespace import blocked_plugins
-    from mltk.cli.main import plugin_commands
-    from mltk.errors import MltkError, did_you_mean
-
     records = manager.records()
     for record in records:
         if record.status in ("broken", "incompatible"):
@@ -175,10 +193,21 @@ def _problems(manager: PluginManager) -> Iterable[str]:
     for blocked in sorted(blocked_plugins() - names):
         yield f"MLTK_BLOCK_PLUGINS names '{blocked}', which is not installed.{did_you_mean(blocked, names)}"
     yield from _namespace_problems()
-    plugin_commands(manager)
-    for hook in ("mltk_runtimes", "mltk_profilers", "mltk_compilers"):
+    for hook in hook_signatures():
+        arguments = hook_signatures()[hook]
+        if (
+            arguments not in ((), ("mltk_model",))
+            or hook_kind(hook) == "first answer"
+            or hook == "mltk_stages"
+        ):
+            continue
         try:
-            manager.collect_offers(hook)
+            if hook == "mltk_commands":
+                find_commands(manager)
+            elif hook_kind(hook) == "offers":
+                manager.collect_offers(hook, **dict.fromkeys(arguments))
+            else:
+                manager.call_each(hook, **dict.fromkeys(arguments))
         except MltkError as e:
             yield str(e)
     yield from manager.reports
@@ -187,8 +216,7 @@ def _problems(manager: PluginManager) -> Iterable[str]:
 def _namespace_problems() -> Iterable[str]:
     from importlib_metadata import entry_points
 
-    from mltk._namespace import GROUP, is_blocked
-
+    prepare_environment()
     owners: dict[str, list[str]] = {}
     for entry_point in entry_points(group=GROUP):
         distribution = entry_point.dist.name if entry_point.dist else entry_point.value
@@ -199,8 +227,9 @@ def _namespace_problems() -> Iterable[str]:
             yield f"'{entry_point.name}' of {distribution} is not a name of mltk and is never looked up."
             continue
         try:
-            entry_point.load()
-        # Foreign code is imported, and anything it raises is the finding.
+            with native_stderr():
+                entry_point.load()
+        # Foreign code may raise anything, which is the result of the check.
         except (Exception, SystemExit) as e:  # noqa: BLE001
             yield f"'{entry_point.name}' of {distribution} cannot be imported: {type(e).__name__}: {e}"
     for name, distributions in owners.items():
@@ -209,9 +238,6 @@ def _namespace_problems() -> Iterable[str]:
 
 
 def _require_hook(name: str) -> None:
-    from mltk.errors import did_you_mean
-    from mltk.plugins._checks import hook_signatures
-
     if name not in hook_signatures():
         raise click.BadParameter(
             f"there is no hook '{name}'.{did_you_mean(name, hook_signatures())}", param_hint="--hook"
@@ -219,6 +245,4 @@ def _require_hook(name: str) -> None:
 
 
 def _print_json(value: object) -> None:
-    import json
-
-    print_info(json.dumps(value, indent=2))
+    print_info(json.dumps(value, indent=2, default=str))

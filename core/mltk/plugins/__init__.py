@@ -1,60 +1,82 @@
-"""What a plugin needs: `hookimpl`, the values that hooks take and return, and the manager that calls them.
+"""The plugin interface: `hookimpl`, the types that hooks take and return, and the manager that calls hooks.
 
-The hooks themselves are described in `mltk.plugins.hookspecs`.
+The hooks are described in `mltk.plugins.hookspecs`.
 """
 
-from mltk.plugins._manager import (
-    API_VERSION,
-    PluginManager,
-    PluginRecord,
-    call_each,
-    call_first,
-    collect_offers,
-    get_plugin_manager,
-    hookimpl,
-    specification_registered,
+from mltk.plugins.current import forget_plugins, get_plugin_manager, use_plugin_manager
+from mltk.plugins.discovery import API_VERSION
+from mltk.plugins.manager import Answer, PluginManager, hookimpl
+from mltk.plugins.offers import (
+    GivenOption,
+    apply_command_options,
+    command_options_given,
+    inherits,
+    order_stages,
+    report_figures,
+    report_lines,
 )
 from mltk.plugins.types import (
     AugmentationStep,
     BatchTransform,
     Command,
+    CommandOption,
     Compiler,
     CustomObjects,
     EvaluationContext,
     Evaluator,
     LoadedDataset,
+    Model,
     Parameter,
     Parameters,
+    PluginRecord,
     Predictor,
     Profiler,
+    ReportContext,
+    ReportSection,
     RepresentativeDataset,
     Runtime,
+    Setting,
+    Stage,
+    StageContext,
     Subset,
 )
 
 __all__ = [
     "API_VERSION",
+    "Answer",
     "AugmentationStep",
     "BatchTransform",
     "Command",
+    "CommandOption",
     "Compiler",
     "CustomObjects",
     "EvaluationContext",
     "Evaluator",
+    "GivenOption",
     "LoadedDataset",
+    "Model",
     "Parameter",
     "Parameters",
     "PluginManager",
     "PluginRecord",
     "Predictor",
     "Profiler",
+    "ReportContext",
+    "ReportSection",
     "RepresentativeDataset",
     "Runtime",
+    "Setting",
+    "Stage",
+    "StageContext",
     "Subset",
-    "call_each",
-    "call_first",
-    "collect_offers",
+    "apply_command_options",
+    "command_options_given",
+    "forget_plugins",
     "get_plugin_manager",
     "hookimpl",
-    "specification_registered",
+    "inherits",
+    "order_stages",
+    "report_figures",
+    "report_lines",
+    "use_plugin_manager",
 ]

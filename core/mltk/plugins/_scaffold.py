@@ -13,7 +13,7 @@ from string import Template
 from mltk import __version__
 from mltk.errors import MltkError
 from mltk.plugins import API_VERSION
-from mltk.plugins._manager import BUILTIN
+from mltk.plugins.manager import BUILTIN
 
 _TEMPLATE = Path(__file__).parent / "_template"
 # Without it, installers would compile the template's modules and tools would read them as ours.

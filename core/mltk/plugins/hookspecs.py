@@ -1,18 +1,17 @@
 """The hooks of mltk, in the order in which they are called.
 
-A plugin is a module (or object) whose functions are named like these hooks and decorated with `@hookimpl`. A
-function takes any of its hook's arguments, by name. A hook is called in the main process, never per sample.
+A plugin is a module (or object) with functions that are named like these hooks and decorated with `@hookimpl`. A
+function takes any of the arguments of its hook, by name. Hooks are called in the main process, never per sample.
 There are three kinds:
 
-- *first answer*: the plugins are asked one after the other until one returns something other than `None`; the
-  built-in answer comes last. An exception ends the operation.
-- *offers*: every plugin may offer several things, each under a name of its own; two offers with one name are
-an
-  error. An exception ends the operation.
-- *each by itself*: every plugin is called; when one raises, that is one warning and the others go on.
+- *first answer*: plugins are asked in order until one returns something other than `None`; the built-in answer
+  comes last. An exception ends the operation.
+- *offers*: every plugin may offer several things, each under a name. Two offers with the same name are an error.
+  An exception ends the operation.
+- *each by itself*: every plugin is called. A plugin that raises causes one warning; the others are called.
 
-A model specification is a plugin too, while an operation runs on it: it is asked before all others, and what
-it offers replaces what others offer under that name.
+While an operation runs on a model specification, the specification is a plugin too: it is asked first, and its
+offers replace other plugins' offers of the same name.
 """
 
 from __future__ import annotations
@@ -23,22 +22,25 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any
+    from enum import StrEnum
 
     import keras
 
-    from mltk.model.event import MltkModelEvent
-    from mltk.model.model import MltkModel
     from mltk.plugins.types import (
         AugmentationStep,
         Command,
+        CommandOption,
         Compiler,
         Evaluator,
         LoadedDataset,
+        Model,
         Parameter,
         Profiler,
+        ReportSection,
         RepresentativeDataset,
         Runtime,
+        Setting,
+        Stage,
         Subset,
     )
     from mltk.tflite import TfliteModel
@@ -50,9 +52,9 @@ hookspec = pluggy.HookspecMarker("mltk")
 def mltk_commands() -> Iterable[Command] | None:
     """Add commands to `mltk`. Each by itself.
 
-    Called by the command line for `mltk --help`, for name completion, and when the user names a command that
-    is not built in. A command is added, never replaced: one that is called like a built-in command, or like
-    one of a plugin before, is left out with a warning. The command itself is imported when it runs.
+    Called by the command line for `mltk --help`, for name completion, and when a command is looked up. A command
+    whose name is taken by a built-in command, or by a plugin before, is left out with a warning. The command itself
+    is imported when it runs.
 
     Returns:
         The commands; `None` for none.
@@ -63,28 +65,105 @@ def mltk_commands() -> Iterable[Command] | None:
 
         @hookimpl
         def mltk_commands():
-            return [Command("serve", "Answer predictions over HTTP.", "mltk_plugin_serve.command:serve")]
+            return [Command("serve", "Serve predictions over HTTP.", "mltk_plugin_serve.command:serve")]
+        ```
+    """
+
+
+@hookspec
+def mltk_command_options() -> Iterable[CommandOption] | None:
+    """Add options to commands of `mltk`. Each by itself.
+
+    Called by the command line when a command is looked up to be run or to show its help; never for `mltk --help`. An
+    option with a name that the command already has is left out with a warning.
+
+    Returns:
+        The options; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import CommandOption, hookimpl
+
+        @hookimpl
+        def mltk_command_options():
+            import click
+
+            option = click.Option(["--batch"], type=int, help="Batch size, instead of the specification's.")
+
+            def apply(value, mltk_model):
+                mltk_model.batch_size = value
+
+            return [CommandOption("train", option, apply)]
+        ```
+    """
+
+
+@hookspec
+def mltk_settings() -> Iterable[Setting] | None:
+    """Declare settings that a specification may set as `my_model.settings["thermal.emissivity"] = 0.95`. Offers.
+
+    Called when a specification first reads or sets a setting, and by `mltk plugins show`. Values are checked when they
+    are assigned. A specification cannot declare settings.
+
+    Returns:
+        The settings; `None` for none. Prefix the names with the name of your plugin.
+
+    Example:
+        ```python
+        from mltk.plugins import Setting, hookimpl
+
+        @hookimpl
+        def mltk_settings():
+            return [Setting("thermal.emissivity", "Emissivity of the surface, 0 to 1.", float, default=0.95)]
+        ```
+    """
+
+
+@hookspec
+def mltk_stages(mltk_model: Model) -> Iterable[Stage] | None:
+    """Add stages to the training pipeline. Offers.
+
+    Called once at the start of `mltk train` and `mltk.core.train_model`. The built-in stages are `train`, `archive`,
+    `quantize` and `evaluate`, in this order.
+
+    Args:
+        mltk_model: The specification; no data has been loaded.
+
+    Returns:
+        The stages for this model; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import Stage, hookimpl
+
+        def write_model_card(context):
+            text = f"{context.mltk_model.name}: {context.results}"
+            (context.output_dir / "model_card.md").write_text(text)
+
+        @hookimpl
+        def mltk_stages(mltk_model):
+            return [Stage("model_card", "Write a model card.", write_model_card, after="evaluate")]
         ```
     """
 
 
 @hookspec(firstresult=True)
 def mltk_load_dataset(
-    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, Any]
+    mltk_model: Model, subset: Subset, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
     """Load the data set of a model. First answer.
 
     Called by `DatasetMixin.load_dataset` unless the specification overrides that method. The built-in answer
-    understands everything that can be put into `my_model.dataset`.
+    handles every documented value of `my_model.dataset`.
 
     Args:
-        mltk_model: The specification; `mltk_model.dataset` says what to load.
-        subset: `training` (which includes what is needed to validate), `validation` or `evaluation`.
-        test: Whether only a few samples are wanted, to try everything out.
-        options: Further arguments of `load_dataset`, e.g. `classes` or `max_samples_per_class`.
+        mltk_model: The specification; `mltk_model.dataset` is the data set to load.
+        subset: `training` (which includes the validation data), `validation` or `evaluation`.
+        test: True for a trial run, which needs only a few samples.
+        options: Other arguments of `load_dataset`, e.g. `classes` or `max_samples_per_class`.
 
     Returns:
-        The data, or `None` when the data set is not this plugin's; say so quickly, and look before you load.
+        The data, or `None` if the data set does not belong to this plugin. Decide without loading data.
 
     Example:
         ```python
@@ -104,19 +183,17 @@ def mltk_load_dataset(
 
 
 @hookspec
-def mltk_augmentations(
-    mltk_model: MltkModel, subset: Subset, domain: str
-) -> Iterable[AugmentationStep] | None:
-    """Offer further steps for the data path.
+def mltk_augmentations(mltk_model: Model, subset: Subset, domain: str) -> Iterable[AugmentationStep] | None:
+    """Add steps to the data path. Offers.
 
-    Called by the data generators, once per load and in the main process. The steps must be picklable. They
-    are applied in the order of the plugins (and, within one, as returned).
+    Called by data generators once per load, in the main process. The steps must be picklable. They are applied in the
+    order of the plugins, and within a plugin in the order of the answer.
 
     Args:
         mltk_model: The specification.
-        subset: What is being loaded; most plugins augment `training` only.
-        domain: `image`, `audio`, `spectrogram` (the audio plugin asks once for clips and once for what its front
-            end makes of them), or what another data plugin calls its own; it fixes the layout of the batch.
+        subset: The subset that is loaded; most plugins augment only `training`.
+        domain: Kind of batch, which fixes its layout: `image`, `audio`, `spectrogram` (the audio plugin asks once for
+            clips and once for spectrograms), or the name that another data plugin defines.
 
     Returns:
         The steps; `None` for none.
@@ -137,16 +214,16 @@ def mltk_augmentations(
 
 
 @hookspec(firstresult=True)
-def mltk_build_model(mltk_model: MltkModel) -> keras.Model | None:
+def mltk_build_model(mltk_model: Model) -> keras.Model | None:
     """Build and compile the Keras model. First answer.
 
-    Called by the operations that train. The built-in answer calls the specification's `build_model_function`.
+    Called by operations that train. The built-in answer calls `build_model_function` of the specification.
 
     Args:
         mltk_model: The specification; its data set has been loaded.
 
     Returns:
-        The compiled model, or `None` when this plugin does not build this one.
+        The compiled model, or `None` if this plugin does not build this model.
 
     Example:
         ```python
@@ -163,12 +240,12 @@ def mltk_build_model(mltk_model: MltkModel) -> keras.Model | None:
 
 @hookspec
 def mltk_custom_objects() -> Mapping[str, object] | None:
-    """Offer classes and functions that Keras files may name.
+    """Offer classes and functions that Keras files refer to by name. Offers.
 
     Called before a Keras file is read.
 
     Returns:
-        Name to object; `None` for none. The same object under the same name may be offered twice.
+        Objects by name; `None` for none. The same object may be offered twice under the same name.
 
     Example:
         ```python
@@ -185,9 +262,9 @@ def mltk_custom_objects() -> Mapping[str, object] | None:
 
 @hookspec(firstresult=True)
 def mltk_convert_model(
-    mltk_model: MltkModel,
+    mltk_model: Model,
     keras_model: keras.Model,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     representative_dataset: RepresentativeDataset | None,
 ) -> bytes | None:
     """Convert the Keras model to a `.tflite`. First answer.
@@ -199,11 +276,11 @@ def mltk_convert_model(
         mltk_model: The specification.
         keras_model: The trained model.
         settings: `my_model.tflite_converter`.
-        representative_dataset: Starts one pass over samples to calibrate with: a list with one array per
-            model input, batch axis of length 1. `None` when the settings want no calibration.
+        representative_dataset: Starts one pass over samples for calibration: a list with one array per model input,
+            batch axis of length 1. `None` if the settings need no calibration.
 
     Returns:
-        The flatbuffer, or `None` when the settings do not ask for this converter.
+        The flatbuffer, or `None` if the settings do not select this converter.
 
     Example:
         ```python
@@ -225,19 +302,19 @@ def mltk_convert_model(
 
 @hookspec
 def mltk_model_parameters(
-    mltk_model: MltkModel, tflite_model: TfliteModel | None
+    mltk_model: Model, tflite_model: TfliteModel | None
 ) -> Mapping[str, Parameter] | None:
-    """Offer parameters to embed in the `.tflite`.
+    """Offer parameters to embed in the `.tflite`. Offers.
 
-    Called when a model is quantized and by `update_params`. A value that the specification sets wins.
+    Called when a model is quantized and by `update-params`. A value that the specification sets takes precedence.
 
     Args:
         mltk_model: The specification.
-        tflite_model: The quantized model that they will be in, without them yet; `None` where the parameters are
-            only shown. It must not be changed.
+        tflite_model: The quantized model, still without these parameters; `None` if the parameters are only shown.
+            Do not change it.
 
     Returns:
-        Name to parameter; `None` for none. Prefix the names with your plugin's: `myplugin.threshold`.
+        Parameters by name; `None` for none. Prefix the names with the name of your plugin: `myplugin.threshold`.
 
     Example:
         ```python
@@ -251,18 +328,18 @@ def mltk_model_parameters(
 
 
 @hookspec
-def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator] | None:
-    """Offer ways to judge this model.
+def mltk_evaluators(mltk_model: Model | None) -> Iterable[Evaluator] | None:
+    """Offer evaluators for a model. Offers.
 
-    Called by `evaluate`. Those with `default=True` run when the user chose none with `--evaluator`. What an
-    evaluator writes and returns lands in `eval/<kind>/<evaluator>/` and in the archive. What an evaluator names
-    in `options` may be given with `--option NAME=VALUE`, and is in `context.options`.
+    Called by `evaluate`. Evaluators with `default=True` run if the user selects none with `--evaluator`. Results and
+    files are stored in `eval/<kind>/<evaluator>/` and in the archive. An option that the evaluator lists
+    in `options` is given with `--option NAME=VALUE` and is in `context.options`.
 
     Args:
-        mltk_model: The specification; `None` when a bare `.tflite` is evaluated.
+        mltk_model: The specification; `None` if a `.tflite` file is evaluated.
 
     Returns:
-        The evaluators that apply to this model; `None` for none.
+        The evaluators for this model; `None` for none.
 
     Example:
         ```python
@@ -279,10 +356,10 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator] | None:
 
 @hookspec
 def mltk_runtimes() -> Iterable[Runtime] | None:
-    """Offer ways to run a `.tflite`.
+    """Offer ways to run a `.tflite`. Offers.
 
-    Called by `evaluate`: `--runtime NAME`, or `--NAME`, chooses one; its results land in `eval/NAME/`. The
-    built-in one is `tflite`, which is LiteRT.
+    Called by `evaluate`: `--runtime NAME`, or `--NAME`, selects one; its results are stored in `eval/NAME/`. The
+    built-in runtime is `tflite`, which is LiteRT.
 
     Returns:
         The runtimes; `None` for none.
@@ -298,17 +375,17 @@ def mltk_runtimes() -> Iterable[Runtime] | None:
 
         @hookimpl
         def mltk_runtimes():
-            return [Runtime("board", "On the board at the serial port.", open_on_board)]
+            return [Runtime("board", "Run on the board at the serial port.", open_on_board)]
         ```
     """
 
 
 @hookspec
 def mltk_profilers() -> Iterable[Profiler] | None:
-    """Offer ways to measure what a `.tflite` needs.
+    """Offer ways to measure the resources that a `.tflite` needs. Offers.
 
-    Called by `profile`; `--accelerator NAME` chooses one. Without it the first with `default=True` is used, else
-    the built-in `static`.
+    Called by `profile`; `--accelerator NAME` selects one. By default the first with `default=True` is used, else the
+    built-in `static`.
 
     Returns:
         The profilers; `None` for none.
@@ -324,16 +401,16 @@ def mltk_profilers() -> Iterable[Profiler] | None:
 
         @hookimpl
         def mltk_profilers():
-            return [Profiler("board", "Measured on the board at the serial port.", profile)]
+            return [Profiler("board", "Measure on the board at the serial port.", profile)]
         ```
     """
 
 
 @hookspec
 def mltk_compilers() -> Iterable[Compiler] | None:
-    """Offer ways to prepare a `.tflite` for an accelerator.
+    """Offer ways to prepare a `.tflite` for an accelerator. Offers.
 
-    Called by `compile`; `--accelerator NAME` chooses one. mltk itself offers none.
+    Called by `compile`; `--accelerator NAME` selects one.
 
     Returns:
         The compilers; `None` for none.
@@ -349,22 +426,51 @@ def mltk_compilers() -> Iterable[Compiler] | None:
 
         @hookimpl
         def mltk_compilers():
-            return [Compiler("npu", "The neural processor of the board.", compile_for_npu)]
+            return [Compiler("npu", "Compile for the neural processor of the board.", compile_for_npu)]
         ```
     """
 
 
 @hookspec
-def mltk_event(mltk_model: MltkModel, event: MltkModelEvent, details: Mapping[str, Any]) -> None:
-    """Take note of an event in the life of a model. Each by itself.
+def mltk_report_sections(mltk_model: Model | None) -> Iterable[ReportSection] | None:
+    """Add lines to the summary of `mltk train` and figures to `mltk compare`. Each by itself.
 
-    Called by `MltkModel.trigger_event`, after the specification's own handlers.
+    Called at the end of `mltk train`, and by `mltk compare` for each model.
+
+    Args:
+        mltk_model: The specification; `None` for `mltk compare`, which runs no specification.
+
+    Returns:
+        The sections; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import ReportSection, hookimpl
+
+        def count_layers(context):
+            return {"Convolutions": sum(layer.name == "conv_2d" for layer in context.tflite_model.layers)}
+
+        @hookimpl
+        def mltk_report_sections(mltk_model):
+            return [ReportSection("convolutions", figures=count_layers)]
+        ```
+    """
+
+
+@hookspec
+def mltk_event(mltk_model: Model, event: StrEnum, details: Mapping[str, object]) -> None:
+    """Observe an event of a model. Each by itself.
+
+    Called by `MltkModel.trigger_event`, after the handlers of the specification.
 
     Args:
         mltk_model: The specification.
-        event: What happened.
-        details: The event's arguments, e.g. `keras_model`; what is mutable among them may be changed
-            where the event's documentation says so.
+        event: The `mltk.core.MltkModelEvent`.
+        details: Arguments of the event, e.g. `keras_model`. Change mutable arguments only where the documentation of
+            the event allows it.
+
+    Returns:
+        Nothing (`None`).
 
     Example:
         ```python

@@ -25,6 +25,33 @@ if TYPE_CHECKING:
 Subset = Literal["training", "validation", "evaluation"]
 
 
+Status = Literal["active", "blocked", "broken", "incompatible"]
+
+
+@dataclass(frozen=True)
+class PluginRecord:
+    """Status of a discovered plugin."""
+
+    name: str
+    """Name of the entry point; used to block the plugin and to order plugins."""
+    status: Status
+    """Only an `active` plugin is used."""
+    module: str = ""
+    """Value of the entry point, e.g. `mltk_plugin_image.plugin`."""
+    distribution: str | None = None
+    """Name of the distribution; `None` for a plugin that was registered by hand."""
+    version: str | None = None
+    """Version of the distribution."""
+    error: str | None = None
+    """Why the plugin is not active, in one line."""
+    details: str | None = None
+    """Traceback of a failed import."""
+    hooks: tuple[str, ...] = ()
+    """Hooks that the plugin implements, in call order; empty unless active."""
+    builtin: bool = False
+    """True for a part of mltk itself."""
+
+
 class Model(Protocol):
     """A model specification as hooks receive it: a `mltk.core.MltkModel` with the mixins its class inherits.
 

@@ -1,4 +1,4 @@
-"""What tests of plugins need: two fixtures (see `mltk.testing.pytest_plugin`), and a check on imports."""
+"""Help for tests of plugins: an import check, and two fixtures (see `mltk.testing.pytest_plugin`)."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+__all__ = ["HEAVY", "assert_imports_light"]
+
 HEAVY = ("cv2", "keras", "matplotlib", "numpy", "scipy", "sklearn", "tensorflow")
-"""Modules that nothing may import which `mltk --help` imports."""
+"""Modules that `mltk --help`, and thus hook modules, must not import."""
 
 
 def assert_imports_light(module: str, forbidden: Sequence[str] = HEAVY) -> None:
-    """Fail if importing `module`, in a fresh interpreter, imports any of `forbidden`.
+    """Raise an error if importing `module`, in a new interpreter, imports any of `forbidden`.
 
     Args:
         module: Name of a module, e.g. `mltk_plugin_mine.plugin`.
-        forbidden: Names of modules that must not be in `sys.modules` afterwards.
+        forbidden: Modules that must not be imported.
 
     Raises:
         AssertionError: One of them was imported, or importing the module failed.

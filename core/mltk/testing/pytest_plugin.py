@@ -1,6 +1,6 @@
-"""Fixtures for tests of plugins; pytest finds them by itself when `mltk-core` is installed.
+"""Fixtures for tests of plugins, which pytest finds if `mltk-core` is installed.
 
-This is imported in every pytest run of the environment, so mltk is imported only where a fixture is used.
+Every pytest run of the environment imports this module, so it imports mltk only in the fixtures.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CliResult:
-    """How a command ended."""
+    """Result of a command."""
 
     exit_code: int
+    """0 for success."""
     stdout: str
+    """Output."""
     stderr: str
+    """Messages."""
 
 
 class MltkCli:
     """Runs `mltk` commands in this process.
 
     Attributes:
-        home: The home folder that they see; the cache is `.mltk` in it.
+        home: Home folder of the commands; the cache is `.mltk` in it.
     """
 
     def __init__(self, home: Path) -> None:
@@ -40,10 +43,10 @@ class MltkCli:
 
         Args:
             args: E.g. `["plugins", "list"]`.
-            input: What the command reads from stdin.
+            input: Text for stdin.
 
         Returns:
-            Exit code and output. An exception other than the command line reports itself is raised.
+            Exit code and output. Exceptions that the command line does not report are raised.
         """
         import os
 
@@ -51,7 +54,7 @@ class MltkCli:
 
         from mltk.cli.main import root_cli
 
-        # These are the variables that options set; the runner puts them back.
+        # The runner restores these variables, which options set.
         kept = {name: os.environ.get(name) for name in ("MLTK_BLOCK_PLUGINS", "CUDA_VISIBLE_DEVICES")}
         result = CliRunner(env=kept).invoke(
             root_cli, [str(arg) for arg in args], input=input, prog_name="mltk", catch_exceptions=False
@@ -61,11 +64,11 @@ class MltkCli:
 
 @pytest.fixture
 def mltk_plugin_manager() -> Iterator[PluginManager]:
-    """A manager with mltk's own plugins and no others, used by all of mltk within the test.
+    """A strict manager with only mltk's own plugins, which mltk uses during the test.
 
     Register the plugin under test: `mltk_plugin_manager.register(my_plugin, name="mine")`.
     """
-    from mltk.plugins._manager import PluginManager, use_plugin_manager
+    from mltk.plugins import PluginManager, use_plugin_manager
 
     manager = PluginManager(strict=True)
     manager.register_builtins()
@@ -75,8 +78,8 @@ def mltk_plugin_manager() -> Iterator[PluginManager]:
 
 @pytest.fixture
 def mltk_cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MltkCli]:
-    """Runs commands with a home and a cache of their own; installed plugins are found anew."""
-    from mltk.plugins._manager import forget_plugins
+    """Run commands with their own home and cache folder; installed plugins are found again."""
+    from mltk.plugins import forget_plugins
 
     home = tmp_path / "home"
     home.mkdir()

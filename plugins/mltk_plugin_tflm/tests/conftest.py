@@ -116,7 +116,7 @@ def unknown_operators(load) -> Callable[..., TfliteModel]:
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mltk.core import train_model
-    from mltk.plugins._manager import forget_plugins
+    from mltk.plugins import forget_plugins
 
     root = tmp_path_factory.mktemp("trained")
     (root / "work").mkdir()
@@ -131,7 +131,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained(trained_once: Path, private_home: Path) -> Iterator[Path]:
     """The log folder of a trained model, `stripes_v1`, whose specification and archive are in the working folder."""
-    from mltk.plugins._manager import forget_plugins
+    from mltk.plugins import forget_plugins
 
     forget_plugins()
     shutil.copytree(trained_once / "work", private_home, dirs_exist_ok=True)

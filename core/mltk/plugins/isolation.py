@@ -1,4 +1,4 @@
-"""Keep what foreign code does to the process from everyone else, and name the plugin that one waits for."""
+"""Undo what plugins change in the process, and name a plugin that takes long to import."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 
 PATIENCE = 3.0
-"""Seconds after which a plugin that is still being imported is named."""
+"""Seconds after which a plugin that is still being imported is reported."""
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Undo changes of the working directory and of the warning filters; what is printed goes to stderr.
+    """Restore the working directory and the warning filters; redirect stdout to stderr.
 
-    Results go to stdout, which other programs read.
+    Other programs read stdout, which has results only.
     """
     folder = _working_directory()
     with warnings.catch_warnings(), redirect_stdout(sys.stderr):
@@ -30,7 +30,7 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def contained_import() -> Iterator[None]:
-    """Undo what `contained` does, and a change of the global random state."""
+    """Restore what `contained` restores, and the global random state."""
     state = sys.modules["random"].getstate() if "random" in sys.modules else None
     with contained():
         try:
@@ -38,16 +38,16 @@ def contained_import() -> Iterator[None]:
         finally:
             random = sys.modules.get("random")
             if random is not None:
-                # Where it was not imported before, nobody has its state: a fresh one will do.
+                # If the module was not imported before, no code depends on its state.
                 random.seed() if state is None else random.setstate(state)
 
 
 @contextmanager
 def named_when_slow(current: Callable[[], str]) -> Iterator[None]:
-    """Say on stderr, once for each, what has not ended for some seconds.
+    """Print a message to stderr, once for each plugin, about an import that takes longer than `PATIENCE`.
 
     Args:
-        current: Returns what runs now, as a sentence to print.
+        current: Returns the message about the current import.
     """
     done = threading.Event()
 
@@ -73,6 +73,6 @@ def named_when_slow(current: Callable[[], str]) -> Iterator[None]:
 def _working_directory() -> str | None:
     try:
         return os.getcwd()  # noqa: PTH109 - called for each plugin, and compared
-    # It was removed.
+    # The folder was removed.
     except OSError:
         return None

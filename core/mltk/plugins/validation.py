@@ -1,4 +1,4 @@
-"""What a plugin's hooks, and what they return, must look like."""
+"""Check the hook functions of plugins and their answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import Any
+from typing import Literal
 
 import pluggy
 
@@ -16,24 +16,32 @@ from mltk.plugins import hookspecs
 from mltk.plugins.types import (
     AugmentationStep,
     Command,
+    CommandOption,
     Compiler,
     Evaluator,
     LoadedDataset,
     Parameter,
     Profiler,
+    ReportSection,
     Runtime,
+    Setting,
+    Stage,
 )
 
-EACH = frozenset({"mltk_commands", "mltk_event"})
-"""The hooks whose plugins are called each by itself."""
+HookKind = Literal["first answer", "offers", "each by itself"]
 
+_EACH = frozenset({"mltk_commands", "mltk_command_options", "mltk_report_sections", "mltk_event"})
 _LISTS: Mapping[str, type] = {
     "mltk_commands": Command,
+    "mltk_command_options": CommandOption,
+    "mltk_settings": Setting,
+    "mltk_stages": Stage,
     "mltk_augmentations": AugmentationStep,
     "mltk_evaluators": Evaluator,
     "mltk_runtimes": Runtime,
     "mltk_profilers": Profiler,
     "mltk_compilers": Compiler,
+    "mltk_report_sections": ReportSection,
 }
 _MAPPINGS: Mapping[str, type] = {"mltk_custom_objects": object, "mltk_model_parameters": Parameter}
 
@@ -42,27 +50,34 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 @cache
+def _callers() -> Mapping[str, pluggy.HookCaller]:
+    """Return the hooks in call order, without plugins."""
+    manager = pluggy.PluginManager("mltk")
+    manager.add_hookspecs(hookspecs)
+    return {name: getattr(manager.hook, name) for name in vars(hookspecs) if name.startswith("mltk_")}
+
+
+@cache
 def hook_signatures() -> Mapping[str, tuple[str, ...]]:
     """Return the hooks in call order, each with the names of its arguments."""
-    return {
-        name: tuple(inspect.signature(value).parameters)
-        for name, value in vars(hookspecs).items()
-        if hasattr(value, "mltk_spec")
-    }
+    return {name: tuple(inspect.signature(getattr(hookspecs, name)).parameters) for name in _callers()}
 
 
-def is_first_answer(hook: str) -> bool:
-    """Return whether the first answer to this hook is the only one wanted."""
-    return bool(getattr(hookspecs, hook).mltk_spec["firstresult"])
+def hook_kind(hook: str) -> HookKind:
+    """Return how the implementations of a hook are called."""
+    spec = _callers()[hook].spec
+    if spec is not None and spec.opts["firstresult"]:
+        return "first answer"
+    return "each by itself" if hook in _EACH else "offers"
 
 
 def check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    """Refuse a plugin with a hook function that would never be called, or would be called wrongly.
+    """Refuse a plugin with a hook function that would never be called, or fail when called.
 
-    pluggy itself accepts functions for hooks that do not exist, and forgotten decorators.
+    pluggy accepts functions for hooks that do not exist, and missing decorators.
 
     Raises:
-        pluggy.PluginValidationError: With one line that says which function, and what to do.
+        pluggy.PluginValidationError: One of the hook functions is wrong; the message names it.
     """
     signatures = hook_signatures()
     implemented = set()
@@ -80,7 +95,7 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
         if hook in implemented:
             raise _refused(plugin, f"it implements {hook}() twice")
         implemented.add(hook)
-        if options.get("hookwrapper") or (options.get("wrapper") and not is_first_answer(hook)):
+        if options.get("hookwrapper") or (options.get("wrapper") and hook_kind(hook) != "first answer"):
             raise _refused(
                 plugin,
                 f"{name}() is a wrapper; only hooks that take the first answer have them, with wrapper=True",
@@ -89,14 +104,14 @@ def check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
 
 
 class WrongAnswerError(MltkError):
-    """A hook returned something that it must not."""
+    """A hook returned a value of the wrong type."""
 
 
-def check_answer(hook: str, answer: object) -> Any:
+def check_answer(hook: str, answer: object) -> object:
     """Return a hook's answer; named things become a list of `(name, thing)`.
 
     Raises:
-        WrongAnswerError: The answer is not what the hook must return.
+        WrongAnswerError: The answer has the wrong type.
     """
     if hook in _LISTS:
         return _named(answer, _LISTS[hook])
@@ -113,7 +128,7 @@ def check_answer(hook: str, answer: object) -> Any:
     return answer
 
 
-def _mapped(answer: object, kind: type) -> list[tuple[str, Any]]:
+def _mapped(answer: object, kind: type) -> list[tuple[str, object]]:
     if not isinstance(answer, Mapping):
         raise _wrong(answer, "not a mapping of names")
     for name, value in answer.items():
@@ -122,7 +137,7 @@ def _mapped(answer: object, kind: type) -> list[tuple[str, Any]]:
     return list(answer.items())
 
 
-def _named(answer: object, kind: type) -> list[tuple[str, Any]]:
+def _named(answer: object, kind: type) -> list[tuple[str, object]]:
     if not isinstance(answer, Iterable):
         raise _wrong(answer, f"not an iterable of {kind.__name__}")
     found = []
@@ -144,7 +159,7 @@ def _wrong(value: object, but: str) -> WrongAnswerError:
 
 
 def _is_keras_model(answer: object) -> bool:
-    # Whoever built a model has imported Keras; importing it to find out would cost seconds.
+    # Code that built a model has imported Keras; importing it here would take seconds.
     keras = sys.modules.get("keras")
     return keras is not None and isinstance(answer, keras.Model)
 
@@ -152,8 +167,8 @@ def _is_keras_model(answer: object) -> bool:
 def _is_undecorated_function(plugin: object, name: str) -> bool:
     value = inspect.getattr_static(plugin, name, None)
     value = getattr(value, "__func__", value)
-    # `from mltk.plugins.hookspecs import …` brings the specifications themselves.
-    return inspect.isfunction(value) and not hasattr(value, "mltk_spec")
+    # `from mltk.plugins.hookspecs import …` imports the specifications themselves.
+    return inspect.isfunction(value) and value is not getattr(hookspecs, name, None)
 
 
 def _check_signature(plugin: object, name: str, hook: str) -> None:
@@ -170,3 +185,13 @@ def _check_signature(plugin: object, name: str, hook: str) -> None:
 
 def _refused(plugin: object, message: str) -> pluggy.PluginValidationError:
     return pluggy.PluginValidationError(plugin, message)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of the error's text, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def as_sentence(text: str) -> str:
+    """Return the text with a full stop at its end."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
