@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.dates import source_date
-
-if TYPE_CHECKING:
-    from mltk.tflite import TfliteModel
 
 DEFAULT_KEYS = ("name", "version", "classes", "hash", "date", "runtime_memory_size")
 """The parameters that are set for every model, in their order in the file."""
 
 
 def add_default_parameters(
-    tflite_model: TfliteModel,
+    tflite_model: TfliteGraph,
     params: Mapping[str, Any],
     *,
     name: str,
@@ -87,7 +85,7 @@ def build_date() -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def _hash(tflite_model: TfliteModel, params: TfliteModelParameters) -> str:
+def _hash(tflite_model: TfliteGraph, params: TfliteModelParameters) -> str:
     """Return the MD5 (32 hex digits) of the model with these parameters, `hash` and `date` being empty."""
     blank = params.copy()
     blank["hash"] = blank["date"] = ""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mltk.tflite._schema import enum_name, schema
-from mltk.tflite.tensors import TfliteTensor, _text
+from mltk.tflite.flatbuffer import to_integers, to_text
+from mltk.tflite.tensors import TfliteTensor, TfliteTensors
 from mltk.tflite.types import TfliteActivation, TflitePadding
-
-if TYPE_CHECKING:
-    from mltk.tflite.model import TfliteModel
 
 
 class TfliteLayerOptions:
@@ -213,14 +211,14 @@ class TfliteLayer:
     _output_rank: ClassVar[int] = -1
 
     @staticmethod
-    def from_flatbuffer(index: int, model: TfliteModel, fb_operation: Any) -> TfliteLayer:
+    def from_flatbuffer(index: int, model: TfliteTensors, fb_operation: Any) -> TfliteLayer:
         """Return the layer for an operator of the schema's object interface (`OperatorT`)."""
         fb_opcode = model.flatbuffer_model.operatorCodes[fb_operation.opcodeIndex]
         # Files older than schema version 3a have only the first, of one byte; newer ones have both.
         opcode = max(int(fb_opcode.deprecatedBuiltinCode), int(fb_opcode.builtinCode))
         opcode_str = enum_name("BuiltinOperator", opcode).lower()
         if opcode_str == "custom":
-            opcode_str = f"custom:{_text(fb_opcode.customCode)}"
+            opcode_str = f"custom:{to_text(fb_opcode.customCode)}"
         arguments = (index, opcode, opcode_str, int(fb_opcode.version), model, fb_operation)
         layer = TfliteLayer(*arguments)
         layer_class = _LAYER_CLASSES.get(opcode_str, TfliteLayer)
@@ -232,7 +230,7 @@ class TfliteLayer:
         opcode: int,
         opcode_str: str,
         opcode_version: int,
-        model: TfliteModel,
+        model: TfliteTensors,
         fb_operation: Any,
     ) -> None:
         self._index = index
@@ -240,8 +238,8 @@ class TfliteLayer:
         self._opcode_str = opcode_str
         self._opcode_version = opcode_version
         self._model = model
-        self._operands = [model.get_tensor(i) if i >= 0 else None for i in _indices(fb_operation.inputs)]
-        self._outputs = [model.get_tensor(i) for i in _indices(fb_operation.outputs) if i >= 0]
+        self._operands = [model.get_tensor(i) if i >= 0 else None for i in to_integers(fb_operation.inputs)]
+        self._outputs = [model.get_tensor(i) for i in to_integers(fb_operation.outputs) if i >= 0]
         fields, options_type = fb_operation.builtinOptions, int(fb_operation.builtinOptionsType)
         if fields is None and self._options_name:
             # A writer may leave out a table all of whose fields have their default value.
@@ -295,7 +293,7 @@ class TfliteLayer:
         return self._options
 
     @property
-    def model(self) -> TfliteModel:
+    def model(self) -> TfliteTensors:
         """The model that it belongs to."""
         return self._model
 
@@ -608,17 +606,13 @@ _LAYER_CLASSES: dict[str, type[TfliteLayer]] = {
 }
 
 
-def _indices(values: Any) -> list[int]:
-    return [] if values is None else [int(i) for i in values]
-
-
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 def _short(value: Any) -> str:
     if isinstance(value, bytes):
-        return _text(value)
+        return to_text(value)
     if isinstance(value, np.ndarray | list | tuple):
         return "x".join(str(v) for v in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

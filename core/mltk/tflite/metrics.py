@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mltk.tflite import (
+from mltk.tflite.graph import TfliteGraph
+from mltk.tflite.layers import (
     TfliteConv2dLayer,
     TfliteDepthwiseConv2dLayer,
     TfliteFullyConnectedLayer,
     TfliteLayer,
-    TfliteModel,
     TflitePooling2dLayer,
     TfliteReshapeLayer,
     TfliteTransposeConvLayer,
@@ -46,7 +46,7 @@ _PER_ELEMENT = {
 }
 
 
-def tflite_model_metrics(tflite_model: TfliteModel) -> ModelMetrics:
+def tflite_model_metrics(tflite_model: TfliteGraph) -> ModelMetrics:
     """Count the MACs and operations of one inference of a `.tflite` model's selected graph."""
     return ModelMetrics(tuple(tflite_layer_metrics(layer) for layer in tflite_model.layers))
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from mltk.errors import SpecificationError, did_you_mean
 from mltk.tflite import _dictionary
 from mltk.tflite._dictionary import DTYPES
-
-if TYPE_CHECKING:
-    from mltk.tflite import TfliteModel
+from mltk.tflite.graph import TfliteGraph
 
 TFLITE_METADATA_TAG = "SL_PARAMSv1"
 """Name of the metadata entry that holds the parameters."""
@@ -159,19 +157,15 @@ class TfliteModelParameters(dict[str, Any]):
             ModelNotFoundError: There is no such file.
             FileFormatError: The file or its parameters are damaged.
         """
-        from mltk.tflite import TfliteModel
-
-        return cls.load_from_tflite_model(TfliteModel.load_flatbuffer_file(path), tag)
+        return cls.load_from_tflite_model(TfliteGraph.load_flatbuffer_file(path), tag)
 
     @classmethod
     def load_from_tflite_flatbuffer(cls, flatbuffer_data: bytes, tag: str | None = None) -> Self:
         """Return the parameters of a `.tflite` in memory; empty if it has none."""
-        from mltk.tflite import TfliteModel
-
-        return cls.load_from_tflite_model(TfliteModel(flatbuffer_data), tag)
+        return cls.load_from_tflite_model(TfliteGraph(flatbuffer_data), tag)
 
     @classmethod
-    def load_from_tflite_model(cls, tflite_model: TfliteModel, tag: str | None = None) -> Self:
+    def load_from_tflite_model(cls, tflite_model: TfliteGraph, tag: str | None = None) -> Self:
         """Return the parameters of a `TfliteModel`; empty if it has none."""
         data = tflite_model.get_metadata(tag or TFLITE_METADATA_TAG)
         if data is None:
@@ -188,21 +182,17 @@ class TfliteModelParameters(dict[str, Any]):
             path: The file.
             output: Where the result goes; `None` replaces `path`.
         """
-        from mltk.tflite import TfliteModel
-
-        tflite_model = TfliteModel.load_flatbuffer_file(path)
+        tflite_model = TfliteGraph.load_flatbuffer_file(path)
         self.add_to_tflite_model(tflite_model)
         tflite_model.save(output or path)
 
     def add_to_tflite_flatbuffer(self, flatbuffer_data: bytes) -> bytes:
         """Return the `.tflite` in memory with these parameters in place of those it has."""
-        from mltk.tflite import TfliteModel
-
-        tflite_model = TfliteModel(flatbuffer_data)
+        tflite_model = TfliteGraph(flatbuffer_data)
         self.add_to_tflite_model(tflite_model)
         return tflite_model.flatbuffer_data
 
-    def add_to_tflite_model(self, tflite_model: TfliteModel) -> None:
+    def add_to_tflite_model(self, tflite_model: TfliteGraph) -> None:
         """Put the parameters into a `TfliteModel`, in place of those it has."""
         tflite_model.add_metadata(TFLITE_METADATA_TAG, self.serialize())
 

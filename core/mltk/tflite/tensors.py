@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
 from mltk.errors import EvaluationError, FileFormatError
 from mltk.tflite._schema import enum_name
-
-if TYPE_CHECKING:
-    from mltk.tflite.model import TfliteModel
+from mltk.tflite.flatbuffer import TfliteFlatbuffer, to_integers, to_text
 
 _DTYPES = {
     "FLOAT32": "float32",
@@ -133,7 +131,7 @@ class TfliteQuantization:
 class TfliteTensor:
     """A tensor of a model."""
 
-    def __init__(self, index: int, model: TfliteModel, fb_tensor: Any) -> None:
+    def __init__(self, index: int, model: TfliteFlatbuffer, fb_tensor: Any) -> None:
         self._index = index
         self._model = model
         self._fb = fb_tensor
@@ -144,14 +142,14 @@ class TfliteTensor:
         return self._index
 
     @property
-    def model(self) -> TfliteModel:
+    def model(self) -> TfliteFlatbuffer:
         """The model that it belongs to."""
         return self._model
 
     @property
     def name(self) -> str:
         """Its name; may be empty."""
-        return _text(self._fb.name)
+        return to_text(self._fb.name)
 
     @cached_property
     def shape(self) -> TfliteShape:
@@ -235,8 +233,92 @@ class TfliteTensor:
         return f"{self.name}, dtype:{self.dtype_str}, shape:{self.shape}"
 
 
-def _text(value: bytes | str | None) -> str:
-    return value if isinstance(value, str) else (value or b"").decode(errors="replace")
+class TfliteTensors(TfliteFlatbuffer):
+    """A `.tflite` model by its tensors."""
+
+    def _forget(self) -> None:
+        self._tensors: list[TfliteTensor] | None = None
+
+    @property
+    def tensors(self) -> list[TfliteTensor]:
+        """All tensors."""
+        if self._tensors is None:
+            self._tensors = [
+                TfliteTensor(i, self, t) for i, t in enumerate(self.flatbuffer_subgraph.tensors or ())
+            ]
+        return self._tensors
+
+    @property
+    def inputs(self) -> list[TfliteTensor]:
+        """The tensors that the model takes."""
+        return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.inputs)]
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of tensors that the model takes."""
+        return len(self.inputs)
+
+    @property
+    def outputs(self) -> list[TfliteTensor]:
+        """The tensors that the model gives."""
+        return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.outputs)]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of tensors that the model gives."""
+        return len(self.outputs)
+
+    def get_tensor(self, index: int) -> TfliteTensor:
+        """Return a tensor by its number."""
+        return self.tensors[index]
+
+    def get_tensor_data(self, index: int) -> np.ndarray:
+        """Return the data of a tensor by its number."""
+        return self.tensors[index].data
+
+    def get_input_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return a tensor that the model takes."""
+        return self.inputs[index]
+
+    def get_input_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of a tensor that the model takes."""
+        return self.inputs[index].data
+
+    def get_output_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return a tensor that the model gives."""
+        return self.outputs[index]
+
+    def get_output_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of a tensor that the model gives."""
+        return self.outputs[index].data
+
+    def quantize_to_input_dtype(self, x: np.ndarray, input_index: int = 0) -> np.ndarray:
+        """Return real values in the type of a model input (see `TfliteQuantization.quantize`)."""
+        return to_tensor_dtype(np.asarray(x), self.get_input_tensor(input_index))
+
+    def dequantize_output_to_float32(self, y: np.ndarray, output_index: int = 0) -> np.ndarray:
+        """Return the values of a model output as float32."""
+        tensor = self.get_output_tensor(output_index)
+        if tensor.quantization.n_channels and np.issubdtype(y.dtype, np.integer):
+            return tensor.quantization.dequantize(y)
+        return np.asarray(y, np.float32)
+
+
+def to_tensor_dtype(values: np.ndarray, tensor: TfliteTensor) -> np.ndarray:
+    """Return `values` in the type of a tensor: as they are if they have it, else taken as real numbers.
+
+    Raises:
+        EvaluationError: They cannot be converted.
+    """
+    if values.dtype == tensor.dtype:
+        return values
+    if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or tensor.dtype.hasobject:
+        raise EvaluationError(
+            f"Values of type {values.dtype} cannot be given to '{tensor.name}' ({tensor.dtype_str})."
+        )
+    if tensor.quantization.n_channels and np.issubdtype(tensor.dtype, np.integer):
+        return tensor.quantization.quantize(values, tensor.dtype)
+    return values.astype(tensor.dtype)
 
 
 def _unpack_bits(raw: np.ndarray, bits: int, dtype: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mltk.tflite.interpreter import prepare_inputs
-from mltk.tflite.model import to_tensor_dtype
+from mltk.tflite.tensors import to_tensor_dtype
 from mltk_plugin_tflm.process import TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
 

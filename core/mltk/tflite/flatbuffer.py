@@ -1,0 +1,335 @@
+"""The flatbuffer of a `.tflite` file: reading, checking, changing and saving it."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError
+from mltk.tflite import _schema
+from mltk.tflite._verify import verify
+from mltk.utils.files import atomic_write
+
+# 2^40 elements: far beyond any model, and small enough for sums and products of sizes to stay exact.
+_MAX_ELEMENTS = 1 << 40
+# The maximum that every version of NumPy accepts.
+_MAX_DIMENSIONS = 32
+
+
+class TfliteFlatbuffer:
+    """The content of a `.tflite` file: subgraphs, buffers, description and metadata.
+
+    Reading needs no TensorFlow. The file is checked whole before anything is taken from it. Changes are made
+    to the model in memory; `save` writes them.
+
+    Args:
+        flatbuffer_data: The content of the file.
+        path: Where it came from, and where `save` writes it by default.
+
+    Raises:
+        FileFormatError: The content is damaged, or is not a `.tflite`.
+    """
+
+    def __init__(self, flatbuffer_data: bytes, path: str | os.PathLike[str] | None = None) -> None:
+        self.path = path
+        self._data = bytes(flatbuffer_data)
+        self._subgraph = 0
+        self._load()
+
+    @classmethod
+    def load_flatbuffer_file(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a `.tflite` file.
+
+        Raises:
+            ModelNotFoundError: There is no such file.
+            FileFormatError: The file is damaged, or is not a `.tflite`.
+        """
+        try:
+            return cls(Path(path).read_bytes(), path)
+        except FileNotFoundError:
+            raise ModelNotFoundError(f"There is no file '{os.fspath(path)}'.") from None
+        except OSError as error:
+            raise FileFormatError(f"'{os.fspath(path)}' cannot be read: {error.strerror}.") from None
+
+    def _load(self) -> None:
+        verify(self._data, _schema.TFLITE, "Model", self.source, _schema.IDENTIFIER)
+        try:
+            self._model = _schema.schema().ModelT.InitFromPackedBuf(self._data)
+        except struct.error:
+            # A number at the very end of the buffer that would go on after it.
+            raise FileFormatError(f"{self.source} is damaged: it ends too early.") from None
+        _check(self._model, self.source)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Discard what was derived from the content; called after it was read or changed."""
+
+    def _forget_runner(self) -> None:
+        """Discard interpreters of the former content."""
+
+    @property
+    def source(self) -> str:
+        """The model's path in quotes, or a word for a model in memory; begins messages about it."""
+        return f"'{self.path}'" if self.path else "The .tflite model"
+
+    @property
+    def path(self) -> str | None:
+        """Path of the file, with forward slashes; `None` for a model that has no file. May be set."""
+        return self._path
+
+    @path.setter
+    def path(self, value: str | os.PathLike[str] | None) -> None:
+        self._path = None if value is None else os.path.normpath(os.fspath(value)).replace("\\", "/")
+
+    @property
+    def filename(self) -> str | None:
+        """Name of the file without its folder, or `None`."""
+        return self.path and Path(self.path).name
+
+    @property
+    def name(self) -> str:
+        """The model's name: the file's without its endings, or `model`."""
+        return (self.filename or "model").split(".")[0]
+
+    @property
+    def description(self) -> str:
+        """The description in the file. May be set."""
+        return to_text(self._model.description)
+
+    @description.setter
+    def description(self, value: str | None) -> None:
+        self._model.description = (value or "").encode()
+        self.regenerate_flatbuffer()
+
+    @property
+    def flatbuffer_data(self) -> bytes:
+        """The content of the file, as it would be saved."""
+        return self._data
+
+    @property
+    def flatbuffer_size(self) -> int:
+        """Bytes of the file."""
+        return len(self._data)
+
+    def __len__(self) -> int:
+        return self.flatbuffer_size
+
+    @property
+    def flatbuffer_model(self) -> Any:
+        """The model as the schema's `ModelT`; after a change call `regenerate_flatbuffer`."""
+        return self._model
+
+    @property
+    def flatbuffer_subgraph(self) -> Any:
+        """The selected subgraph in the schema's object interface (`SubGraphT`)."""
+        return self._model.subgraphs[self._subgraph]
+
+    def get_flatbuffer_subgraph(self, index: int | None = None) -> Any:
+        """Return a subgraph in the schema's object interface; the selected one by default."""
+        return self._model.subgraphs[self._subgraph if index is None else index]
+
+    @property
+    def n_subgraphs(self) -> int:
+        """Number of subgraphs; most models have one."""
+        return len(self._model.subgraphs)
+
+    @property
+    def selected_model_subgraph(self) -> int:
+        """Number of the subgraph that the other members are about. May be set."""
+        return self._subgraph
+
+    @selected_model_subgraph.setter
+    def selected_model_subgraph(self, value: int) -> None:
+        if not 0 <= value < self.n_subgraphs:
+            raise SpecificationError(
+                f"{self.source} has {self.n_subgraphs} subgraphs; there is no number {value}."
+            )
+        self._subgraph = value
+        self._forget()
+
+    def get_all_metadata(self) -> dict[str, bytes]:
+        """Return all metadata entries by name; of several with one name the first."""
+        entries: dict[str, bytes] = {}
+        for entry in self._model.metadata or ():
+            entries.setdefault(to_text(entry.name), self._buffer(entry.buffer))
+        return entries
+
+    def get_metadata(self, tag: str) -> bytes | None:
+        """Return a metadata entry, or `None` if there is none of that name."""
+        return self.get_all_metadata().get(tag)
+
+    def add_metadata(self, tag: str, value: bytes) -> None:
+        """Set a metadata entry; one of that name is replaced in its place.
+
+        Raises:
+            SpecificationError: The name or the value is empty.
+        """
+        if not tag or not value:
+            raise SpecificationError("A metadata entry needs a name and a value that is not empty.")
+        buffer = _schema.schema().BufferT()
+        buffer.data = np.frombuffer(value, np.uint8)
+        if self._model.metadata is None:
+            self._model.metadata = []
+        known = [entry for entry in self._model.metadata if to_text(entry.name) == tag]
+        for entry in known:
+            self._model.buffers[entry.buffer] = buffer
+        if not known:
+            entry = _schema.schema().MetadataT()
+            entry.name = tag.encode()
+            entry.buffer = len(self._model.buffers)
+            self._model.buffers.append(buffer)
+            self._model.metadata.append(entry)
+        self.regenerate_flatbuffer()
+
+    def remove_metadata(self, tag: str) -> bool:
+        """Remove all metadata entries of a name, and their data.
+
+        Returns:
+            Whether there was one.
+        """
+        kept = [entry for entry in self._model.metadata or () if to_text(entry.name) != tag]
+        removed = [entry for entry in self._model.metadata or () if to_text(entry.name) == tag]
+        if not removed:
+            return False
+        self._model.metadata = kept
+        for buffer in sorted({entry.buffer for entry in removed}, reverse=True):
+            self._remove_buffer(buffer)
+        self.regenerate_flatbuffer()
+        return True
+
+    def _remove_buffer(self, index: int) -> None:
+        """Remove a buffer that nothing refers to any more; buffer 0 stays: it means "no data"."""
+        references = [tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()]
+        references += self._model.metadata
+        users = [r.buffer for r in references] + to_integers(self._model.metadataBuffer)
+        if index == 0 or index in users:
+            return
+        del self._model.buffers[index]
+        for reference in references:
+            reference.buffer -= reference.buffer > index
+        if self._model.metadataBuffer is not None:
+            self._model.metadataBuffer = [i - (i > index) for i in to_integers(self._model.metadataBuffer)]
+
+    def _buffer(self, index: int) -> bytes:
+        data = self._model.buffers[index].data
+        return b"" if data is None else np.asarray(data, np.uint8).tobytes()
+
+    def save(self, output_path: str | os.PathLike[str] | None = None, update_path: bool = False) -> str:
+        """Write the model to a file, whole or not at all.
+
+        Args:
+            output_path: The file; `None` is the model's own `path`.
+            update_path: Whether `path` becomes `output_path`.
+
+        Returns:
+            The path written.
+
+        Raises:
+            SpecificationError: Neither `output_path` nor `path` is set.
+        """
+        target = output_path or self.path
+        if not target:
+            raise SpecificationError("The model has no path yet; give save() one.")
+        self.regenerate_flatbuffer()
+        written = str(atomic_write(target, self._data))
+        if update_path:
+            self.path = written
+        return written
+
+    def regenerate_flatbuffer(self, reload_model: bool = False) -> None:
+        """Make `flatbuffer_data` anew from `flatbuffer_model`.
+
+        Args:
+            reload_model: Also read the result again, so that new tensors and layers appear.
+
+        Raises:
+            FileFormatError: The model has parts that this version does not know and would lose.
+        """
+        import flatbuffers
+
+        self._refuse_loss()
+        builder = flatbuffers.Builder(1024 + len(self._data))
+        builder.Finish(self._model.Pack(builder), _schema.IDENTIFIER)
+        self._data = bytes(builder.Output())
+        self._forget_runner()
+        if reload_model:
+            self._load()
+
+    def _refuse_loss(self) -> None:
+        """Raise if the object interface left something out when the model was read."""
+        for subgraph in self._model.subgraphs:
+            for number, operator in enumerate(subgraph.operators or ()):
+                unread = operator.builtinOptionsType and operator.builtinOptions is None
+                if unread or (operator.builtinOptions2Type and operator.builtinOptions2 is None):
+                    raise FileFormatError(
+                        f"{self.source} cannot be changed: operator {number} has options that the installed"
+                        " ai-edge-litert does not know, and they would be lost. Update ai-edge-litert."
+                    )
+        if any(buffer.offset > 1 for buffer in self._model.buffers):
+            raise FileFormatError(f"{self.source} cannot be changed: its weights lie outside its flatbuffer.")
+
+
+def _check(model: Any, source: str) -> None:
+    """Check that the numbers by which the parts of a model refer to each other exist.
+
+    Raises:
+        FileFormatError: One does not.
+    """
+
+    def require(condition: bool, what: str) -> None:
+        if not condition:
+            raise FileFormatError(f"{source} is damaged: {what}.")
+
+    require(bool(model.subgraphs), "it has no graph")
+    model.buffers = model.buffers or []
+    n_codes = len(model.operatorCodes or ())
+    n_buffers = len(model.buffers)
+    for entry in model.metadata or ():
+        require(
+            0 <= entry.buffer < n_buffers,
+            f"metadata {to_text(entry.name)!r} refers to a buffer that is not there",
+        )
+    for g, subgraph in enumerate(model.subgraphs):
+        tensors = subgraph.tensors or ()
+        for t, tensor in enumerate(tensors):
+            require(
+                0 <= tensor.buffer < n_buffers,
+                f"tensor {t} of graph {g} refers to a buffer that is not there",
+            )
+            shape = to_integers(tensor.shape)
+            require(len(shape) <= _MAX_DIMENSIONS, f"tensor {t} of graph {g} has {len(shape)} dimensions")
+            elements = 1
+            for dimension in shape:
+                require(dimension >= 0, f"tensor {t} of graph {g} has a negative dimension")
+                # NumPy computes the size without regard to zeros.
+                elements *= max(dimension, 1)
+                require(elements <= _MAX_ELEMENTS, f"tensor {t} of graph {g} is impossibly large")
+        for i in [*to_integers(subgraph.inputs), *to_integers(subgraph.outputs)]:
+            require(0 <= i < len(tensors), f"graph {g} takes or gives a tensor that is not there")
+        for o, operator in enumerate(subgraph.operators or ()):
+            require(
+                0 <= operator.opcodeIndex < n_codes, f"operator {o} of graph {g} is of no kind that is there"
+            )
+            for i in [
+                *to_integers(operator.inputs),
+                *to_integers(operator.outputs),
+                *to_integers(operator.intermediates),
+            ]:
+                # -1 is an optional tensor that is absent.
+                require(
+                    -1 <= i < len(tensors), f"operator {o} of graph {g} refers to a tensor that is not there"
+                )
+
+
+def to_integers(values: Any) -> list[int]:
+    """Return a vector of the flatbuffer as a list, empty if the field is absent."""
+    return [] if values is None else [int(i) for i in values]
+
+
+def to_text(value: bytes | str | None) -> str:
+    """Return a string of the flatbuffer as `str`; bytes that are not UTF-8 are replaced."""
+    return value if isinstance(value, str) else (value or b"").decode(errors="replace")
