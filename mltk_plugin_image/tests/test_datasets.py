@@ -240,9 +240,9 @@ def test_cifar10_is_read_from_its_binary_version(mirror: Mirror, monkeypatch: py
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (cifar_archive(size=3000)[0], "whole images"),
-        (cifar_archive(labels=11)[0], "class id that is not below 10"),
-        (gzip.compress(bytes(10240)), "does not hold '.*data_batch_1.bin'"),
+        (cifar_archive(size=3000)[0], "incomplete images"),
+        (cifar_archive(labels=11)[0], "class id of 10 or more"),
+        (gzip.compress(bytes(10240)), "lacks '.*data_batch_1.bin'"),
         (b"text", "cannot be read"),
     ],
     ids=["size", "label", "missing", "text"],

@@ -275,7 +275,7 @@ def test_images_of_different_sizes_may_be_brought_to_one_by_a_callback(tmp_path)
     assert np.array_equal(x, batch(preprocessing_function=lambda params, image: image[:4])[0])
     with pytest.raises(DatasetError, match=r"a/3\.npy' has the shape \(9, 5, 1\).*\(8, 5, 1\)"):
         batch(preprocessing_function=lambda params, image: image)
-    with pytest.raises(DatasetError, match="not to be resized"):
+    with pytest.raises(DatasetError, match="interpolation 'none' does not resize it"):
         batch()
 
 

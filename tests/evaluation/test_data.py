@@ -113,8 +113,8 @@ def test_a_data_set_without_end_needs_steps() -> None:
     [
         (X, Y[:-1], "34 labels for 35 samples"),
         (Sequence(), Y, "must be \\(x, y\\)"),
-        (3, None, "A int cannot be used"),
-        ((X, Y, Y, Y), None, "not a tuple of 4"),
+        (3, None, "A int is not supported"),
+        ((X, Y, Y, Y), None, "got a tuple of 4"),
         (iter([{"a": X}]), None, "several inputs"),
     ],
 )

@@ -144,9 +144,9 @@ def test_impossible_cores_are_refused(cores):
 
 
 def test_impossible_settings_are_refused():
-    with pytest.raises(SpecificationError, match="workers"):
+    with pytest.raises(SpecificationError, match="workers must be at least 0, got -1"):
         BatchIterator(NoiseSource(), workers=-1)
-    with pytest.raises(SpecificationError, match="pending"):
+    with pytest.raises(SpecificationError, match="prefetch must be at least 1, got 0"):
         BatchIterator(NoiseSource(), prefetch=0)
 
 

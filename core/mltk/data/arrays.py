@@ -1,4 +1,4 @@
-"""Feed Keras from arrays by the same seeded, resumable path as from generators."""
+"""Batches of arrays in memory, as seeded and resumable as those of generators."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mltk.errors import DatasetError
 
 
 class ArraySource:
-    """Batches of arrays that lie in memory; the order is a function of (seed, epoch).
+    """Batches of arrays in memory; their order is a function of (seed, epoch).
 
     Args:
         arrays: `(x,)`, `(x, y)` or `(x, y, sample_weight)`, of equal length.
-        batch_size: Samples per batch; the last may have fewer.
-        seed: For the order; `None` keeps the order of the arrays.
+        batch_size: Samples in a batch; the last batch has the remaining samples.
+        seed: Seed of the order; `None` keeps the order of the arrays.
     """
 
     def __init__(self, arrays: tuple[np.ndarray, ...], batch_size: int, seed: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The one data path of all generators: batches in order, made ahead of time on threads.
+"""Prefetch the batches of any data source on threads, in a fixed order.
 
 A `BatchSource` says what each batch is, as a pure function of its position; `BatchIterator` decides when and
 on which thread it is made. So the number of threads, an interruption or a resume change nothing in the data.
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from mltk.data.allocator import keep_freed_memory
 from mltk.errors import SpecificationError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class BatchSource(Protocol):
-    """Makes the batches of a data set."""
+    """Source of the batches of a data set."""
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -38,37 +38,37 @@ class BatchSource(Protocol):
         A pure function, called on several threads at once.
 
         Args:
-            epoch: Counted from 0, without an upper limit. A source that is the same in all epochs ignores it.
+            epoch: Counted from 0, without an upper limit. A source with the same batches in all epochs ignores it.
             index: 0 to `len(self) - 1`.
         """
         ...
 
 
 class BatchIterator:
-    """Gives the batches of a source in order, with the next ones already under way on threads.
+    """Iterator over the batches of a source, which prefetches the next ones on threads.
 
-    Iterating gives one epoch, the one that `epoch` says, and then counts `epoch` up. Threads exist only while
-    a pass is going on: they end with it, when it is abandoned, and on `close`.
+    Iterating yields the batches of the epoch `epoch`, then increments `epoch`. Threads exist only during an
+    iteration: they end with it, when it is abandoned, and on `close`.
 
     Args:
-        source: What the batches are.
-        workers: Threads that make batches; 0 makes each batch in the calling thread, when it is asked for, so
-            that breakpoints in callbacks work.
-        prefetch: Greatest number of batches that are made but not yet taken; at least 1.
+        source: Makes the batches.
+        workers: Number of threads; 0 makes each batch in the calling thread when it is needed, so that breakpoints
+            in callbacks work.
+        prefetch: Maximum number of batches to make in advance; at least 1.
     """
 
     def __init__(self, source: BatchSource, workers: int = 1, prefetch: int = 4) -> None:
         if workers < 0:
-            raise SpecificationError(f"The number of workers must be 0 or greater, not {workers}.")
+            raise SpecificationError(f"workers must be at least 0, got {workers}.")
         if prefetch < 1:
-            raise SpecificationError(f"At least one batch must be pending, not {prefetch}.")
+            raise SpecificationError(f"prefetch must be at least 1, got {prefetch}.")
         self.source = source
         self.workers = workers
         self.prefetch = prefetch
         self.epoch = 0
-        """The epoch that the next pass gives, counted from 0; may be set, e.g. to resume."""
+        """Epoch of the next iteration, counted from 0; may be set, e.g. to resume a training run."""
         self.failure: BaseException | None = None
-        """What stopped a pass inside Keras, which hides the exception's class; see `original_errors`."""
+        """Exception that stopped Keras, which hides its class; see `original_errors`."""
         self._windows: weakref.WeakSet[_Window] = weakref.WeakSet()
         self._closed = False
 
@@ -80,7 +80,7 @@ class BatchIterator:
         """Return a batch of the current epoch, made in the calling thread."""
         n = len(self)
         if not -n <= index < n:
-            raise IndexError(f"Batch {index} was asked for, but an epoch has {n}.")
+            raise IndexError(f"There is no batch {index}: an epoch has {n} batches.")
         return self.source.batch(self.epoch, index % n)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -91,11 +91,11 @@ class BatchIterator:
         self.epoch = epoch + 1
 
     def reset(self) -> None:
-        """Begin again with epoch 0."""
+        """Set `epoch` to 0."""
         self.epoch = 0
 
     def close(self) -> None:
-        """End all passes and their threads; no further pass can begin."""
+        """End all iterations and their threads; no further iteration can begin."""
         self._closed = True
         for window in list(self._windows):
             window.close()
@@ -109,19 +109,19 @@ class BatchIterator:
         self.close()
 
     def to_keras(self, steps: int | None = None) -> keras.utils.PyDataset:
-        """Return the data set in the form that `fit`, `evaluate` and `predict` of Keras take.
+        """Return the data set as `fit`, `evaluate` and `predict` of Keras accept it.
 
-        Each pass of Keras gives the epoch in `epoch` and counts it up; the first batches of the following
-        pass are prepared while a pass ends. Threads stay until `close`, or until the result is collected.
+        Each epoch of Keras reads the epoch `epoch` and increments it; the first batches of the next epoch are
+        prefetched at the end of an epoch. Threads end on `close`, or when the result is garbage-collected.
 
         Args:
-            steps: Batches in one epoch of Keras; give it here instead of `steps_per_epoch`: the next epoch
-                goes on where the last one stopped, and any epoch can be resumed. `None`: all of the source.
+            steps: Number of batches in one epoch of Keras, instead of `steps_per_epoch`: the next epoch continues
+                where the last one stopped, and any epoch can be resumed. `None`: all batches of the source.
         """
         return _keras_class()(self, steps or len(self))
 
     def epoch_callback(self) -> keras.callbacks.Callback:
-        """Return a Keras callback that sets `epoch` to the epoch of the training, also of a resumed one."""
+        """Return a Keras callback that sets `epoch` to the epoch of the training run, also of a resumed one."""
         return _callback_class()(self)
 
     def _open(self, stop: int | None) -> _Window:
@@ -134,10 +134,10 @@ class BatchIterator:
 
 @contextmanager
 def original_errors(*data: object) -> Iterator[None]:
-    """Raise what stopped a batch iterator, instead of the TensorFlow error that it became inside Keras.
+    """Raise the exception that stopped a batch iterator, instead of the TensorFlow error that Keras makes of it.
 
     Args:
-        *data: What is given to Keras in the block; anything but a `BatchIterator` is ignored.
+        *data: Arguments of Keras in the block; everything but a `BatchIterator` is ignored.
     """
     iterators = [d for d in data if isinstance(d, BatchIterator)]
     for iterator in iterators:
@@ -152,10 +152,10 @@ def original_errors(*data: object) -> Iterator[None]:
 
 
 class _Window:
-    """A row of batches of which the next few are under way.
+    """Sequence of batches, of which the next few are being made.
 
-    Positions count through all epochs: batch `i` of epoch `e` is at `e * len(source) + i`. Holds no reference
-    to the iterator, so that one that nobody uses any more is collected together with its threads.
+    Positions count through all epochs: batch `i` of epoch `e` is at `e * len(source) + i`. There is no reference to
+    the iterator, so that an unused iterator is garbage-collected together with its threads.
     """
 
     def __init__(self, source: BatchSource, workers: int, prefetch: int, stop: int | None) -> None:
@@ -167,7 +167,7 @@ class _Window:
         keep_freed_memory()
 
     def get(self, position: int) -> Batch:
-        """Return the batch at `position` and start the ones after it."""
+        """Return the batch at `position`, and start to make the next ones."""
         if self._executor is None:
             return _make(self._source, position)
         if not self._pending or self._pending[0][0] != position:
@@ -202,7 +202,7 @@ def _make(source: BatchSource, position: int) -> Batch:
 def _keras_class() -> type[keras.utils.PyDataset]:
     import keras
 
-    class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
         def __init__(self, iterator: BatchIterator, steps: int) -> None:
             super().__init__(workers=1)
             self._iterator = iterator
@@ -236,8 +236,8 @@ def _keras_class() -> type[keras.utils.PyDataset]:
                         if position not in self._peeked:
                             self._peeked[position] = self._window.get(position)
                         return self._peeked[position]
-                    # Not by `index`: `fit` shuffles the indices unless told otherwise, from a generator that
-                    # our seed does not govern. The samples are shuffled already.
+                    # Not by `index`: `fit` shuffles the indices by default, with a random generator that is not
+                    # seeded by us. The samples are shuffled already.
                     position = self._next
                     self._next += 1
                     if position in self._peeked:
@@ -255,12 +255,12 @@ def _keras_class() -> type[keras.utils.PyDataset]:
 def _callback_class() -> type[keras.callbacks.Callback]:
     import keras
 
-    class EpochOfTraining(keras.callbacks.Callback):  # type: ignore[misc]
+    class EpochSetter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
         def __init__(self, iterator: BatchIterator) -> None:
             super().__init__()
             self._iterator = iterator
 
-        def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        def on_epoch_begin(self, epoch: int, logs: dict[str, object] | None = None) -> None:
             self._iterator.epoch = epoch
 
-    return EpochOfTraining
+    return EpochSetter

@@ -321,14 +321,13 @@ def resolve_data(mltk_model: GeneratorModel, subset: str, test: bool) -> object:
     return found
 
 
-def describe_subsets(mltk_model: GeneratorModel, samples: str) -> str:
+def describe_subsets(context: DataGeneratorContext | None, samples: str) -> str:
     """Return the generator's settings for each loaded subset, as far as they differ from the defaults.
 
     Args:
-        mltk_model: The model.
+        context: The loaded data set: `my_model.datagen_context`.
         samples: Plural noun for the samples, e.g. `Images`.
     """
-    context = mltk_model.datagen_context
     parts: list[str] = []
     described: list[str] = []
     for subset, iterator in context.iterators().items() if context else ():

@@ -1,27 +1,27 @@
-"""Bring samples to the value range that a model is trained with."""
+"""Normalize samples."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
 EPSILON = 1e-6
 """Added to a standard deviation before dividing by it, so that a constant sample gives zeros."""
 
 
 def normalize(
-    x: NDArray[Any],
+    x: np.ndarray,
     rescale: float | None = None,
     samplewise_center: bool = False,
     samplewise_std_normalization: bool = False,
     samplewise_normalize_range: tuple[float, float] | None = None,
     dtype: DTypeLike | None = None,
-) -> NDArray[Any]:
-    """Normalize one sample, each step after the one before.
+) -> np.ndarray:
+    """Normalize one sample, in the order of the arguments.
 
     Args:
         x: The sample, of any shape and numeric type; it is not changed.
@@ -30,13 +30,13 @@ def normalize(
         samplewise_std_normalization: Divide by the sample's standard deviation plus 1e-6.
         samplewise_normalize_range: Map the sample's minimum and maximum to this `(low, high)`; a constant
             sample becomes `low`.
-        dtype: Type of the result; `None` means float32. The calculation is done in float32 in any case, or in
-            float64 if that is the type of `x` or of the result.
+        dtype: Data type of the result; `None` means float32. The calculation uses float32, or float64 if `x` or the
+            result has that type.
 
     Returns:
         A new array of the shape of `x`.
     """
-    normalized: NDArray[Any] = normalize_batch(
+    normalized: np.ndarray = normalize_batch(
         np.asarray(x)[None],
         rescale=rescale,
         samplewise_center=samplewise_center,
@@ -48,18 +48,18 @@ def normalize(
 
 
 def normalize_batch(
-    batch: NDArray[Any],
+    batch: np.ndarray,
     rescale: float | None = None,
     samplewise_center: bool = False,
     samplewise_std_normalization: bool = False,
     samplewise_normalize_range: tuple[float, float] | None = None,
     dtype: DTypeLike | None = None,
-) -> NDArray[Any]:
+) -> np.ndarray:
     """Normalize each sample of a batch (first axis); the further arguments are those of `normalize`."""
     batch = np.asarray(batch)
     result_type = np.dtype(np.float32 if dtype is None else dtype)
     wide = np.float64 in (batch.dtype, result_type)
-    values: NDArray[np.floating[Any]] = batch.astype(np.float64 if wide else np.float32)
+    values: np.ndarray = batch.astype(np.float64 if wide else np.float32)
     axes = tuple(range(1, values.ndim))
     if rescale is not None:
         values *= rescale

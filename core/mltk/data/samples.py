@@ -1,4 +1,4 @@
-"""The data of an evaluation: every form in which it may come, as batches of NumPy arrays."""
+"""Data of an evaluation, in any form, as batches of NumPy arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,34 +15,29 @@ from mltk.data.loader import BatchIterator
 from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError, EvaluationError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 _KEYS = (("x", "y"), ("x_test", "y_test"))
 
 
 def iterate_batches(
     x: Any, y: Any = None, steps: int | None = None, batch_size: int = 32
-) -> Iterator[tuple[Array, Array | None]]:
-    """Yield `(x, y)` batches, each sample once; sample weights are left out.
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield `(x, y)` batches, each sample once, without sample weights.
 
     Args:
-        x: Samples as an array or a list, or `(x, y)` or `(x, y, sample_weight)` of arrays; or anything that
-            gives batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
+        x: Samples as an array or a list, or `(x, y)` or `(x, y, sample_weight)` of arrays; or any source
+            of batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
             generator.
-        y: Labels, where `x` is an array of samples; left aside where `x` gives batches with labels.
-        steps: Greatest number of batches. A generator or data set without an end needs it.
-        batch_size: Samples in a batch, where `x` does not come in batches.
+        y: Labels, if `x` is an array of samples; ignored if `x` yields batches with labels.
+        steps: Maximum number of batches; required for an infinite generator or data set.
+        batch_size: Samples in a batch, if `x` is an array.
 
     Yields:
         The samples, and the labels or `None`.
 
     Raises:
         DatasetError: A `tf.data` pipeline failed.
-        EvaluationError: There are values that are not finite, samples and labels differ in number, a data set has no
-            end, or the data have a form that is not known.
+        EvaluationError: Values are not finite, the numbers of samples and labels differ, a data set is infinite, or
+            the form of the data is not supported.
     """
     if isinstance(x, tuple):
         x, y = _unpack(x)
@@ -57,8 +52,8 @@ def iterate_batches(
             yield samples, labels
 
 
-def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
-    """Read samples and labels from a `.npz` file, as `numpy.savez` writes it.
+def load_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read samples and labels from a `.npz` file of `numpy.savez`.
 
     Args:
         path: A file with the arrays `x` and `y`, or `x_test` and `y_test`.
@@ -67,7 +62,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
         `(x, y)`; y is `None` if the file has no labels.
 
     Raises:
-        DatasetError: The file is missing, damaged or of another kind, or does not have these arrays.
+        DatasetError: The file is missing, damaged or of another kind, or lacks these arrays.
     """
     name = os.fspath(path)
     try:
@@ -94,7 +89,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[Array, Array | None]:
     return x, y
 
 
-def _find_arrays(name: str, file: Mapping[str, Array]) -> tuple[Array, Array | None]:
+def _find_arrays(name: str, file: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
     for x_key, y_key in _KEYS:
         if x_key in file:
             return file[x_key], file.get(y_key)
@@ -109,25 +104,25 @@ def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any
     if hasattr(x, "shape") or isinstance(x, list):
         return _slices(_as_array(x), None if y is None else _as_array(y), batch_size)
     if y is not None and not isinstance(getattr(x, "element_spec", None), tuple):
-        raise EvaluationError(
-            f"Labels beside a {type(x).__name__} cannot be used: its batches must be (x, y)."
-        )
+        raise EvaluationError(f"y cannot be combined with a {type(x).__name__}: its batches must be (x, y).")
     if hasattr(x, "as_numpy_iterator"):
-        # -1 stands for a data set that repeats without an end.
+        # -1 means an infinite data set.
         if steps is None and int(x.cardinality()) == -1:
             raise EvaluationError(
-                "The data set repeats without an end: leave out repeat(), or set the number of steps."
+                "The data set repeats without an end: remove repeat(), or set the number of steps."
             )
-        return x.as_numpy_iterator()  # type: ignore[no-any-return]
-    # By position where possible: iterating over an iterator of Keras 2's kind never ends.
+        return x.as_numpy_iterator()  # type: ignore[no-any-return]  # TensorFlow is untyped
+    # By position if possible: iterating over an iterator in the style of Keras 2 never ends.
     if hasattr(x, "__getitem__") and hasattr(x, "__len__") and not isinstance(x, BatchIterator):
         return (x[i] for i in range(len(x)))
     if hasattr(x, "__iter__"):
-        return x  # type: ignore[no-any-return]
-    raise EvaluationError(f"A {type(x).__name__} cannot be used as data for an evaluation.")
+        return x  # type: ignore[no-any-return]  # any iterable
+    raise EvaluationError(f"A {type(x).__name__} is not supported as data of an evaluation.")
 
 
-def _slices(x: Array, y: Array | None, batch_size: int) -> Iterator[tuple[Array, Array | None]]:
+def _slices(
+    x: np.ndarray, y: np.ndarray | None, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     if y is not None and len(x) != len(y):
         raise EvaluationError(f"There are {len(y):,} labels for {len(x):,} samples.")
     for start in range(0, len(x), batch_size):
@@ -140,14 +135,12 @@ def _unpack(batch: Any) -> tuple[Any, Any]:
         return batch, None
     if not 1 <= len(batch) <= 3:
         raise EvaluationError(
-            f"Data must be x, (x, y) or (x, y, sample_weight), not a tuple of {len(batch)}."
+            f"Data must be x, (x, y) or (x, y, sample_weight), got a tuple of {len(batch)}."
         )
     return batch[0], batch[1] if len(batch) > 1 else None
 
 
-def _as_array(value: Any) -> Array:
+def _as_array(value: Any) -> np.ndarray:
     if isinstance(value, Mapping | tuple):
-        raise EvaluationError(
-            "Data with several inputs or outputs cannot be used by the built-in operations."
-        )
+        raise EvaluationError("The built-in operations do not support data with several inputs or outputs.")
     return np.asarray(value)

@@ -1,4 +1,4 @@
-"""Random numbers that depend on nothing but a seed and a position in the data."""
+"""Random numbers that depend only on a seed and a position in the data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 
 
 def batch_rng(seed: int, epoch: int, index: int, stream: str = "transform") -> np.random.Generator:
-    """Return the generator of one batch.
+    """Return the random generator of one batch.
 
-    Equal arguments give equal numbers on every machine; any two different ones give independent numbers.
+    Equal arguments give equal numbers on every machine; different arguments give independent numbers.
 
     Args:
-        seed: Seed of the whole run, 0 or greater.
+        seed: Seed of the training run, at least 0.
         epoch: Counted from 0.
         index: Position of the batch in the epoch, counted from 0.
-        stream: Name of what the numbers are for; draws for one purpose then do not move those for another.
+        stream: Purpose of the numbers; draws of one stream do not affect those of another.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([_key(stream), seed, epoch, index])))
 
@@ -28,9 +28,9 @@ def epoch_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def standard_normal(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Return `count` float32 numbers from a normal distribution that is cut off at 4.2 standard deviations.
+    """Return `count` float32 numbers from a normal distribution truncated at 4.2 standard deviations.
 
-    Several times quicker than `Generator.standard_normal`: 16 random bits each, which choose a quantile.
+    Several times faster than `Generator.standard_normal`: 16 random bits select a quantile.
     """
     bits = np.random.SFC64(rng.integers(2**63)).random_raw(-(-count // 4)).view(np.uint16)[:count]
     return np.take(_normal_quantiles(), bits, mode="clip")

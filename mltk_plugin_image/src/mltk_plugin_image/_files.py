@@ -1,4 +1,4 @@
-"""Read image files into arrays of one size and colour mode."""
+"""Read image files into arrays of one size and color mode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import os
 import struct
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,15 +21,15 @@ FILE_FORMATS = ("png", "jpg", "jpeg", "bmp", "ppm", "tif", "tiff", "npy")
 """File name endings that count as samples."""
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
-"""Colour mode to number of channels."""
+"""Color mode to number of channels."""
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-"""Ways to resize; `none` besides these means that files must have the wanted size."""
+"""Methods to resize; `none` besides them means that files must have the target size."""
 
 MAX_PIXELS = 40_000_000
-"""Larger images are refused: decoded, each takes a few hundred MB, and several are at once."""
+"""Maximum image size: decoded, a larger one would take hundreds of MB, and several are in memory at once."""
 
-_TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels. Make it smaller, or remove it."
+_TOO_LARGE = f"it has more than {MAX_PIXELS // 1_000_000} million pixels. Resize or remove it."
 
 _PILLOW_MODES = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 
@@ -39,13 +40,13 @@ def read_image(
     target_size: tuple[int, int] | None = None,
     interpolation: str = "bilinear",
 ) -> np.ndarray:
-    """Read one file on the scale 0 to 255; the orientation in EXIF data is not applied, as in Keras.
+    """Read one file as pixels from 0 to 255; like Keras, ignore the orientation in EXIF data.
 
     Args:
         path: An image, or a `.npy` array of shape `(height, width)` or `(height, width, channels)`, whose
-            values are taken as they are.
+            values are not scaled.
         color_mode: A key of `CHANNELS`.
-        target_size: `(height, width)`; `None` keeps the file's own.
+        target_size: `(height, width)`; `None` keeps the size of the file.
         interpolation: One of `INTERPOLATIONS`, or `none`.
 
     Returns:
@@ -53,22 +54,22 @@ def read_image(
         types.
 
     Raises:
-        DatasetError: The file is missing, damaged or not an image, or does not have the wanted shape.
+        DatasetError: The file is missing, damaged or not an image, or has another shape.
     """
     name = os.fspath(path)
     try:
         if name.lower().endswith(".npy"):
-            image = _array(np.load(name, allow_pickle=False), CHANNELS[color_mode])
+            image = _set_channels(np.load(name, allow_pickle=False), CHANNELS[color_mode])
         else:
             image = _decode(name, color_mode, target_size, interpolation)
     except DatasetError as e:
         raise DatasetError(f"The image '{name}' cannot be used: {e}") from None
-    except Exception as e:  # Pillow's decoders raise OSError, SyntaxError, struct.error, … on damaged files.
-        raise DatasetError(f"The image '{name}' cannot be read: {_reason(e)}. Repair or remove it.") from e
+    except Exception as e:  # Pillow raises OSError, SyntaxError, struct.error, … for damaged files.
+        raise DatasetError(f"The image '{name}' cannot be read: {_explain(e)}. Repair or remove it.") from e
     if target_size is not None and image.shape[:2] != tuple(target_size):
         raise DatasetError(
             f"The image '{name}' is {image.shape[0]}×{image.shape[1]} (height × width) "
-            f"and not {target_size[0]}×{target_size[1]}, and is not to be resized."
+            f"instead of {target_size[0]}×{target_size[1]}, and interpolation 'none' does not resize it."
         )
     return image
 
@@ -78,7 +79,7 @@ def _decode(
 ) -> np.ndarray:
     data = Path(name).read_bytes()
     size = None if target_size is None or interpolation == "none" else (target_size[1], target_size[0])
-    jpeg = _decode_whole_jpeg(data, color_mode)
+    jpeg = _decode_complete_jpeg(data, color_mode)
     if jpeg is not None and size in (None, (jpeg.shape[1], jpeg.shape[0])):
         return jpeg
     from PIL import Image
@@ -96,7 +97,7 @@ def _decode(
     is_deep = is_float or image.mode.startswith("I")
     mode = "F" if is_deep else _PILLOW_MODES[color_mode]
     if image.mode == "P":
-        image = _without_palette(image)
+        image = _convert_palette(image)
     if image.mode != mode:
         image = image.convert(mode)
     if size is not None and image.size != size:
@@ -104,15 +105,15 @@ def _decode(
     array = np.asarray(image)
     if is_deep and not is_float:
         array = array * np.float32(255 / 65535)
-    return _array(array, CHANNELS[color_mode])
+    return _set_channels(array, CHANNELS[color_mode])
 
 
-def _decode_whole_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
-    """Decode a JPEG file of the usual kind several times quicker than Pillow, and without holding the GIL.
+def _decode_complete_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
+    """Decode a JPEG file of the usual kind several times faster than Pillow, and without holding the GIL.
 
     Returns:
-        `(height, width, channels)`; `None` for anything else: another format, four components, an end that
-        is missing (OpenCV fills what is missing with grey, Pillow raises).
+        `(height, width, channels)`; `None` for any other file: another format, four components, or a truncated
+        file (OpenCV fills the missing part with gray, Pillow raises).
     """
     if not data.startswith(b"\xff\xd8") or not data.endswith(b"\xff\xd9") or color_mode == "rgba":
         return None
@@ -127,16 +128,16 @@ def _decode_whole_jpeg(data: bytes, color_mode: str) -> np.ndarray | None:
 
 
 @cache
-def opencv() -> Any:
-    """Return OpenCV without threads of its own: batches are made on threads, which it would take the cores from."""
+def opencv() -> ModuleType:
+    """Return OpenCV without its own threads, which would compete with those that make batches."""
     import cv2
 
     cv2.setNumThreads(1)
-    return cv2
+    return cv2  # type: ignore[no-any-return]  # OpenCV is untyped
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:
-    """Return height, width and number of components in the frame header; zeros when there is no sound header."""
+    """Return height, width and number of components of the frame header; zeros without a valid header."""
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
@@ -152,29 +153,29 @@ def _check_size(width: int, height: int) -> None:
         raise DatasetError(_TOO_LARGE)
 
 
-def _without_palette(image: Image.Image) -> Image.Image:
-    # Pillow warns when transparency in a palette is dropped on the way to RGB.
+def _convert_palette(image: Image.Image) -> Image.Image:
+    # Pillow warns if a conversion to RGB drops the transparency of a palette.
     return image.convert("RGBA" if "transparency" in image.info else "RGB")
 
 
-def _array(array: np.ndarray, channels: int) -> np.ndarray:
+def _set_channels(array: np.ndarray, channels: int) -> np.ndarray:
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim == 3 and array.shape[2] == 1 and channels > 1:
         color = np.repeat(array, 3, axis=2)
         array = color if channels == 3 else np.concatenate([color, np.full_like(array, 255)], axis=2)
     if array.ndim != 3 or array.shape[2] != channels:
-        raise DatasetError(f"its shape is {array.shape}, and {channels} channels are wanted.")
+        raise DatasetError(f"its shape is {array.shape}, but {channels} channels are required.")
     return array if array.dtype == np.uint8 else array.astype(np.float32)
 
 
-def _reason(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
-        return "it is not an image of a known format"
+        return "it is not an image of a supported format"
     if isinstance(error, FileNotFoundError):
         return "it does not exist"
     if isinstance(error, PermissionError):
-        return "reading it is not permitted"
+        return "permission denied"
     return str(error).rstrip(".") or type(error).__name__

@@ -24,14 +24,14 @@ def read_image_file(path: Any, target_channels: int = 0, return_numpy: bool = Fa
         return_numpy: Return an array, read without TensorFlow; `path` must then be an ordinary path.
 
     Returns:
-        `(height, width, channels)` uint8: a tensor, or an array.
+        `(height, width, channels)` uint8: a tensor or an array.
 
     Raises:
         DatasetError: The file cannot be read (ordinary paths with `return_numpy`).
     """
     if return_numpy and not _is_tensor(path):
         modes = {channels: mode for mode, channels in CHANNELS.items()}
-        return read_image(path, modes[target_channels or _channels(path)])
+        return read_image(path, modes[target_channels or _count_channels(path)])
     import tensorflow as tf
 
     image = tf.io.decode_image(
@@ -47,9 +47,9 @@ def write_image_file(path: Any, sample: Any, auto_scale: bool = True, batch_size
 
     Args:
         path: File whose ending is the format (`.png`, `.jpg`, …), or a folder, into which images
-            go as `image-<number>.png`. A tensor is a path, too.
+            go as `image-<number>.png`. A tensor may be a path too.
         sample: `(height, width)` or `(height, width, channels)`; with `batch_size`, `(batch, height, …)`.
-        auto_scale: Stretch floating-point images linearly to 0 to 255; else they are rounded and cut off.
+        auto_scale: Scale floating-point images linearly to 0 to 255; else they are rounded and clipped.
         batch_size: Number of images in `sample`; they are numbered in the file names.
 
     Returns:
@@ -78,14 +78,14 @@ def _write_one(path: str, sample: np.ndarray, auto_scale: bool, number: int | No
 
     image = sample[:, :, 0] if sample.ndim == 3 and sample.shape[2] == 1 else sample
     if image.dtype != np.uint8:
-        image = _as_bytes(image, auto_scale)
-    target = _target(path, number)
+        image = _convert_to_uint8(image, auto_scale)
+    target = _get_target(path, number)
     with atomic_path(target) as temporary:
         Image.fromarray(image).save(temporary)
     return str(target)
 
 
-def _as_bytes(image: np.ndarray, auto_scale: bool) -> np.ndarray:
+def _convert_to_uint8(image: np.ndarray, auto_scale: bool) -> np.ndarray:
     image = image.astype(np.float32)
     if auto_scale:
         low, high = float(image.min()), float(image.max())
@@ -93,7 +93,7 @@ def _as_bytes(image: np.ndarray, auto_scale: bool) -> np.ndarray:
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
-def _target(path: str, number: int | None) -> Path:
+def _get_target(path: str, number: int | None) -> Path:
     target = Path(path)
     if not target.suffix:
         if number is None:
@@ -102,7 +102,7 @@ def _target(path: str, number: int | None) -> Path:
     return target if number is None else target.with_name(f"{target.stem}-{number}{target.suffix}")
 
 
-def _channels(path: Any) -> int:
+def _count_channels(path: Any) -> int:
     from PIL import Image, UnidentifiedImageError
 
     try:

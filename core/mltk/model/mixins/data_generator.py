@@ -102,5 +102,5 @@ class DataGeneratorDatasetMixin(DatasetMixin):
 
     def summarize_dataset(self) -> str:
         """Return the samples per class, and the settings of the generator that differ from the defaults."""
-        parts = [super().summarize_dataset(), describe_subsets(self, self.samples_name)]
+        parts = [super().summarize_dataset(), describe_subsets(self.datagen_context, self.samples_name)]
         return "\n\n".join(part for part in parts if part)

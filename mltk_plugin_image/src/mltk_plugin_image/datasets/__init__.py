@@ -1,12 +1,13 @@
-"""Image data sets: one embedded, the others downloaded when they are first loaded.
+"""Image data sets: one is embedded, the others are downloaded on first use.
 
-Each is a module with `CLASSES`, `INPUT_SHAPE` and `load_data`, to be given to `ImageDatasetMixin.dataset`.
-Downloads go to mltk's own folder (`MLTK_CACHE_DIR`, or `~/.mltk`), and are taken from
-`<MLTK_DATASET_MIRROR>/<data set>/<file>` if that variable is set.
+Each is a module with `CLASSES`, `INPUT_SHAPE` and `load_data`, for `my_model.dataset` of an `ImageDatasetMixin`.
+Downloads are stored in mltk's folder (`MLTK_CACHE_DIR`, or `~/.mltk`). If `MLTK_DATASET_MIRROR` is set, they come from
+`<MLTK_DATASET_MIRROR>/<data set>/<file>`.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from . import cifar10, digits, fashion_mnist, mnist, rock_paper_scissors_v1, rock_paper_scissors_v2
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["cifar10", "digits", "fashion_mnist", "mnist", "rock_paper_scissors_v1", "rock_paper_scissors_v2"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> ModuleType:
     if name in __all__:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What the data sets that are arrays have in common: download, reading, and writing as folders."""
+"""Download, read and write data sets that are arrays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,23 +15,20 @@ from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
 from mltk.utils.files import cache_dir
 from mltk.utils.folders import write_folder_once
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Subset = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-    Arrays = tuple[Subset, Subset]
+Subset = tuple[np.ndarray, np.ndarray]
+Arrays = tuple[Subset, Subset]
 
 _SUBSETS = ("train", "test")
-_LARGEST_IDX = 1 << 30
+_MAX_IDX = 1 << 30
 
 
 def fetch(dataset: str, name: str, sources: Sequence[str], file_hash: str) -> Path:
-    """Download one file of a data set, unless it is there, and return its path.
+    """Download one file of a data set, if it is missing, and return its path.
 
     Args:
-        dataset: Name of the data set, and of its folder among the downloads and on a mirror.
+        dataset: Name of the data set, and of its folder of downloads and on a mirror.
         name: Name of the file.
-        sources: Folders on the web that have the file, tried in this order.
+        sources: URLs of folders with the file, tried in this order.
         file_hash: Its checksum.
     """
     folder = cache_dir() / "downloads" / dataset
@@ -55,7 +51,7 @@ def load_idx(dataset: str, sources: Sequence[str], checksums: Mapping[str, str])
 
     Args:
         dataset: Name of the data set.
-        sources: Folders on the web that have the files.
+        sources: URLs of folders with the files.
         checksums: File name to checksum: training images and labels, test images and labels.
     """
     arrays = [read_idx(fetch(dataset, name, sources, digest)) for name, digest in checksums.items()]
@@ -63,7 +59,7 @@ def load_idx(dataset: str, sources: Sequence[str], checksums: Mapping[str, str])
     return (x_train, y_train), (x_test, y_test)
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+def read_idx(path: Path) -> np.ndarray:
     """Read a gzip-compressed file in the IDX format with unsigned bytes.
 
     Raises:
@@ -76,33 +72,33 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise DatasetError(f"'{path}' is not an IDX file of unsigned bytes.")
             shape = tuple(int.from_bytes(file.read(4), "big") for _ in range(start[3]))
             size = math.prod(shape)
-            # The memory for what is announced would be taken before it is read.
-            data = file.read(size + 1) if size <= _LARGEST_IDX else b""
+            # read() allocates the announced size first.
+            data = file.read(size + 1) if size <= _MAX_IDX else b""
     except (OSError, EOFError) as error:
         raise DatasetError(f"'{path}' cannot be read: {error}.") from error
     if len(data) != size:
-        raise DatasetError(f"'{path}' does not have the {size:,} values that it announces.")
+        raise DatasetError(f"'{path}' does not have the {size:,} values that its header announces.")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def write_class_folders(
     dataset: str, classes: Sequence[str], data: Arrays, dest_dir: str | os.PathLike[str] | None
 ) -> str:
-    """Write images as `<folder>/<class>/<train or test>-<number>.png`, unless they are there.
+    """Write images as `<folder>/<class>/<train or test>-<number>.png`, if they are missing.
 
     The files of the test part come first in a sorted listing.
 
     Args:
-        dataset: Name of the data set, and of the folder below `datasets` in mltk's own folder.
+        dataset: Name of the data set, and of the folder below `datasets` in mltk's folder.
         classes: Class labels, by class id.
         data: `((x_train, y_train), (x_test, y_test))`; x uint8 `(n, height, width[, channels])`.
-        dest_dir: The folder to write; `None` means the one named after the data set.
+        dest_dir: The folder to write; `None` means the folder of the data set's name.
 
     Returns:
         The folder.
 
     Raises:
-        DatasetError: There are other files in `dest_dir`.
+        DatasetError: `dest_dir` has other files.
     """
     from PIL import Image
 

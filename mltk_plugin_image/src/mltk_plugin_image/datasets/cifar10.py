@@ -1,7 +1,7 @@
-"""CIFAR-10: 60,000 photographs of 32×32 coloured pixels, 6,000 of each of ten things.
+"""CIFAR-10: 60,000 photographs of 32×32 color pixels, 6,000 of each of ten objects.
 
 - Source: Alex Krizhevsky, Vinod Nair and Geoffrey Hinton, https://www.cs.toronto.edu/~kriz/cifar.html.
-- Licence: none stated; the authors ask to cite "Learning Multiple Layers of Features from Tiny Images".
+- License: none stated; the authors ask to cite "Learning Multiple Layers of Features from Tiny Images".
 - Size: 50,000 training and 10,000 test images; a download of 170 MB (the binary version: the one for
   Python consists of pickles, which can run code).
 """
@@ -29,7 +29,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 """Class labels, by class id."""
 
 SOURCES = ("https://www.cs.toronto.edu/~kriz", "https://cave.cs.toronto.edu/kriz")
-"""Folders with the file, in the order in which they are tried."""
+"""Folders with the file, tried in this order."""
 
 FILE = "cifar-10-binary.tar.gz"
 CHECKSUM = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -40,14 +40,14 @@ _TEST = ("cifar-10-batches-bin/test_batch.bin",)
 
 
 def load_data() -> Arrays:
-    """Download the data set, unless it is there, and return `((x_train, y_train), (x_test, y_test))`.
+    """Download the data set, if it is missing, and return `((x_train, y_train), (x_test, y_test))`.
 
     x is uint8 `(n, 32, 32, 3)`, RGB, 0 to 255; y is uint8 `(n, 1)`, the class id.
     """
     path = fetch("cifar10", FILE, SOURCES, CHECKSUM)
     batches: dict[str, bytes] = {}
     try:
-        # In the order of the archive: going back in a compressed file means to start over.
+        # In the order of the archive: seeking back in a compressed file decompresses it again.
         with tarfile.open(path, "r|gz") as archive:
             for member in archive:
                 if member.isreg() and member.name in (*_TRAIN, *_TEST):
@@ -59,12 +59,12 @@ def load_data() -> Arrays:
 
 
 def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
-    """Write all images as PNG files into one folder per class and return the folder with these.
+    """Write all images as PNG files to one folder per class, and return the data set folder.
 
     The file names start with `train` or `test`; the test images come first in a sorted listing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/cifar10` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `datasets/cifar10` in mltk's folder.
     """
     return write_class_folders("cifar10", CLASSES, load_data(), dest_dir)
 
@@ -72,13 +72,13 @@ def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
 def _subset(path: Path, batches: dict[str, bytes], names: tuple[str, ...]) -> Subset:
     missing = [name for name in names if name not in batches]
     if missing:
-        raise DatasetError(f"'{path}' does not hold '{missing[0]}'.")
+        raise DatasetError(f"'{path}' lacks '{missing[0]}'.")
     # One byte for the class, then the red, the green and the blue pixels, row by row.
     records = np.frombuffer(b"".join(batches[name] for name in names), np.uint8)
     if records.size % 3073:
-        raise DatasetError(f"'{path}' does not hold whole images of 32×32 pixels.")
+        raise DatasetError(f"'{path}' has incomplete images of 32×32 pixels.")
     records = records.reshape(-1, 3073)
     if records[:, 0].max(initial=0) >= len(CLASSES):
-        raise DatasetError(f"'{path}' has a class id that is not below {len(CLASSES)}.")
+        raise DatasetError(f"'{path}' has a class id of {len(CLASSES)} or more.")
     x = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(x), records[:, :1].copy()

@@ -1,9 +1,9 @@
-"""Handwritten digits of OpenCV: 5,000 scanned digits of 20×20 grey pixels, embedded.
+"""Handwritten digits of OpenCV: 5,000 scanned digits of 20×20 gray pixels, embedded.
 
-- Source: the sample picture `digits.png` of OpenCV 4.6.0.
-- Licence: Apache-2.0, copyright of OpenCV's contributors (see `data/NOTICE.txt`).
+- Source: the sample image `digits.png` of OpenCV 4.6.0.
+- License: Apache-2.0, copyright of OpenCV's contributors (see `data/NOTICE.txt`).
 - Size: 2,500 training and 2,500 test images, 250 of each digit; 0.6 MB. The halves are those of OpenCV's
-  tutorial, which reports an accuracy of 91 % for its nearest-neighbour classifier.
+  tutorial, which reports an accuracy of 91 % for its nearest-neighbor classifier.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def load_data() -> Arrays:
 
 
 def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
-    """Write all images as PNG files into one folder per digit and return the folder with these.
+    """Write all images as PNG files to one folder per digit, and return the data set folder.
 
     The file names start with `train` or `test`. The test images come first in a sorted listing, so a data
     generator with `validation_split=0.5` validates with exactly these.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/digits` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `datasets/digits` in mltk's folder.
     """
     return write_class_folders("digits", CLASSES, load_data(), dest_dir)

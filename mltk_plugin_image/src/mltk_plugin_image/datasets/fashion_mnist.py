@@ -1,7 +1,7 @@
-"""Fashion-MNIST: 70,000 pictures of clothes, 28×28 grey pixels.
+"""Fashion-MNIST: 70,000 images of clothes, 28×28 gray pixels.
 
 - Source: Zalando SE, https://github.com/zalandoresearch/fashion-mnist.
-- Licence: MIT.
+- License: MIT.
 - Size: 60,000 training and 10,000 test images; a download of 30.9 MB.
 """
 
@@ -25,7 +25,7 @@ SOURCES = (
     "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion",
     "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
 )
-"""Folders with the files, in the order in which they are tried."""
+"""Folders with the files, tried in this order."""
 
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
@@ -37,7 +37,7 @@ CHECKSUMS = {
 
 
 def load_data() -> Arrays:
-    """Download the data set, unless it is there, and return `((x_train, y_train), (x_test, y_test))`.
+    """Download the data set, if it is missing, and return `((x_train, y_train), (x_test, y_test))`.
 
     x is uint8 `(n, 28, 28)`, 0 (background) to 255; y is uint8 `(n,)`, the class id.
     """
@@ -45,11 +45,11 @@ def load_data() -> Arrays:
 
 
 def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
-    """Write all images as PNG files into one folder per class and return the folder with these.
+    """Write all images as PNG files to one folder per class, and return the data set folder.
 
     The file names start with `train` or `test`; the test images come first in a sorted listing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/fashion_mnist` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `datasets/fashion_mnist` in mltk's folder.
     """
     return write_class_folders("fashion_mnist", CLASSES, load_data(), dest_dir)

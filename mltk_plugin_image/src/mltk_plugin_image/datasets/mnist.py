@@ -1,7 +1,7 @@
-"""MNIST: 70,000 handwritten digits of 28×28 grey pixels.
+"""MNIST: 70,000 handwritten digits of 28×28 gray pixels.
 
 - Source: Yann LeCun, Corinna Cortes and Christopher Burges, from data of NIST.
-- Licence: CC BY-SA 3.0.
+- License: CC BY-SA 3.0.
 - Size: 60,000 training and 10,000 test images; a download of 11.6 MB.
 """
 
@@ -25,7 +25,7 @@ SOURCES = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",
     "https://storage.googleapis.com/cvdf-datasets/mnist",
 )
-"""Folders with the files, in the order in which they are tried."""
+"""Folders with the files, tried in this order."""
 
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
@@ -37,7 +37,7 @@ CHECKSUMS = {
 
 
 def load_data() -> Arrays:
-    """Download the data set, unless it is there, and return `((x_train, y_train), (x_test, y_test))`.
+    """Download the data set, if it is missing, and return `((x_train, y_train), (x_test, y_test))`.
 
     x is uint8 `(n, 28, 28)`, 0 (background) to 255; y is uint8 `(n,)`, the digit.
     """
@@ -45,11 +45,11 @@ def load_data() -> Arrays:
 
 
 def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
-    """Write all images as PNG files into one folder per digit and return the folder with these.
+    """Write all images as PNG files to one folder per digit, and return the data set folder.
 
     The file names start with `train` or `test`; the test images come first in a sorted listing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/mnist` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `datasets/mnist` in mltk's folder.
     """
     return write_class_folders("mnist", CLASSES, load_data(), dest_dir)

@@ -1,7 +1,7 @@
-"""Rock, paper, scissors, version 1: three hand gestures, 96×96 grey pixels.
+"""Rock, paper, scissors, version 1: three hand gestures, 96×96 gray pixels.
 
 - Source: Silicon Labs, https://github.com/SiliconLabs/mltk_assets.
-- Licence: none stated there.
+- License: none stated there.
 - Size: a download of 5.4 MB (a 7z archive: extracting it needs the package `py7zr`).
 """
 
@@ -18,7 +18,7 @@ INPUT_SHAPE = (96, 96, 1)
 """Height, width and channels."""
 
 CLASSES = ("rock", "paper", "scissor")
-"""Class labels, by class id. `scissors` may be written for `scissor`."""
+"""Class labels, by class id. `scissors` is accepted for `scissor`."""
 
 DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/rock_paper_scissors.7z"
 CHECKSUM = "b391c582d4792f4977f73681c691c42247553aac09ec7216fa4de67c3aef070f"
@@ -28,10 +28,10 @@ CHECKSUM = "b391c582d4792f4977f73681c691c42247553aac09ec7216fa4de67c3aef070f"
 def load_data(
     dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/rock_paper_scissors/v1"
 ) -> str:
-    """Download and extract the data set, unless that was done before.
+    """Download and extract the data set, if it is missing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's folder.
         dest_subdir: Path below mltk's own folder.
 
     Returns:

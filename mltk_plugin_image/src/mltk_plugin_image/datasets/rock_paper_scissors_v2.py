@@ -1,7 +1,7 @@
-"""Rock, paper, scissors, version 2: three hand gestures and other things, 96×96 grey pixels.
+"""Rock, paper, scissors, version 2: three hand gestures and other objects, 96×96 gray pixels.
 
 - Source: Silicon Labs, https://github.com/SiliconLabs/mltk_assets.
-- Licence: none stated there.
+- License: none stated there.
 - Size: a download of 17.6 MB (a 7z archive: extracting it needs the package `py7zr`).
 """
 
@@ -18,7 +18,7 @@ INPUT_SHAPE = (96, 96, 1)
 """Height, width and channels."""
 
 CLASSES = ("rock", "paper", "scissor", "_unknown_")
-"""Class labels, by class id. `_unknown_` is anything else. `scissors` may be written for `scissor`."""
+"""Class labels, by class id. `_unknown_` is anything else. `scissors` is accepted for `scissor`."""
 
 DOWNLOAD_URL = "https://github.com/SiliconLabs/mltk_assets/raw/master/datasets/rock_paper_scissors_v2.7z"
 CHECKSUM = "bf20c4ee4756b4126e6bb414845157cb553ca206f4b9a697bec4c0849c7e8b7b"
@@ -28,10 +28,10 @@ CHECKSUM = "bf20c4ee4756b4126e6bb414845157cb553ca206f4b9a697bec4c0849c7e8b7b"
 def load_data(
     dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/rock_paper_scissors/v2"
 ) -> str:
-    """Download and extract the data set, unless that was done before.
+    """Download and extract the data set, if it is missing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's own folder.
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's folder.
         dest_subdir: Path below mltk's own folder.
 
     Returns:
