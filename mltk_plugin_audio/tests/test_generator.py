@@ -627,7 +627,7 @@ def test_missing_folders_and_classes_are_named(recordings, tmp_path):
     (root / "empty").mkdir()
     with pytest.raises(DatasetError, match="'empty' has no samples"):
         flow(root, ["yes", "empty"])
-    with pytest.raises(DatasetError, match="take samples of class '_unknown_'"):
+    with pytest.raises(DatasetError, match="draw samples of the 'unknown' class"):
         flow(root, ["yes", "no", "maybe", "never", "empty", "_unknown_"])
     with pytest.raises(SpecificationError, match="Did you mean 'training'"):
         flow(root, CLASSES, subset="train")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -12,13 +11,14 @@ from mltk.plugins import (
     EvaluationContext,
     Evaluator,
     LoadedDataset,
+    Model,
     Parameter,
     Subset,
     hookimpl,
+    inherits,
 )
 
 if TYPE_CHECKING:
-    from mltk.model.model import MltkModel
     from mltk.results.evaluation import EvaluationResults
     from mltk_plugin_audio.mixins import AudioModel
 
@@ -44,7 +44,7 @@ STREAMING_OPTIONS = (
 
 @hookimpl
 def mltk_load_dataset(
-    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, object]
+    mltk_model: Model, subset: Subset, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
     """Load a folder of recordings."""
     if not _is_audio_model(mltk_model):
@@ -55,7 +55,7 @@ def mltk_load_dataset(
 
 
 @hookimpl
-def mltk_augmentations(mltk_model: MltkModel, subset: Subset, domain: str) -> list[AugmentationStep] | None:
+def mltk_augmentations(mltk_model: Model, subset: Subset, domain: str) -> list[AugmentationStep] | None:
     """Offer the random transforms of the data generator."""
     if not _is_audio_model(mltk_model):
         return None
@@ -65,7 +65,7 @@ def mltk_augmentations(mltk_model: MltkModel, subset: Subset, domain: str) -> li
 
 
 @hookimpl
-def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
+def mltk_model_parameters(mltk_model: Model) -> Mapping[str, Parameter] | None:
     """Tell the device how to make and normalize spectrograms."""
     if not _is_audio_model(mltk_model):
         return None
@@ -75,7 +75,7 @@ def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | No
 
 
 @hookimpl
-def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
+def mltk_evaluators(mltk_model: Model | None) -> list[Evaluator] | None:
     """Offer the evaluation on long recordings, also for a `.tflite` without a specification."""
     if mltk_model is not None and not _is_audio_model(mltk_model):
         return None
@@ -114,7 +114,5 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
     return evaluate(context)
 
 
-def _is_audio_model(mltk_model: MltkModel) -> TypeGuard[AudioModel]:
-    # A model that inherits the mixin has imported its module. Importing it for other models would take time.
-    mixins = sys.modules.get("mltk_plugin_audio.mixins")
-    return mixins is not None and isinstance(mltk_model, mixins.AudioDatasetMixin)
+def _is_audio_model(mltk_model: Model | None) -> TypeGuard[AudioModel]:
+    return inherits(mltk_model, "mltk_plugin_audio.mixins:AudioDatasetMixin")

@@ -37,12 +37,8 @@ def download(
 ) -> str:
     """Download, extract and resample the impulse responses, unless already done.
 
-    Args:
-        dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
-        dest_subdir: Path in mltk's cache folder.
-        logger: Logger for progress; `None` means the logger of mltk.
-        clean_dest_dir: Replace previously extracted files instead of adding to them.
-        sample_rate_hz: Sample rate of the result.
+    `sample_rate_hz` is the sample rate of the result. See
+    `mltk_plugin_audio.datasets.utils.download_archive` for the other arguments.
 
     Returns:
         The folder with one WAV file for each place.

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeAlias
 
 from llvmlite import ir
+from llvmlite.ir import IRBuilder as Builder
+from llvmlite.ir import Value
 from numba import types
-from numba.core.base import BaseContext
+from numba.core.base import BaseContext as Context
 from numba.core.datamodel import DataModelManager
 from numba.core.typing.context import BaseContext as TypingContext
 from numba.core.typing.templates import Signature
@@ -21,7 +23,7 @@ from numba.extending import intrinsic, models, overload, register_model
 COUNT = 16
 """Number of integers in a vector."""
 
-Values: TypeAlias = Sequence[ir.Value]
+Values: TypeAlias = Sequence[Value]
 Typed: TypeAlias = tuple[Signature, Callable[..., object]]
 """Signature of an intrinsic and the function that generates its code."""
 
@@ -53,9 +55,7 @@ def _vector(bits: int) -> ir.VectorType:
     return ir.VectorType(ir.IntType(bits), COUNT)
 
 
-def _pointer(
-    context: BaseContext, builder: ir.IRBuilder, array: types.Array, value: ir.Value, index: ir.Value
-) -> ir.Value:
+def _pointer(context: Context, builder: Builder, array: types.Array, value: Value, index: Value) -> Value:
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), _vector(array.dtype.bitwidth).as_pointer())
 
@@ -70,9 +70,7 @@ def _intrinsic(function: Callable[Concatenate[TypingContext, _P], Typed | None])
 def load(typing: TypingContext, array: types.Array, index: types.Integer) -> Typed:
     """Return `array[index : index + COUNT]` of a contiguous one-dimensional array of integers."""
 
-    def generate(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
-    ) -> ir.Value:
+    def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> Value:
         pointer = _pointer(context, builder, array, values[0], values[1])
         return builder.load(pointer, align=array.dtype.bitwidth // 8)
 
@@ -83,7 +81,7 @@ def load(typing: TypingContext, array: types.Array, index: types.Integer) -> Typ
 def store(typing: TypingContext, array: types.Array, index: types.Integer, lanes: Lanes) -> Typed:
     """Set `array[index : index + COUNT]`."""
 
-    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values) -> None:
+    def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> None:
         pointer = _pointer(context, builder, array, values[0], values[1])
         builder.store(values[2], pointer, align=array.dtype.bitwidth // 8)
 
@@ -97,9 +95,7 @@ def resize(typing: TypingContext, lanes: Lanes, bits: types.IntegerLiteral) -> T
         return None  # numba calls again with the literal
     kind = Lanes(bits.literal_value)
 
-    def generate(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
-    ) -> ir.Value:
+    def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> Value:
         change = builder.sext if kind.bits > lanes.bits else builder.trunc
         return change(values[0], _vector(kind.bits))
 
@@ -110,9 +106,7 @@ def resize(typing: TypingContext, lanes: Lanes, bits: types.IntegerLiteral) -> T
 def spread(typing: TypingContext, like: Lanes, value: types.Integer) -> Typed:
     """Return a vector of the type of `like` with `value` in each place."""
 
-    def generate(
-        context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
-    ) -> ir.Value:
+    def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> Value:
         scalar = context.cast(builder, values[1], signature.args[1], getattr(types, f"int{like.bits}"))
         vector = ir.Constant(_vector(like.bits), ir.Undefined)
         first = builder.insert_element(vector, scalar, ir.IntType(32)(0))
@@ -125,9 +119,7 @@ def spread(typing: TypingContext, like: Lanes, value: types.Integer) -> Typed:
 def _define_operator(function: Callable[..., object], instruction: str) -> None:
     @_intrinsic
     def apply(typing: TypingContext, a: Lanes, b: Lanes) -> Typed:
-        def generate(
-            context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values
-        ) -> ir.Value:
+        def generate(context: Context, builder: Builder, signature: Signature, values: Values) -> Value:
             return getattr(builder, instruction)(*values)
 
         return a(a, a), generate

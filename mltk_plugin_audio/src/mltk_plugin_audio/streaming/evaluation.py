@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mltk.errors import EvaluationError
-from mltk.plugins import EvaluationContext, Predictor, get_plugin_manager
+from mltk.plugins import EvaluationContext, Model, Predictor, get_plugin_manager
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk_plugin_audio._batches import AudioBatches
 from mltk_plugin_audio._noise_and_rooms import find_folder
@@ -31,9 +30,6 @@ from mltk_plugin_audio.streaming.metrics import (
 from mltk_plugin_audio.streaming.model import Features, StreamingModel, score_blocks
 from mltk_plugin_audio.streaming.options import StreamingOptions
 from mltk_plugin_audio.streaming.results import StreamingEvaluationResults, format_rate
-
-if TYPE_CHECKING:
-    from mltk.plugins.types import Model
 
 
 def evaluate(context: EvaluationContext) -> StreamingEvaluationResults:

@@ -30,25 +30,18 @@ class StreamingOptions:
     tolerance_ms: float | None = None
     """Time after the end of a word in which it may be detected; by default the time in which it affects averages."""
     max_minutes: float = Composition.max_minutes
-    """See `Composition`."""
+    """See `Composition`, also for the next two."""
     gap_ms: tuple[float, float] = Composition.gap_ms
-    """See `Composition`."""
     snr_db: float = Composition.snr_db
-    """See `Composition`."""
     background: str | os.PathLike[str] | None = None
     """See `Composition`; by default the background noise of the data generator."""
     average_window_duration_ms: int | None = None
-    """Replaces the model parameter, see `DetectionSettings`."""
+    """Replaces the model parameter, like the fields below; see `DetectionSettings`."""
     minimum_count: int | None = None
-    """Replaces the model parameter."""
     detection_threshold: int | None = None
-    """Replaces the model parameter."""
     suppression_ms: int | None = None
-    """Replaces the model parameter."""
     latency_ms: int | None = None
-    """Replaces the model parameter."""
     volume_gain: int | None = None
-    """Replaces the model parameter."""
 
     def __post_init__(self) -> None:
         if self.tolerance_ms is not None:

@@ -26,11 +26,8 @@ def download(
 ) -> str:
     """Download the recording, unless already done, and return its path.
 
-    Args:
-        dest_dir: Folder to extract to.
-        sample_rate_hertz: Sample rate of the result; any other than 16 kHz makes a resampled copy.
-        logger: Logger for progress; `None` means the logger of mltk.
-        clean_dest_dir: Replace previously extracted files instead of adding to them.
+    `sample_rate_hertz` is the sample rate of the result; any other than 16 kHz makes a resampled copy. See
+    `mltk_plugin_audio.datasets.utils.download_archive` for the other arguments.
     """
     folder = download_archive(
         "brd2601", DOWNLOAD_URL, VERIFY_SHA1, dest_dir, clean_dest_dir=clean_dest_dir, logger=logger

@@ -28,12 +28,8 @@ def download(
 ) -> str:
     """Download, extract and resample the data set, unless already done.
 
-    Args:
-        dest_dir: New or empty folder; `None` means `dest_subdir` in mltk's cache folder.
-        dest_subdir: Path in mltk's cache folder.
-        sample_rate_hertz: Sample rate of the result.
-        logger: Logger for progress; `None` means the logger of mltk.
-        clean_dest_dir: Replace previously extracted files instead of adding to them.
+    `sample_rate_hertz` is the sample rate of the result. See
+    `mltk_plugin_audio.datasets.utils.download_archive` for the other arguments.
 
     Returns:
         The folder with the recordings.

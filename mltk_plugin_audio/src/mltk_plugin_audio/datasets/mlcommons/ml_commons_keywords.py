@@ -27,10 +27,7 @@ def download(
 ) -> str:
     """Download and extract both archives, unless already done, and return the folder.
 
-    Args:
-        dest_dir: Folder to extract to.
-        logger: Logger for progress; `None` means the logger of mltk.
-        clean_dest_dir: Replace the content of the folder instead of adding to it.
+    See `mltk_plugin_audio.datasets.utils.download_archive` for the arguments.
     """
     name = "ml_commons_keywords"
     download_archive(

@@ -23,10 +23,7 @@ def download(
 ) -> str:
     """Download and extract the data set, unless already done, and return the folder.
 
-    Args:
-        dest_dir: Folder to extract to.
-        logger: Logger for progress; `None` means the logger of mltk.
-        clean_dest_dir: Replace the content of the folder instead of adding to it.
+    See `mltk_plugin_audio.datasets.utils.download_archive` for the arguments.
     """
     return download_archive(
         "ml_commons_voice", DOWNLOAD_URL, VERIFY_SHA1, dest_dir, clean_dest_dir=clean_dest_dir, logger=logger

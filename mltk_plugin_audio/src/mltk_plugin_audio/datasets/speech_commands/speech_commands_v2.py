@@ -32,43 +32,12 @@ DOWNLOAD_URL = "https://storage.googleapis.com/download.tensorflow.org/data/spee
 CHECKSUM = "af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58"
 """SHA-256 of the archive."""
 
-CLASSES = (
-    "backward",
-    "bed",
-    "bird",
-    "cat",
-    "dog",
-    "down",
-    "eight",
-    "five",
-    "follow",
-    "forward",
-    "four",
-    "go",
-    "happy",
-    "house",
-    "learn",
-    "left",
-    "marvin",
-    "nine",
-    "no",
-    "off",
-    "on",
-    "one",
-    "right",
-    "seven",
-    "sheila",
-    "six",
-    "stop",
-    "three",
-    "tree",
-    "two",
-    "up",
-    "visual",
-    "wow",
-    "yes",
-    "zero",
-)
+_WORDS = """
+backward bed bird cat dog down eight five follow forward four go happy house learn left marvin nine no off
+on one right seven sheila six stop three tree two up visual wow yes zero
+"""
+
+CLASSES = tuple(_WORDS.split())
 """Words, which are the names of the folders."""
 
 _MIN_LEVEL_DB = -50.0
