@@ -10,6 +10,7 @@ import numpy as np
 
 from mltk.errors import EvaluationError
 from mltk.results.evaluation import EvaluationResults
+from mltk.results.plots import line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -274,8 +275,6 @@ class ClassifierEvaluationResults(EvaluationResults):
     def _lines(
         self, axes: Axes, x: Sequence[Floats] | Floats, y: Sequence[Floats] | Floats, captions: Sequence[str]
     ) -> None:
-        from mltk.results.plots import line_styles
-
         sizes = self.confusion_matrix.sum(axis=1)
         for i, style in enumerate(line_styles(len(self.classes))):
             if sizes[i]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mltk.errors import EvaluationError
+from mltk.results.plots import drawing, save_figure, show_figures
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -87,8 +88,6 @@ class EvaluationResults(dict[str, Any]):
             logger: Where to say what is written.
             on_figure: Called with the name and the figure of each plot before it is written; may change it.
         """
-        from mltk.results.plots import drawing, save_figure, show_figures
-
         for file_name, event_name, draw in self.figures():
             with drawing(draw, show) as figure:
                 if on_figure is not None:

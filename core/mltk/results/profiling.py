@@ -1,4 +1,4 @@
-"""What a profiler found out about a `.tflite` model."""
+"""Results of profiling a `.tflite` model."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
+from mltk.results.plots import drawing, save_figure
+from mltk.results.profiling_fields import BARS, COLUMNS, FIELDS, SUMMARY, divide, read_value
+from mltk.results.profiling_layer import (
+    MemoryPart,
+    ProfilingLayerResult,
+    RuntimeMemory,
+    join_dtypes,
+    join_quantizations,
+    join_shapes,
+    sum_weights,
+)
+from mltk.tflite import TfliteModel
 from mltk.utils.files import atomic_write
 from mltk.utils.string_formatting import format_table, format_units
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from mltk.tflite import TfliteLayer, TfliteModel, TfliteTensor
+
+__all__ = ["MemoryPart", "Method", "ProfilingLayerResult", "ProfilingModelResults", "RuntimeMemory"]
 
 Method = Literal["static", "simulated", "embedded"]
 
@@ -28,232 +41,12 @@ _METHODS: Mapping[Method, str] = {
     "embedded": "measured on a device",
 }
 
-_SUMMARY_LABELS = {
-    "name": "Name",
-    "method": "Method",
-    "accelerator": "Accelerator",
-    "platform": "Platform",
-    "input_shape": "Input shape",
-    "input_dtype": "Input type",
-    "input_quantization": "Input quantization",
-    "output_shape": "Output shape",
-    "output_dtype": "Output type",
-    "output_quantization": "Output quantization",
-    "tflite_size": "Model file (bytes)",
-    "weights_size": "Weights (bytes)",
-    "runtime_memory_size": "Runtime memory (bytes)",
-    "arena_head": "Of it activations, the arena's head (bytes)",
-    "arena_tail": "Of it structures, the arena's tail (bytes)",
-    "smallest_arena": "Smallest arena that works (bytes)",
-    "ops": "Operations",
-    "macs": "Multiply-accumulates",
-    "n_layers": "Layers",
-    "n_unsupported_layers": "Unsupported layers",
-    "accelerator_cycles": "Accelerator cycles",
-    "cpu_cycles": "CPU cycles",
-    "cpu_utilization": "CPU utilization (%)",
-    "cpu_clock_rate": "CPU clock (Hz)",
-    "time": "Time (s)",
-    "host_time": "Time on this computer (s)",
-    "energy": "Energy (J)",
-    "j_per_op": "Energy per operation (J)",
-    "j_per_mac": "Energy per multiply-accumulate (J)",
-    "op_per_s": "Operations per second",
-    "mac_per_s": "Multiply-accumulates per second",
-    "inf_per_sec": "Inferences per second",
-}
-_LAYER_LABELS = {
-    "index": "Index",
-    "opcode": "OpCode",
-    "ops": "OPs",
-    "macs": "MACs",
-    "accelerator_cycles": "Acc cycles",
-    "cpu_cycles": "CPU cycles",
-    "energy": "Energy (J)",
-    "time": "Time (s)",
-    "host_time": "Host time (s)",
-    "input_shape": "Input shape",
-    "input_dtype": "Input type",
-    "input_quantization": "Input quantization",
-    "output_shape": "Output shape",
-    "output_dtype": "Output type",
-    "output_quantization": "Output quantization",
-    "weights_size": "Weights (bytes)",
-    "options": "Options",
-    "supported": "Supported",
-    "error_msg": "Error",
-}
-_FULL_SUMMARY = frozenset({"input_quantization", "output_quantization", "weights_size"})
-_FULL_LAYER = _FULL_SUMMARY | {"input_dtype", "output_dtype"}
-# One entry per tensor, separated by commas; in a table below each other.
-_PER_TENSOR = frozenset(
-    f"{end}_{what}" for end in ("input", "output") for what in ("shape", "dtype", "quantization")
-)
-# Sizes of memory are copied into firmware, to the byte.
-_WITHOUT_SI_LETTER = frozenset(
-    {
-        "index",
-        "n_layers",
-        "n_unsupported_layers",
-        "cpu_utilization",
-        "runtime_memory_size",
-        "arena_head",
-        "arena_tail",
-        "smallest_arena",
-    }
-)
 _MEMORY_LABELS = {
     "name": "Part of the runtime memory",
     "used": "Bytes",
     "requested": "Without alignment",
     "count": "Pieces",
 }
-# What the bars of the chart show, where it was measured: field and title.
-_BARS = {
-    "macs": "Multiply-accumulates",
-    "host_time": "Time on this computer (s)",
-    "time": "Time (s)",
-    "accelerator_cycles": "Accelerator cycles",
-    "cpu_cycles": "CPU cycles",
-    "energy": "Energy (J)",
-    "weights_size": "Weights (bytes)",
-}
-
-
-@dataclass(frozen=True)
-class MemoryPart:
-    """What a runtime's memory is used for."""
-
-    name: str
-    """As the runtime calls it."""
-    used: int
-    """Bytes, with what alignment costs."""
-    requested: int | None = None
-    """Bytes without that."""
-    count: int | None = None
-    """Number of allocations."""
-
-
-@dataclass(frozen=True)
-class RuntimeMemory:
-    """The memory that a runtime needs for a model, beside the model itself; bytes."""
-
-    total: int
-    """All that it holds while it runs."""
-    head: int | None = None
-    """Of it what inferences use again and again: activations and scratch buffers."""
-    tail: int | None = None
-    """Of it what stays: the structures of the runtime and of its kernels."""
-    smallest_arena: int | None = None
-    """The smallest arena that it starts in; more than `total` where planning takes more than running."""
-    parts: tuple[MemoryPart, ...] = ()
-    """What the runtime says of the kinds; not necessarily all of `total`."""
-
-
-@dataclass(frozen=True)
-class ProfilingLayerResult:
-    """What is known about one layer; `None` is what was not measured."""
-
-    tflite_layer: TfliteLayer
-    ops: int | None = None
-    """Arithmetic operations of one inference; a MAC counts as two."""
-    macs: int | None = None
-    """Multiply-accumulates of one inference."""
-    accelerator_cycles: float | None = None
-    cpu_cycles: float | None = None
-    time: float | None = None
-    """Seconds of one inference on the target."""
-    host_time: float | None = None
-    """Seconds on the computer that profiles; they say little more of a target than which layers are the slow ones."""
-    energy: float | None = None
-    """Joules of one inference."""
-    supported: bool | None = None
-    """Whether the accelerator, or the runtime, can run the layer."""
-    error_msg: str | None = None
-    """Why not."""
-
-    @classmethod
-    def from_layer(cls, tflite_layer: TfliteLayer, **measured: Any) -> Self:
-        """Return a result with the operations and MACs counted, and the values measured.
-
-        Args:
-            tflite_layer: The layer. An operator that the counting does not know counts 0.
-            **measured: Further fields; `ops` and `macs` replace the counted ones.
-        """
-        from mltk.tflite.metrics import tflite_layer_metrics
-
-        counted = tflite_layer_metrics(tflite_layer)
-        return cls(tflite_layer, **{"ops": counted.ops, "macs": counted.macs, **measured})
-
-    @property
-    def index(self) -> int:
-        """The layer's number in the model."""
-        return self.tflite_layer.index
-
-    @property
-    def name(self) -> str:
-        """Number and operator, e.g. `op0-conv_2d`."""
-        return self.tflite_layer.name
-
-    @property
-    def opcode_str(self) -> str:
-        """The operator, e.g. `conv_2d`."""
-        return self.tflite_layer.opcode_str
-
-    @property
-    def options_str(self) -> str:
-        """The operator's options."""
-        return str(self.tflite_layer.options)
-
-    @property
-    def input_shape_str(self) -> str:
-        """Shapes of the inputs, weights among them: `1x8x8x1,8x3x3x1,8`."""
-        return _shapes(self.tflite_layer.inputs)
-
-    @property
-    def input_dtype_str(self) -> str:
-        """Types of the inputs: `int8,int8,int32`."""
-        return _dtypes(self.tflite_layer.inputs)
-
-    @property
-    def output_shape_str(self) -> str:
-        """Shapes of the outputs."""
-        return _shapes(self.tflite_layer.outputs)
-
-    @property
-    def output_dtype_str(self) -> str:
-        """Types of the outputs."""
-        return _dtypes(self.tflite_layer.outputs)
-
-    @property
-    def weights_size(self) -> int:
-        """Bytes of the inputs whose values are in the file."""
-        return _weights_size([self.tflite_layer])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all values by name, `None` where there is none."""
-        layer = self.tflite_layer
-        return {
-            "index": self.index,
-            "opcode": self.opcode_str,
-            "ops": self.ops,
-            "macs": self.macs,
-            "accelerator_cycles": self.accelerator_cycles,
-            "cpu_cycles": self.cpu_cycles,
-            "energy": self.energy,
-            "time": self.time,
-            "host_time": self.host_time,
-            "input_shape": self.input_shape_str,
-            "input_dtype": self.input_dtype_str,
-            "input_quantization": _quantizations(layer.inputs),
-            "output_shape": self.output_shape_str,
-            "output_dtype": self.output_dtype_str,
-            "output_quantization": _quantizations(layer.outputs),
-            "weights_size": self.weights_size,
-            "options": self.options_str,
-            "supported": self.supported,
-            "error_msg": self.error_msg,
-        }
 
 
 class ProfilingModelResults:
@@ -318,7 +111,7 @@ class ProfilingModelResults:
     @property
     def weights_size(self) -> int:
         """Bytes of the tensors whose values are in the file; one that several layers use counts once."""
-        return _weights_size(layer.tflite_layer for layer in self.layers)
+        return sum_weights(layer.tflite_layer for layer in self.layers)
 
     @property
     def n_layers(self) -> int:
@@ -328,22 +121,32 @@ class ProfilingModelResults:
     @property
     def input_shape_str(self) -> str:
         """Shapes of the inputs, batch axis included: `1x8x8x1`, several with commas."""
-        return _shapes(self.tflite_model.inputs)
+        return join_shapes(self.tflite_model.inputs)
 
     @property
     def input_dtype_str(self) -> str:
         """Types of the inputs."""
-        return _dtypes(self.tflite_model.inputs)
+        return join_dtypes(self.tflite_model.inputs)
 
     @property
     def output_shape_str(self) -> str:
         """Shapes of the outputs."""
-        return _shapes(self.tflite_model.outputs)
+        return join_shapes(self.tflite_model.outputs)
 
     @property
     def output_dtype_str(self) -> str:
         """Types of the outputs."""
-        return _dtypes(self.tflite_model.outputs)
+        return join_dtypes(self.tflite_model.outputs)
+
+    @property
+    def input_quantization_str(self) -> str:
+        """Quantization of the inputs."""
+        return join_quantizations(self.tflite_model.inputs)
+
+    @property
+    def output_quantization_str(self) -> str:
+        """Quantization of the outputs."""
+        return join_quantizations(self.tflite_model.outputs)
 
     @property
     def ops(self) -> float | None:
@@ -383,8 +186,8 @@ class ProfilingModelResults:
     @property
     def cpu_utilization(self) -> float | None:
         """Share of the time in which the CPU is busy, in percent."""
-        busy = _ratio(self.cpu_cycles, self.cpu_clock_rate)
-        share = _ratio(busy, self.time)
+        busy = divide(self.cpu_cycles, self.cpu_clock_rate)
+        share = divide(busy, self.time)
         return None if share is None else 100 * share
 
     @property
@@ -430,48 +233,14 @@ class ProfilingModelResults:
             exclude_null: Leave out what was not measured.
             full_summary: Also the quantization and the size of the weights.
         """
-        values = {
-            "name": self.name,
-            "method": self.method,
-            "accelerator": self.accelerator,
-            "platform": self.platform,
-            "input_shape": self.input_shape_str,
-            "input_dtype": self.input_dtype_str,
-            "input_quantization": _quantizations(self.tflite_model.inputs),
-            "output_shape": self.output_shape_str,
-            "output_dtype": self.output_dtype_str,
-            "output_quantization": _quantizations(self.tflite_model.outputs),
-            "tflite_size": self.flatbuffer_size,
-            "weights_size": self.weights_size,
-            "runtime_memory_size": self.runtime_memory_bytes,
-            "arena_head": self.memory and self.memory.head,
-            "arena_tail": self.memory and self.memory.tail,
-            "smallest_arena": self.memory and self.memory.smallest_arena,
-            "ops": self.ops,
-            "macs": self.macs,
-            "n_layers": self.n_layers,
-            "n_unsupported_layers": self.n_unsupported_layers,
-            "accelerator_cycles": self.accelerator_cycles,
-            "cpu_cycles": self.cpu_cycles,
-            "cpu_utilization": self.cpu_utilization,
-            "cpu_clock_rate": self.cpu_clock_rate,
-            "time": self.time,
-            "host_time": self.host_time,
-            "energy": self.energy,
-            "j_per_op": _ratio(self.energy, self.ops),
-            "j_per_mac": _ratio(self.energy, self.macs),
-            "op_per_s": _ratio(self.ops, self.time),
-            "mac_per_s": _ratio(self.macs, self.time),
-            "inf_per_sec": _ratio(1, self.time),
-        }
-        if not full_summary:
-            values = {key: value for key, value in values.items() if key not in _FULL_SUMMARY}
+        shown = [field for field in SUMMARY if full_summary or field.full_only != "everywhere"]
+        values = {field.name: read_value(self, field) for field in shown}
         if exclude_null:
             values = {key: value for key, value in values.items() if value is not None}
         if format_units:
             values = {key: _with_unit(key, value) for key, value in values.items()}
         if include_labels:
-            return {key: (_SUMMARY_LABELS[key], value) for key, value in values.items()}
+            return {key: (FIELDS[key].label, value) for key, value in values.items()}
         return values
 
     def to_dict(
@@ -489,18 +258,18 @@ class ProfilingModelResults:
         )
         rows = [layer.to_dict() for layer in self.layers]
         keys = [
-            key
-            for key in _LAYER_LABELS
-            if (full_summary or key not in _FULL_LAYER)
-            and not (exclude_null and all(row[key] is None for row in rows))
+            field.name
+            for field in COLUMNS
+            if (full_summary or not field.full_only)
+            and not (exclude_null and all(row[field.name] is None for row in rows))
         ]
         content: dict[str, Any] = {
             "summary": summary,
-            "summary_labels": {key: _SUMMARY_LABELS[key] for key in summary},
+            "summary_labels": {key: FIELDS[key].label for key in summary},
             "layers": [
                 {key: _with_unit(key, row[key]) if format_units else row[key] for key in keys} for row in rows
             ],
-            "layer_labels": {key: _LAYER_LABELS[key] for key in keys},
+            "layer_labels": {key: FIELDS[key].column for key in keys},
         }
         if self.memory is not None:
             content["memory"] = [asdict(part) for part in self.memory.parts]
@@ -535,7 +304,7 @@ class ProfilingModelResults:
         summary["method"] = f"{self.method} ({_METHODS[self.method]})"
         lines = [f"{labels[key]}: {_cell(value)}" for key, value in summary.items()]
         rows = [
-            [_cell(v).replace(",", "\n") if key in _PER_TENSOR else _cell(v) for key, v in row.items()]
+            [_cell(v).replace(",", "\n") if FIELDS[key].per_tensor else _cell(v) for key, v in row.items()]
             for row in content["layers"]
         ]
         if content.get("memory"):
@@ -570,8 +339,6 @@ class ProfilingModelResults:
             ".csv": self.to_csv(full_summary=full_summary)[1],
         }
         written = [atomic_write(Path(output_dir, stem + end), text) for end, text in contents.items()]
-        from mltk.results.plots import drawing, save_figure
-
         with drawing(self.draw, show=False) as figure:
             return [*written, save_figure(figure, Path(output_dir, f"{stem}.png"))]
 
@@ -584,9 +351,9 @@ class ProfilingModelResults:
         from matplotlib.ticker import EngFormatter, MaxNLocator
 
         bars = {
-            title: [getattr(layer, field) or 0 for layer in self.layers]
-            for field, title in _BARS.items()
-            if any(getattr(layer, field) for layer in self.layers)
+            field.label: [getattr(layer, field.name) or 0 for layer in self.layers]
+            for field in BARS
+            if any(getattr(layer, field.name) for layer in self.layers)
         }
         figure.set_size_inches(1.5 + 3.2 * max(1, len(bars)), 1.2 + 0.24 * max(4, len(self.layers)))
         figure.suptitle(self.name)
@@ -601,31 +368,10 @@ class ProfilingModelResults:
             axes.xaxis.set_major_formatter(EngFormatter())
 
 
-def _shapes(tensors: Iterable[TfliteTensor]) -> str:
-    return ",".join(str(tensor.shape) or "scalar" for tensor in tensors)
-
-
-def _dtypes(tensors: Iterable[TfliteTensor]) -> str:
-    return ",".join(tensor.dtype_str for tensor in tensors)
-
-
-def _quantizations(tensors: Iterable[TfliteTensor]) -> str:
-    return ",".join(str(tensor.quantization) for tensor in tensors)
-
-
-def _weights_size(layers: Iterable[TfliteLayer]) -> int:
-    constant = {t.index: t for layer in layers for t in layer.inputs if t.is_constant}
-    return sum(tensor.size_bytes for tensor in constant.values())
-
-
-def _ratio(value: float | None, by: float | None) -> float | None:
-    return value / by if value is not None and by else None
-
-
 def _with_unit(key: str, value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    if key not in _WITHOUT_SI_LETTER:
+    if FIELDS[key].has_si_letter:
         return format_units(value)
     return str(value) if isinstance(value, int) else f"{value:g}"
 

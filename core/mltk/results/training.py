@@ -1,22 +1,23 @@
-"""What a training run gave: its history and the model."""
+"""Results of a training run: its history and the model."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mltk.results.evaluation import EvaluationResults, plain_value
+from mltk.results.plots import drawing, save_figure, show_figures
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
-    from mltk.model.model import MltkModel
 
 _HIGHER_IS_BETTER = ("accuracy",)
 _LOWER_IS_BETTER = (
@@ -31,6 +32,14 @@ _LOWER_IS_BETTER = (
 )
 
 
+class NamedModel(Protocol):
+    """A specification, as far as the results of a training run need it."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+
+
 class TrainingResults:
     """The results of a training run.
 
@@ -43,7 +52,7 @@ class TrainingResults:
 
     def __init__(
         self,
-        mltk_model: MltkModel | None,
+        mltk_model: NamedModel | None,
         keras_model: keras.Model | None,
         training_history: Any,
     ) -> None:
@@ -93,8 +102,6 @@ class TrainingResults:
         Args:
             output_dir: Folder; made if it does not exist.
         """
-        from mltk.results.plots import drawing, save_figure
-
         content = json.dumps(plain_value(self.asdict(), "history"), indent=2)
         atomic_write(Path(output_dir, "training-history.json"), f"{content}\n")
         with drawing(self._draw, show=False) as figure:
@@ -102,10 +109,6 @@ class TrainingResults:
 
     def show(self) -> None:
         """Show the history in a window, and wait until it is closed."""
-        import logging
-
-        from mltk.results.plots import drawing, show_figures
-
         with drawing(self._draw, show=True):
             show_figures(logging.getLogger("mltk"))
 

@@ -1,0 +1,155 @@
+"""Results of profiling one layer, and the memory of a runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mltk.results.profiling_fields import COLUMNS, read_value
+from mltk.tflite import TfliteLayer, TfliteTensor
+from mltk.tflite.metrics import tflite_layer_metrics
+
+
+@dataclass(frozen=True)
+class MemoryPart:
+    """What a runtime's memory is used for."""
+
+    name: str
+    """As the runtime calls it."""
+    used: int
+    """Bytes, with what alignment costs."""
+    requested: int | None = None
+    """Bytes without that."""
+    count: int | None = None
+    """Number of allocations."""
+
+
+@dataclass(frozen=True)
+class RuntimeMemory:
+    """The memory that a runtime needs for a model, beside the model itself; bytes."""
+
+    total: int
+    """All that it holds while it runs."""
+    head: int | None = None
+    """Of it what inferences use again and again: activations and scratch buffers."""
+    tail: int | None = None
+    """Of it what stays: the structures of the runtime and of its kernels."""
+    smallest_arena: int | None = None
+    """The smallest arena that it starts in; more than `total` where planning takes more than running."""
+    parts: tuple[MemoryPart, ...] = ()
+    """What the runtime says of the kinds; not necessarily all of `total`."""
+
+
+@dataclass(frozen=True)
+class ProfilingLayerResult:
+    """What is known about one layer; `None` is what was not measured."""
+
+    tflite_layer: TfliteLayer
+    ops: int | None = None
+    """Arithmetic operations of one inference; a MAC counts as two."""
+    macs: int | None = None
+    """Multiply-accumulates of one inference."""
+    accelerator_cycles: float | None = None
+    cpu_cycles: float | None = None
+    time: float | None = None
+    """Seconds of one inference on the target."""
+    host_time: float | None = None
+    """Seconds on the computer that profiles; they say little more of a target than which layers are the slow ones."""
+    energy: float | None = None
+    """Joules of one inference."""
+    supported: bool | None = None
+    """Whether the accelerator, or the runtime, can run the layer."""
+    error_msg: str | None = None
+    """Why not."""
+
+    @classmethod
+    def from_layer(cls, tflite_layer: TfliteLayer, **measured: Any) -> Self:
+        """Return a result with the operations and MACs counted, and the values measured.
+
+        Args:
+            tflite_layer: The layer. An operator that the counting does not know counts 0.
+            **measured: Further fields; `ops` and `macs` replace the counted ones.
+        """
+        counted = tflite_layer_metrics(tflite_layer)
+        return cls(tflite_layer, **{"ops": counted.ops, "macs": counted.macs, **measured})
+
+    @property
+    def index(self) -> int:
+        """The layer's number in the model."""
+        return self.tflite_layer.index
+
+    @property
+    def name(self) -> str:
+        """Number and operator, e.g. `op0-conv_2d`."""
+        return self.tflite_layer.name
+
+    @property
+    def opcode_str(self) -> str:
+        """The operator, e.g. `conv_2d`."""
+        return self.tflite_layer.opcode_str
+
+    @property
+    def options_str(self) -> str:
+        """The operator's options."""
+        return str(self.tflite_layer.options)
+
+    @property
+    def input_shape_str(self) -> str:
+        """Shapes of the inputs, weights among them: `1x8x8x1,8x3x3x1,8`."""
+        return join_shapes(self.tflite_layer.inputs)
+
+    @property
+    def input_dtype_str(self) -> str:
+        """Types of the inputs: `int8,int8,int32`."""
+        return join_dtypes(self.tflite_layer.inputs)
+
+    @property
+    def output_shape_str(self) -> str:
+        """Shapes of the outputs."""
+        return join_shapes(self.tflite_layer.outputs)
+
+    @property
+    def output_dtype_str(self) -> str:
+        """Types of the outputs."""
+        return join_dtypes(self.tflite_layer.outputs)
+
+    @property
+    def input_quantization_str(self) -> str:
+        """Quantization of the inputs."""
+        return join_quantizations(self.tflite_layer.inputs)
+
+    @property
+    def output_quantization_str(self) -> str:
+        """Quantization of the outputs."""
+        return join_quantizations(self.tflite_layer.outputs)
+
+    @property
+    def weights_size(self) -> int:
+        """Bytes of the inputs whose values are in the file."""
+        return sum_weights([self.tflite_layer])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values by name, `None` where there is none."""
+        return {field.name: read_value(self, field) for field in COLUMNS}
+
+
+def join_shapes(tensors: Iterable[TfliteTensor]) -> str:
+    """Return the shapes of tensors, separated by commas."""
+    return ",".join(str(tensor.shape) or "scalar" for tensor in tensors)
+
+
+def join_dtypes(tensors: Iterable[TfliteTensor]) -> str:
+    """Return the types of tensors, separated by commas."""
+    return ",".join(tensor.dtype_str for tensor in tensors)
+
+
+def join_quantizations(tensors: Iterable[TfliteTensor]) -> str:
+    """Return the quantization of tensors, separated by commas."""
+    return ",".join(str(tensor.quantization) for tensor in tensors)
+
+
+def sum_weights(layers: Iterable[TfliteLayer]) -> int:
+    """Return the bytes of the inputs whose values are in the file, each tensor once."""
+    constant = {t.index: t for layer in layers for t in layer.inputs if t.is_constant}
+    return sum(tensor.size_bytes for tensor in constant.values())
