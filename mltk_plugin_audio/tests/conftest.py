@@ -10,7 +10,7 @@ RATE = 16000
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with data that is not part of the repository."""
+    """Folder with data that is not part of the repository."""
     folder = Path(__file__).resolve().parents[3] / "shared"
     if not folder.is_dir():
         pytest.skip("needs the folder 'shared'")
@@ -35,7 +35,7 @@ def tone_fixture():
 
 @pytest.fixture
 def recordings(tmp_path):
-    """Make a folder of tones, one pitch for each class, by speakers a, b, c, …; returns a function."""
+    """Return a function that makes a folder of tones: one pitch per class, by speakers a, b, c, …"""
     import soundfile
 
     def make(counts=None, seconds=0.5, rate=RATE, speakers=4, noise=False) -> Path:

@@ -1,4 +1,4 @@
-"""What each augmentation does, measured on its output."""
+"""Effects of the augmentations, measured on their output."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_speed_changes_the_length_and_keeps_the_pitch(tone, speed):
     assert np.sqrt(np.mean(x[2000:-2000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.02)
 
 
-def test_speed_moves_what_happens_in_proportion(tone):
+def test_speed_scales_the_time_of_events(tone):
     x = np.zeros(RATE, np.float32)
     x[8000:8800] = tone(500, 0.05)
     for speed in (0.8, 1.25):
@@ -89,7 +89,7 @@ def test_two_voices_keep_their_interval_and_levels(tone):
     assert levels[0] / levels[1] == pytest.approx(2, rel=0.1)
 
 
-def test_nothing_is_asked_nothing_changes(tone):
+def test_neutral_parameters_change_nothing(tone):
     x = np.random.default_rng(0).standard_normal(5000).astype(np.float32)
     assert transform_voice(x, RATE, RATE) is x
     assert np.abs(transform_voice(x, RATE, RATE, pitch=1e-9) - x).max() < 1e-4
@@ -103,7 +103,7 @@ def test_short_recordings_are_stretched_too(length):
 
 
 @pytest.mark.parametrize("color", NOISE_COLORS)
-def test_noise_has_the_slope_of_its_colour(color):
+def test_noise_has_the_slope_of_its_color(color):
     noise = make_colored_noise([color] * 40, RATE, RATE, np.random.default_rng(0))
     assert noise.dtype == np.float32 and noise.shape == (40, RATE)
     assert np.sqrt(np.mean(noise**2, axis=1)) == pytest.approx(np.ones(40), rel=1e-3)
@@ -114,7 +114,7 @@ def test_noise_has_the_slope_of_its_colour(color):
     assert slope == pytest.approx(NOISE_COLORS[color], abs=0.5)
 
 
-def test_noise_of_several_colours_differs_and_is_repeatable():
+def test_noise_of_several_colors_differs_and_is_repeatable():
     a = make_colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3))
     assert np.array_equal(
         a, make_colored_noise(["pink", "pink", "blue"], 4000, RATE, np.random.default_rng(3))
@@ -142,7 +142,7 @@ def mixed(random, x, n=1, seed=0):
     return random.mix(batch, rng, spans, random.draw(n, rng))
 
 
-def test_background_noise_is_mixed_with_the_ratio_asked_for(tone, hiss):
+def test_background_noise_has_the_requested_signal_to_noise_ratio(tone, hiss):
     random = ParallelAudioDataGenerator(bg_noise_dir=hiss, bg_noise_snr_db_range=(10, 10)).random_transforms()
     clean = tone(440)
     noise = mixed(random, clean, 50) - clean
@@ -150,7 +150,7 @@ def test_background_noise_is_mixed_with_the_ratio_asked_for(tone, hiss):
     assert ratio == pytest.approx(np.full(50, 10), abs=0.5)
 
 
-def test_the_ratio_concerns_the_part_that_the_recording_fills(tone, hiss):
+def test_the_signal_to_noise_ratio_refers_to_the_part_with_the_recording(tone, hiss):
     random = ParallelAudioDataGenerator(bg_noise_dir=hiss, bg_noise_snr_db_range=(10, 10)).random_transforms()
     x = np.zeros((1, RATE), np.float32)
     x[0, 4000:8000] = tone(440, 0.25)
@@ -210,7 +210,7 @@ def test_loudness_scales_the_samples_and_the_noise(tone, hiss):
     assert mixed(random, tone(440)) == pytest.approx(0.5 * mixed(louder, tone(440)), abs=1e-6)
 
 
-def test_coloured_noise_has_the_level_asked_for(tone):
+def test_generated_noise_has_the_requested_level(tone):
     random = ParallelAudioDataGenerator(noise_colors="all", noise_color_range=(0.05, 0.1)).random_transforms()
     noise = mixed(random, tone(440), 300) - tone(440)
     level = np.sqrt(np.mean(noise**2, axis=1))
@@ -321,7 +321,7 @@ def test_each_augmentation_has_its_probability():
         assert mask.mean() == pytest.approx(probabilities[name], abs=0.03), name
 
 
-def test_one_augmentation_does_not_move_the_draws_of_another():
+def test_the_draws_of_one_augmentation_do_not_depend_on_another():
     few = RandomTransforms(speed=(0.8, 1.2)).draw(10, np.random.default_rng(0))
     many = RandomTransforms(speed=(0.8, 1.2), pitch=(-1, 1), loudness=(0, 1)).draw(
         10, np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The audio data sets, downloaded from a server on this machine where they are not embedded."""
+"""The audio data sets, downloaded from a local server."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mltk.data import list_dataset_directory
-from mltk.data.loading import resolve_data
+from mltk.data import list_dataset_directory, resolve_data
 from mltk.datasets import audio as audio_datasets
 from mltk.errors import DatasetError, DownloadError
 from mltk_plugin_audio import datasets
@@ -177,7 +176,7 @@ def test_speech_commands_are_downloaded_checked_and_split_by_speaker(speech_comm
     assert not speakers[0] & speakers[1] and len(parts[0]) + len(parts[1]) == 18
 
 
-def test_clean_speech_commands_lack_what_holds_no_word(speech_commands, monkeypatch):
+def test_clean_speech_commands_omit_recordings_without_a_word(speech_commands, monkeypatch):
     folder = Path(speech_commands_v2.load_clean_data())
     assert sorted(p.name for p in (folder / "yes").iterdir()) == sorted(
         f"{s}_nohash_{n}.wav" for s in "abcd" for n in range(2)

@@ -1,4 +1,4 @@
-"""Reading of recordings: what is accepted, and the line that names what is not."""
+"""Reading of recordings, and errors that name unusable files."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def nan_wav(path):
     ],
     ids=["truncated", "cut header", "no samples", "empty", "text", "folder", "missing", "nan"],
 )
-def test_an_unusable_file_is_one_line_with_its_name(tmp_path, write, message):
+def test_an_unusable_file_gives_a_one_line_error_with_its_name(tmp_path, write, message):
     path = tmp_path / "word_17.wav"
     write(path)
     with pytest.raises(DatasetError, match=rf"word_17\.wav.*({message})") as caught:
@@ -137,7 +137,7 @@ def test_silence_is_trimmed_at_both_ends(tone):
     assert find_speech(quiet, 16000, 40)[0] == 0
 
 
-def test_a_threshold_above_the_loudest_is_refused(tone):
+def test_a_negative_threshold_is_rejected(tone):
     with pytest.raises(DatasetError, match="0 dB or more, got -5"):
         find_speech(tone(440), 16000, -5)
     assert find_speech(np.zeros(0, np.float32), 16000, 30) == (0, 0)
@@ -207,7 +207,7 @@ def test_damaged_recordings_of_every_kind_are_read_or_refused_in_one_line(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_memory_is_taken_for_what_a_recording_has_and_not_for_what_it_announces():
+def test_memory_depends_on_the_content_and_not_on_the_header():
     path = Path(__file__).parent / "data" / "announces_too_much.mp3"
     with _files.open_sound_file(path) as sound:
         assert sound.frames > 100 * 1199
@@ -226,7 +226,7 @@ def test_memory_is_taken_for_what_a_recording_has_and_not_for_what_it_announces(
     seed=st.integers(0, 999),
     db=st.floats(3, 50),
 )
-def test_trimmed_is_what_four_blocks_beside_each_other_say(n, rate, seed, db):
+def test_trimming_agrees_with_the_power_of_four_adjacent_blocks(n, rate, seed, db):
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=n) * np.exp(-(((np.arange(n) - rng.integers(n)) / (n / 6)) ** 2))).astype(np.float32)
     step = max(1, round(rate * 0.025 / 4))

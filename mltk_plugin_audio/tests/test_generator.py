@@ -41,7 +41,7 @@ EVERYTHING = {
 
 
 def samples_only(**settings):
-    """Return a generator that puts out the samples themselves."""
+    """Return a generator without front end."""
     return ParallelAudioDataGenerator(
         **{"frontend_enabled": False, "sample_shape": (16000,), "cores": 1, **settings}
     )
@@ -72,7 +72,7 @@ def test_spectrograms_are_those_of_the_front_end(recordings):
     assert np.array_equal(generator.apply_frontend(np.pad(samples, (0, 8000))), expected)
 
 
-def test_the_iterator_says_what_it_holds(recordings):
+def test_the_iterator_describes_its_samples(recordings):
     counts = {}
     iterator = ParallelAudioDataGenerator().flow_from_directory(
         recordings(), CLASSES, batch_size=5, class_counts=counts
@@ -182,7 +182,7 @@ def test_the_recordings_of_a_single_speaker_are_split_too(recordings):
     assert sizes == [12, 4]
 
 
-def test_unknown_and_silence_have_the_sizes_asked_for(recordings):
+def test_unknown_and_silence_have_the_requested_sizes(recordings):
     counts = {}
     root = recordings({"yes": 12, "no": 8, "maybe": 20, "never": 3}, noise=True)
     generator = ParallelAudioDataGenerator(unknown_class_percentage=0.8, silence_class_percentage=0.3)
@@ -301,7 +301,7 @@ def test_callbacks_get_what_their_signature_names(recordings):
     assert (x == 6).all()
 
 
-def test_a_callback_may_change_the_shape_of_spectrograms_but_of_all(recordings):
+def test_a_callback_may_change_the_shape_of_all_spectrograms_alike(recordings):
     root = recordings()
     generator = ParallelAudioDataGenerator(postprocessing_function=lambda p, x: x[:10])
     assert generator.flow_from_directory(root, CLASSES)[0][0].shape == (16, 10, 32, 1)
@@ -311,7 +311,7 @@ def test_a_callback_may_change_the_shape_of_spectrograms_but_of_all(recordings):
         generator.flow_from_directory(root, CLASSES)[0]
 
 
-def test_what_a_callback_raises_keeps_its_class_and_names_the_file(recordings):
+def test_an_exception_of_a_callback_keeps_its_class_and_names_the_file(recordings):
     def fails(params, x):
         raise KeyError("oops")
 
@@ -519,7 +519,7 @@ def test_single_recordings_can_be_brought_to_length(tone):
     assert generator.adjust_length(tone(440), 16000, out_length=5).shape == (5,)
 
 
-def test_decoded_recordings_are_kept_within_the_room_given(recordings, monkeypatch):
+def test_decoded_recordings_are_cached_within_the_limit(recordings, monkeypatch):
     from mltk_plugin_audio import _batches
 
     reads = []
@@ -534,7 +534,7 @@ def test_decoded_recordings_are_kept_within_the_room_given(recordings, monkeypat
         assert a.shape == b.shape and len(reads) == expected
 
 
-def test_what_is_kept_is_not_changed_by_callbacks(recordings):
+def test_callbacks_do_not_change_cached_recordings(recordings):
     def zero(params, x):
         x[:] = 0
         return x

@@ -276,7 +276,7 @@ def test_fingerprints_identify_the_data(make_model, recordings):
     assert first != fingerprint()
 
 
-def test_a_data_set_with_its_own_loader_is_left_alone(make_model):
+def test_a_data_set_with_its_own_loader_is_ignored(make_model):
     model = make_model(dataset=SimpleNamespace(load_dataset=lambda subset, test, mltk_model: (1, 2)))
     model.load_dataset("training")
     assert (model.x, model.y) == (1, 2)
@@ -285,7 +285,7 @@ def test_a_data_set_with_its_own_loader_is_left_alone(make_model):
 @pytest.mark.parametrize(
     ("dataset", "message"), [("/no/such/folder", "/no/such/folder"), (lambda: 5, "type int")]
 )
-def test_unusable_data_is_one_clear_error(make_model, dataset, message):
+def test_unusable_data_gives_one_error(make_model, dataset, message):
     with pytest.raises(DatasetError, match=message):
         make_model(dataset=dataset).load_dataset("training")
 

@@ -1,4 +1,4 @@
-"""Single recordings: `mltk.core.preprocess.utils.audio`, in Python and in tf.data."""
+"""Functions for single recordings (`mltk.core.preprocess.utils.audio`), in Python and in tf.data."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_all_of_them_work_in_a_tf_data_pipeline(tmp_path, tone):
     assert tf.is_tensor(audio_utils.read_audio_file(paths[0], return_numpy=False))
 
 
-def test_what_cannot_be_read_in_a_pipeline_is_named(tmp_path):
+def test_an_error_in_a_pipeline_names_the_file(tmp_path):
     import tensorflow as tf
 
     data = tf.data.Dataset.from_tensor_slices([str(tmp_path / "no_such.wav")])

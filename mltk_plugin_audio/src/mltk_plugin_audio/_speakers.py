@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from mltk.data import listing
+from mltk.data import Split, split_file_list
+from mltk.data import list_valid_filenames_in_directory as list_all_filenames
 
 _SPEAKER_END = "_nohash_"
 
@@ -26,7 +27,7 @@ def list_valid_filenames_in_directory(
     base_directory: str | os.PathLike[str],
     search_class: str,
     white_list_formats: Iterable[str] | None = None,
-    split: listing.Split | None = None,
+    split: Split | None = None,
     follow_links: bool = False,
     shuffle_index_directory: str | os.PathLike[str] | None = None,
 ) -> tuple[str, list[str]]:
@@ -42,11 +43,11 @@ def list_valid_filenames_in_directory(
     if split is not None and _has_speakers(base_directory, search_class):
         speakers, middles = _order_speakers(*_list_folders(Path(base_directory)))
     if split is None or len(speakers) < 2:
-        return listing.list_valid_filenames_in_directory(
+        return list_all_filenames(
             base_directory, search_class, formats, split, follow_links, shuffle_index_directory
         )
-    listing.split_file_list((), split)  # Checks the fractions.
-    _, paths = listing.list_valid_filenames_in_directory(
+    split_file_list((), split)  # Checks the fractions.
+    _, paths = list_all_filenames(
         base_directory, search_class, formats, None, follow_links, shuffle_index_directory
     )
     first, last = (_count_speakers(middles, fraction) for fraction in split)

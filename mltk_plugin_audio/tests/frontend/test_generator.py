@@ -134,7 +134,7 @@ def test_activity_is_a_sound_after_a_pause():
     assert not off.activity_was_detected()
 
 
-def test_a_stream_tells_of_activity_once():
+def test_a_stream_reports_activity_once():
     stream = AudioFeatureStream(AudioFeatureGeneratorSettings(activity_detection_enable=True))
     stream.process(np.concatenate([noise(4000), np.zeros(8000, np.int16), noise(4000)]))
     assert stream.activity_was_detected()
@@ -156,7 +156,7 @@ def test_roots_are_rounded_to_the_nearest(n):
 
 
 @given(st.integers(2, 2**32 - 1), st.integers(0, 11))
-def test_logarithms_are_near(n, shift):
+def test_logarithms_are_accurate(n, shift):
     lut = _generator.make_level_tables(DEFAULTS).log_lut
     logarithm = _kernels._logarithm(np.uint32(n), shift, lut)
     assert abs(logarithm - math.log(n) * 2**shift) < 0.51 + 2**shift / 400
@@ -228,7 +228,7 @@ def test_any_layout_of_the_array_gives_the_same():
         (np.int16(3), "one dimension"),
     ],
 )
-def test_a_sample_of_another_kind_is_refused(sample, message):
+def test_samples_of_wrong_shape_or_type_are_rejected(sample, message):
     with pytest.raises(DatasetError, match=message):
         AudioFeatureGenerator(DEFAULTS).process_sample(sample)
     assert issubclass(DatasetError, ValueError)
@@ -240,7 +240,7 @@ def test_other_types_of_output_are_refused(dtype):
         AudioFeatureGenerator(DEFAULTS).process_sample(np.zeros(16000, np.int16), dtype)
 
 
-def test_a_batch_is_its_clips_one_by_one(everything_on):
+def test_a_batch_equals_single_clips(everything_on):
     generator = AudioFeatureGenerator(everything_on)
     clips = np.stack([noise(everything_on.sample_length, 10**k, k) for k in range(5)])
     batch = generator.process_batch(clips)

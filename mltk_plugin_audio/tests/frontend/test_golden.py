@@ -1,4 +1,4 @@
-"""The same bits as the reference."""
+"""Comparison with the outputs of the reference, bit for bit."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A model whose answers are known: it tells a low tone from a high one."""
+"""A model with known outputs, which distinguishes a low tone from a high one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SETTINGS = {
 
 @dataclass
 class Tones:
-    """Writes sound."""
+    """Writer of recordings with tones."""
 
     folder: Path
 

@@ -34,7 +34,7 @@ def test_detections_are_json_lines(mltk_cli, write_model, recording):
     assert all(d["time_ms"] % 100 == 0 and 150 < d["score"] <= 255 for d in found)
 
 
-def test_what_is_given_wins_over_the_parameters(mltk_cli, write_model, recording):
+def test_options_take_precedence_over_model_parameters(mltk_cli, write_model, recording):
     def count(*options):
         result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, *options])
         assert result.exit_code == 0
@@ -82,14 +82,14 @@ def test_labels_tell_right_from_wrong(mltk_cli, write_model, recording):
         ({"fe.filterbank_n_channels": 10_000_000}, "at most 4096"),
     ],
 )
-def test_a_model_that_cannot_listen_is_one_line(mltk_cli, write_model, recording, parameters, message):
+def test_an_unsuitable_model_gives_a_one_line_error(mltk_cli, write_model, recording, parameters, message):
     result = mltk_cli.invoke(["classify_audio", write_model(**parameters), "--wav", recording])
     assert result.exit_code == 1
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_names_of_classes_lead_nowhere_and_do_nothing_to_the_terminal(
+def test_class_names_cannot_escape_the_folder_or_control_the_terminal(
     mltk_cli, write_model, recording, tmp_path
 ):
     names = ["x/../../../../out", "\x1b[2Jhigh", "_silence_"]
@@ -105,7 +105,7 @@ def test_names_of_classes_lead_nowhere_and_do_nothing_to_the_terminal(
     assert {path.parent for path in written} == {pictures}
 
 
-def test_wrong_input_is_one_line(mltk_cli, write_model, tmp_path):
+def test_wrong_input_gives_a_one_line_error(mltk_cli, write_model, tmp_path):
     for wav in (tmp_path / "none.wav", write_model("model.wav")):
         result = mltk_cli.invoke(["classify_audio", write_model(), "--wav", wav])
         assert result.exit_code == 1
@@ -113,7 +113,7 @@ def test_wrong_input_is_one_line(mltk_cli, write_model, tmp_path):
         assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_without_a_microphones_library_one_line_says_what_to_do(mltk_cli, write_model, monkeypatch):
+def test_a_missing_microphone_package_gives_a_one_line_hint(mltk_cli, write_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     result = mltk_cli.invoke(["classify_audio", write_model()])
     assert result.exit_code == 1
@@ -122,7 +122,7 @@ def test_without_a_microphones_library_one_line_says_what_to_do(mltk_cli, write_
 
 
 class Microphone:
-    """Stands in for the library `sounddevice`: gives a recording, and then Ctrl-C."""
+    """Replacement of the package `sounddevice` that returns a recording and then raises `KeyboardInterrupt`."""
 
     PortAudioError = OSError
 
@@ -185,7 +185,7 @@ def test_pictures_show_what_was_heard_up_to_the_detection(mltk_cli, write_model,
     assert high < low
 
 
-def test_a_tflite_is_listened_with_without_tensorflow(write_model, recording):
+def test_classify_audio_does_not_import_tensorflow(write_model, recording):
     code = (
         "import sys; from mltk.cli.main import main\n"
         "try: main()\n"
@@ -223,7 +223,7 @@ def test_variants_need_a_model(mltk_cli, recording):
     assert "--model" in result.stderr
 
 
-def test_a_file_that_is_no_recording_is_one_line(mltk_cli, write_model):
+def test_a_file_that_is_not_a_recording_gives_a_one_line_error(mltk_cli, write_model):
     result = mltk_cli.invoke(["view_audio", write_model()])
     assert result.exit_code == 1
     assert "tones.tflite" in result.stderr

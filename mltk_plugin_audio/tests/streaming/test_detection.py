@@ -50,7 +50,7 @@ def test_an_average_must_exceed_the_threshold():
     assert run([[101, 0, 0]]) == [(100, 0, 101)]
 
 
-def test_too_few_results_are_not_decided_on():
+def test_too_few_results_give_no_detection():
     loud = [[255, 0, 0]] * 4
     assert run(loud, minimum_count=3, suppression_ms=10_000) == [(300, 0, 255)]
     assert run(loud, minimum_count=4, average_window_duration_ms=200) == []
@@ -72,7 +72,7 @@ def test_classes_with_an_underscore_are_never_detected():
     assert run([[0, 0, 255]] * 5, detection_threshold_list=(0, 0, 0)) == []
 
 
-def test_the_same_class_is_suppressed_until_more_than_the_time_has_passed():
+def test_the_same_class_is_suppressed_for_the_suppression_time():
     loud = [[255, 0, 0]] * 9
     assert [t for t, _, _ in run(loud, suppression_ms=300)] == [100, 500, 900]
     assert [t for t, _, _ in run(loud, suppression_ms=299)] == [100, 400, 700]
@@ -97,9 +97,7 @@ def test_the_last_detection_suppresses_across_silence():
     st.integers(0, 4),
     st.integers(0, 900),
 )
-def test_cutting_the_scores_changes_nothing_and_agrees_with_one_result_at_a_time(
-    rows, cuts, count, suppression
-):
+def test_detections_do_not_depend_on_the_division_of_the_scores(rows, cuts, count, suppression):
     settings = DetectionSettings(
         average_window_duration_ms=350,
         minimum_count=count,
@@ -141,7 +139,7 @@ def test_scores_are_those_of_the_device():
     assert to_scores(np.array([[-3.0, 7.0]], np.float32)).tolist() == [[0, 255]]
 
 
-def test_settings_come_from_the_parameters_and_what_is_given_wins():
+def test_overrides_take_precedence_over_model_parameters():
     parameters = {
         "detection_threshold": 90,
         "detection_threshold_list": [1, 2, 3],

@@ -127,7 +127,7 @@ def test_a_recording_without_labels_only_has_false_accepts(context, tones):
     assert json.loads((given.output_dir / "eval-results.json").read_text())["false_reject_rate"] is None
 
 
-def test_short_recordings_are_warned_of(context, tones, caplog):
+def test_short_recordings_cause_a_warning(context, tones, caplog):
     path = tones.write("night.wav", tones.sound(30))
     with caplog.at_level("WARNING"):
         evaluate(context({"recordings": str(path)}, with_model=False))
@@ -148,7 +148,7 @@ def test_short_recordings_are_warned_of(context, tones, caplog):
         ({"detection_threshold": 256}, "'detection_threshold' must be an integer from 0 to 255"),
     ],
 )
-def test_wrong_options_are_named(options, message):
+def test_errors_name_wrong_options(options, message):
     with pytest.raises(SpecificationError) as error:
         StreamingOptions.from_mapping(options)
     assert message in str(error.value)
@@ -158,13 +158,13 @@ def test_the_command_line_knows_the_options():
     assert tuple(f.name for f in dataclasses.fields(StreamingOptions)) == STREAMING_OPTIONS
 
 
-def test_wrong_options_in_a_specification_are_refused_where_they_stand(context):
+def test_wrong_options_in_a_specification_are_rejected_on_assignment(context):
     with pytest.raises(SpecificationError, match="no option 'recording'") as error:
         context({"recording": "a.wav"})
     assert "\n" not in str(error.value)
 
 
-def test_options_win_over_the_specification_and_over_the_parameters(context, tones):
+def test_options_take_precedence_over_specification_and_parameters(context, tones):
     minutes = tones.sound(60, (10.0, 0.6, LOW))
     path = tones.write("long/home.wav", minutes)
     given = context({"recordings": "nowhere.wav", "detection_threshold": 0})
@@ -198,7 +198,9 @@ def test_a_bare_tflite_listens_to_a_folder(mltk_cli, write_model, tones, tmp_pat
         (["--option", "gap_ms=5"], "gap_ms must be a pair"),
     ],
 )
-def test_a_bare_tflite_without_usable_options_is_one_line(mltk_cli, write_model, tmp_path, options, message):
+def test_a_bare_tflite_without_usable_options_gives_a_one_line_error(
+    mltk_cli, write_model, tmp_path, options, message
+):
     (tmp_path / "empty").mkdir()
     options = [option.replace("EMPTY", str(tmp_path / "empty")) for option in options]
     result = mltk_cli.invoke(["evaluate", write_model(), "--evaluator", "streaming", *options])
@@ -212,19 +214,19 @@ def test_a_missing_recording_is_named(context):
         evaluate(context({"recordings": ["nowhere.wav"]}, with_model=False))
 
 
-def test_a_recording_shorter_than_a_hop_is_one_line(context, tones):
+def test_a_recording_shorter_than_a_hop_gives_a_one_line_error(context, tones):
     path = tones.write("blip.wav", tones.sound(0.05))
     with pytest.raises(EvaluationError, match="shorter than 100 ms"):
         evaluate(context({"recordings": [path]}, with_model=False))
 
 
-def test_another_number_of_classes_is_one_line(context, tones):
+def test_a_wrong_number_of_classes_gives_a_one_line_error(context, tones):
     path = tones.write("day.wav", tones.sound(2))
     with pytest.raises(EvaluationError, match="returns 3 scores, but names 2 classes"):
         evaluate(context({"recordings": [path]}, with_model=False, classes=["low", "high"]))
 
 
-def test_the_evaluator_is_offered_to_models_of_sound_and_does_not_run_by_itself(context, tmp_path):
+def test_the_evaluator_is_offered_for_audio_models_and_is_not_a_default(context, tmp_path):
     from mltk.core import load_mltk_model
 
     path = tmp_path / "other.py"
@@ -246,7 +248,7 @@ def test_variants_of_a_models_augmentation_are_drawn(mltk_cli, context, tones, t
     assert (tmp_path / "a.html").read_text().count("data:image/png") == 4
 
 
-def test_long_recordings_are_held_in_pieces(context):
+def test_long_recordings_are_read_in_blocks(context):
     import tracemalloc
 
     from mltk_plugin_audio.streaming import DetectionSettings, StreamingModel

@@ -49,7 +49,7 @@ def test_labels_of_audacity_and_tables_are_read(labels, text):
         ("0\t1\t\n", "line 1: the event has no label"),
     ],
 )
-def test_a_bad_line_is_named(labels, text, message):
+def test_an_error_names_the_invalid_line(labels, text, message):
     with pytest.raises(DatasetError) as error:
         read_labels(labels(text), CLASSES)
     assert message in str(error.value)
@@ -57,7 +57,7 @@ def test_a_bad_line_is_named(labels, text, message):
     assert "\n" not in str(error.value)
 
 
-def test_labels_that_are_no_text_are_named(tmp_path):
+def test_an_error_names_a_binary_label_file(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(DatasetError, match="not a text file"):
@@ -83,7 +83,7 @@ def test_written_labels_are_read_back(tmp_path_factory, events):
 
 
 @given(st.text(max_size=60))
-def test_any_text_is_read_or_refused_in_one_line(tmp_path_factory, text):
+def test_any_text_is_read_or_rejected_with_one_error(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("labels") / "labels.txt"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     try:
@@ -126,7 +126,7 @@ def test_clips_are_placed_where_the_labels_say():
         assert abs(event.end_ms - event.start_ms - 400) <= 50
 
 
-def test_the_background_is_as_far_below_the_clips_as_asked():
+def test_the_background_has_the_requested_signal_to_noise_ratio():
     same = [(clip(0.2, quiet=0), i % 2) for i in range(10)]
     recording = compose(same, CLASSES, RATE, Composition(snr_db=10, gap_ms=(3000, 3000)))
     sound = np.concatenate(list(recording.blocks()))
@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_recording():
     assert others != events
 
 
-def test_no_more_clips_are_taken_than_the_time_allows():
+def test_the_recording_is_limited_to_the_maximum_length():
     recording = compose(clips(200), CLASSES, RATE, Composition(max_minutes=2))
     seconds = sum(len(block) for block in recording.blocks()) / RATE
     assert 90 < seconds <= 130
@@ -153,7 +153,7 @@ def test_no_more_clips_are_taken_than_the_time_allows():
     assert of_class[0] == of_class[1]
 
 
-def test_a_background_of_files_goes_on_beneath(tones, tmp_path):
+def test_background_recordings_play_throughout(tones, tmp_path):
     noise = np.random.default_rng(0).normal(0, 0.2, 2 * RATE)
     tones.write("noise/a.wav", noise, RATE)
     tones.write("noise/b.wav", noise / 50, RATE)
@@ -166,6 +166,6 @@ def test_a_background_of_files_goes_on_beneath(tones, tmp_path):
         compose(clips(), CLASSES, RATE, Composition(background=tmp_path / "none"))
 
 
-def test_no_clips_are_one_line():
+def test_an_error_reports_missing_clips():
     with pytest.raises(DatasetError, match="no evaluation clips"):
         compose([], CLASSES, RATE, Composition())

@@ -26,7 +26,7 @@ def test_tones_are_detected_while_they_sound(listen_to, tones):
     assert 3300 <= high <= 3800
 
 
-def test_any_pieces_give_the_same_scores(listen_to, tones):
+def test_scores_do_not_depend_on_the_division_of_the_sound(listen_to, tones):
     sound = tones.sound(3, (1.0, 0.5, LOW))
     whole_times, whole = listen_to()[0].process(sound)
     model, _ = listen_to()
@@ -53,7 +53,7 @@ def test_the_model_sees_the_newest_rows_after_each_hop(listen_to, tones, latency
         assert np.abs(score.astype(int) - (255 * expected).astype(int)).max() <= 1
 
 
-def test_clearing_forgets_the_sound_and_time_goes_on(listen_to, tones):
+def test_clearing_resets_the_spectrogram_but_not_the_time(listen_to, tones):
     sound = tones.sound(4, (0.5, 3.4, LOW))
     kept = heard(listen_to(suppression_ms=200), sound)
     cleared = heard(listen_to(suppression_ms=200), sound, clear_on_detection=True)
@@ -70,7 +70,7 @@ def test_samples_are_multiplied_and_clipped(listen_to, tones):
     assert [c for _, c in heard(listen_to(volume_gain=3000), np.rint(faint * 32768).astype(np.int16))] == [0]
 
 
-def test_activity_detection_leaves_out_hops_of_silence(listen_to, tones):
+def test_activity_detection_skips_silent_hops(listen_to, tones):
     sound = tones.sound(4, (2.0, 0.6, LOW))
     model, _ = listen_to(**{"fe.activity_detection_enable": True})
     times, scores = model.process(sound)
@@ -78,13 +78,13 @@ def test_activity_detection_leaves_out_hops_of_silence(listen_to, tones):
     assert len(scores) == len(times)
 
 
-def test_a_model_without_front_end_parameters_is_one_line(listen_to):
+def test_a_model_without_front_end_parameters_gives_a_one_line_error(listen_to):
     with pytest.raises(SpecificationError, match="no settings of an audio front end") as error:
         listen_to(leave_out=("fe.",))
     assert "\n" not in str(error.value)
 
 
-def test_another_shape_than_the_front_ends_is_one_line(listen_to):
+def test_a_shape_that_differs_from_the_front_end_gives_a_one_line_error(listen_to):
     with pytest.raises(SpecificationError, match="24 rows and 20 channels"):
         listen_to(**{"fe.filterbank_n_channels": 20})
 
@@ -104,7 +104,7 @@ def test_recordings_of_any_kind_are_read_in_blocks(tones, subtype, rate):
     assert np.abs(sound - expected)[100:-100].max() < 0.01
 
 
-def test_broken_recordings_are_named(tones, tmp_path):
+def test_errors_name_damaged_recordings(tones, tmp_path):
     whole = tones.write("whole.wav", tones.sound(1))
     (tmp_path / "short.wav").write_bytes(whole.read_bytes()[:5000])
     (tmp_path / "text.wav").write_text("no sound")
