@@ -50,7 +50,7 @@ _MEMORY_LABELS = {
 
 
 class ProfilingModelResults:
-    """What a profiler found out about a model. What it did not measure is `None`, and absent from the reports.
+    """Profiling results of a model. A value that was not measured is `None` and absent from the reports.
 
     Args:
         tflite_model: The model.
@@ -100,7 +100,7 @@ class ProfilingModelResults:
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the model ran on this computer; false also if it did not run at all (see `method`)."""
+        """True if the model ran on this computer; false also if it did not run at all (see `method`)."""
         return self.method == "simulated"
 
     @property

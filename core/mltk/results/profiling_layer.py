@@ -13,7 +13,7 @@ from mltk.tflite.metrics import tflite_layer_metrics
 
 @dataclass(frozen=True)
 class MemoryPart:
-    """What a runtime's memory is used for."""
+    """One use of a runtime's memory."""
 
     name: str
     """As the runtime calls it."""
@@ -43,7 +43,7 @@ class RuntimeMemory:
 
 @dataclass(frozen=True)
 class ProfilingLayerResult:
-    """What is known about one layer; `None` is what was not measured."""
+    """Values of one layer; `None` if not measured."""
 
     tflite_layer: TfliteLayer
     ops: int | None = None
@@ -59,9 +59,9 @@ class ProfilingLayerResult:
     energy: float | None = None
     """Joules of one inference."""
     supported: bool | None = None
-    """Whether the accelerator, or the runtime, can run the layer."""
+    """True if the accelerator, or the runtime, can run the layer."""
     error_msg: str | None = None
-    """Why not."""
+    """Reason why the layer is not supported."""
 
     @classmethod
     def from_layer(cls, tflite_layer: TfliteLayer, **measured: Any) -> Self:

@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class _Type:
-    """How one type of value is stored."""
+    """Storage of one type of value."""
 
     name: str
     layout: Literal["scalar", "string", "strings", "vector", "bytes"]

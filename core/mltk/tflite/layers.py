@@ -88,7 +88,7 @@ class _WithActivation(TfliteLayerOptions):
 class _WithWindow(TfliteLayerOptions):
     @property
     def padding(self) -> TflitePadding:
-        """How the kernel meets the border."""
+        """Padding of the kernel at the border."""
         return TflitePadding.VALID if self._fields.padding == TflitePadding.VALID else TflitePadding.SAME
 
     @padding.setter
@@ -97,7 +97,7 @@ class _WithWindow(TfliteLayerOptions):
 
     @property
     def padding_str(self) -> str:
-        """How the kernel meets the border: `Same` or `Valid`."""
+        """Padding of the kernel at the border: `Same` or `Valid`."""
         return self.padding.to_string()
 
     @padding_str.setter
@@ -390,7 +390,7 @@ class _Windowed(TfliteLayer):
 
     @property
     def padding(self) -> str:
-        """How the kernel meets the border: `Same` or `Valid`."""
+        """Padding of the kernel at the border: `Same` or `Valid`."""
         return str(self._options.padding_str)
 
 
@@ -409,7 +409,7 @@ class _Weighted(_OneInput, _Activated):
 
     @property
     def use_bias(self) -> bool:
-        """Whether there is a bias."""
+        """True if there is a bias."""
         return self.bias_tensor is not None
 
 

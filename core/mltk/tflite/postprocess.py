@@ -1,4 +1,4 @@
-"""What converted models get besides."""
+"""Changes to a converted model: batch axis, LSTM scales, signature."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LSTM_HIDDEN_INTERMEDIATE = 4
 
 
 def free_batch_axis(model: TfliteModel) -> None:
-    """Let a model that was made for one sample take several at once.
+    """Change a model that was made for one sample so that it accepts batches.
 
     An interpreter that is given more samples adapts all operators but reshapes that name the batch: where they say
     `[1, 384]`, they get `[-1, 384]`, which is the same for one sample. Models of several subgraphs stay as they are.
@@ -45,7 +45,7 @@ def free_batch_axis(model: TfliteModel) -> None:
 
 
 def repair_lstm_scales(model: TfliteModel) -> None:
-    """Give the states of quantized LSTM operators scales with which their kernels compute what the network does.
+    """Set the scales of the states of quantized LSTM operators so that their kernels compute the network's values.
 
     The kernels write the hidden state to the output as it is, so that both must have one scale, and REVERSE_V2 copies
     integers. The converter gives what goes to a concatenation, as in `Bidirectional`, another scale.
@@ -86,7 +86,7 @@ def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[s
     """
     schema = _schema.schema()
 
-    def named(names: Sequence[str], indices: Sequence[int]) -> list[object]:
+    def pair_names(names: Sequence[str], indices: Sequence[int]) -> list[object]:
         entries = []
         for name, index in zip(names, indices, strict=True):
             entry = schema.TensorMapT()
@@ -95,8 +95,8 @@ def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[s
         return entries
 
     signature = schema.SignatureDefT()
-    signature.inputs = named(inputs, model.flatbuffer_subgraph.inputs)
-    signature.outputs = named(outputs, model.flatbuffer_subgraph.outputs)
+    signature.inputs = pair_names(inputs, model.flatbuffer_subgraph.inputs)
+    signature.outputs = pair_names(outputs, model.flatbuffer_subgraph.outputs)
     signature.signatureKey = SIGNATURE
     signature.subgraphIndex = 0
     model.flatbuffer_model.signatureDefs = [signature]

@@ -52,7 +52,7 @@ class TfliteShape(tuple[int, ...]):
 
 
 class TfliteQuantization:
-    """How a tensor's integers stand for real numbers: `real = scale * (integer - zero point)`."""
+    """Mapping of a tensor's integers to real numbers: `real = scale * (integer - zero point)`."""
 
     def __init__(self, fb_quantization: Any = None) -> None:
         def numbers(name: str) -> Any:
@@ -174,17 +174,17 @@ class TfliteTensor:
 
     @property
     def is_variable(self) -> bool:
-        """Whether it keeps its value from one inference to the next."""
+        """True if it keeps its value from one inference to the next."""
         return bool(self._fb.isVariable)
 
     @property
     def is_constant(self) -> bool:
-        """Whether its values are in the file."""
+        """True if its values are in the file."""
         return self._raw is not None
 
     @cached_property
     def quantization(self) -> TfliteQuantization:
-        """How its integers stand for real numbers."""
+        """Mapping of its integers to real numbers."""
         return TfliteQuantization(self._fb.quantization)
 
     @property
@@ -250,22 +250,22 @@ class TfliteTensors(TfliteFlatbuffer):
 
     @property
     def inputs(self) -> list[TfliteTensor]:
-        """The tensors that the model takes."""
+        """Input tensors of the model."""
         return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.inputs)]
 
     @property
     def n_inputs(self) -> int:
-        """Number of tensors that the model takes."""
+        """Number of input tensors."""
         return len(self.inputs)
 
     @property
     def outputs(self) -> list[TfliteTensor]:
-        """The tensors that the model gives."""
+        """Output tensors of the model."""
         return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.outputs)]
 
     @property
     def n_outputs(self) -> int:
-        """Number of tensors that the model gives."""
+        """Number of output tensors."""
         return len(self.outputs)
 
     def get_tensor(self, index: int) -> TfliteTensor:
@@ -277,19 +277,19 @@ class TfliteTensors(TfliteFlatbuffer):
         return self.tensors[index].data
 
     def get_input_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return a tensor that the model takes."""
+        """Return an input tensor of the model."""
         return self.inputs[index]
 
     def get_input_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of a tensor that the model takes."""
+        """Return the data of an input tensor of the model."""
         return self.inputs[index].data
 
     def get_output_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return a tensor that the model gives."""
+        """Return an output tensor of the model."""
         return self.outputs[index]
 
     def get_output_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of a tensor that the model gives."""
+        """Return the data of an output tensor of the model."""
         return self.outputs[index].data
 
     def quantize_to_input_dtype(self, x: np.ndarray, input_index: int = 0) -> np.ndarray:

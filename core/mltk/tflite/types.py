@@ -40,7 +40,7 @@ class TfliteActivation(_Named):
 
 
 class TflitePadding(_Named):
-    """How a kernel meets the border: `TflitePadding(0)`, `TflitePadding('same')`."""
+    """Padding of a kernel at the border: `TflitePadding(0)`, `TflitePadding('same')`."""
 
     SAME = 0
     """Zeros around: the output is ceil(input / stride)."""
