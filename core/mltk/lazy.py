@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from mltk._namespace import provided, resolve
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -30,24 +32,26 @@ def attach(package: str, file: str) -> tuple[list[str], Callable[[str], object],
         package: The package's `__name__`; it is being imported.
         file: The package's `__file__`; its stub lies beside it.
     """
-    from mltk._namespace import provided, resolve
-
     table = _read_stub(Path(file).with_suffix(".pyi"))
 
     class Package(ModuleType):
         def __setattr__(self, name: str, value: object) -> None:
             # The import system binds every submodule to its package.
-            if isinstance(value, ModuleType) and table.get(name) == (value.__name__, name):
-                value = getattr(value, name)
+            if isinstance(value, ModuleType) and name in table:
+                value = load(name)
             super().__setattr__(name, value)
 
     sys.modules[package].__class__ = Package
 
+    def load(name: str) -> object:
+        module, attribute = table[name]
+        value: object = getattr(import_module(module), attribute)
+        return value
+
     def get(name: str) -> object:
         if name not in table:
             return resolve(package, name)
-        module, attribute = table[name]
-        value = getattr(import_module(module), attribute)
+        value = load(name)
         setattr(sys.modules[package], name, value)
         return value
 

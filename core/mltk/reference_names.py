@@ -22,6 +22,7 @@ MODULES = {
     "mltk.core.model.mltk_model": "mltk.model.model",
     "mltk.core.model.model_event": "mltk.model.event",
     "mltk.core.model.model_utils": "mltk.sources.loading",
+    "mltk.core.preprocess.utils.normalize": "mltk.data.normalize",
     "mltk.core.profile_model": "mltk.operations.profiling",
     "mltk.core.profiling_results": "mltk.results.profiling",
     "mltk.core.quantize_model": "mltk.operations.quantize",

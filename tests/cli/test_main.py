@@ -11,11 +11,12 @@ import pytest
 
 from mltk import __version__, cli
 from mltk.cli import _logging
-from mltk.cli._table import COMMANDS
-from mltk.cli.main import main
+from mltk.cli.main import builtin_commands, main
 from mltk.errors import MltkError
 from mltk.plugins import Command, hookimpl
 from mltk.testing import assert_imports_light
+
+COMMANDS = builtin_commands()
 
 SPY = """
 import sys

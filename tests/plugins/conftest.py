@@ -22,12 +22,12 @@ class SitePackages:
         file.write_text(textwrap.dedent(text))
         return file
 
-    def add(self, distribution, *, plugins=None, namespace=None, version="1.0"):
+    def add(self, distribution, *, plugins=None, namespace=None, version="1.0", summary=""):
         """Write the metadata of a distribution with these entry points."""
         info = f"{distribution.replace('-', '_')}-{version}.dist-info"
         self.write(
             f"{info}/METADATA",
-            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\nSummary: s\n",
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n{summary}",
         )
         groups = {"mltk.plugins": plugins or {}, "mltk.namespace": namespace or {}}
         lines = []

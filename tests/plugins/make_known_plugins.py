@@ -15,7 +15,9 @@ TARGET = REPOSITORY / "core" / "mltk" / "known_plugins.json"
 def collect_known_plugins():
     """Return the names that the projects in the repository declare, with their distributions."""
     known = {"plugins": {}, "packages": {}, "names": {}, "models": {}, "commands": {}}
-    for file in sorted(REPOSITORY.glob("*/pyproject.toml")) + sorted(REPOSITORY.glob("plugins/*/pyproject.toml")):
+    for file in sorted(REPOSITORY.glob("*/pyproject.toml")) + sorted(
+        REPOSITORY.glob("plugins/*/pyproject.toml")
+    ):
         project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
         entries = project.get("entry-points", {})
         if "mltk.plugins" not in entries or file.parent.name == "example":

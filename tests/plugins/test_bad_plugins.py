@@ -12,7 +12,7 @@ import pytest
 
 from mltk.errors import MltkError
 from mltk.plugins import Command, Evaluator, PluginManager, Profiler, hookimpl
-from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
+from mltk.plugins.validation import hook_kind, hook_signatures
 
 
 def plugin(**functions):
@@ -90,7 +90,7 @@ def test_what_a_plugin_does_to_the_process_in_a_hook_is_undone(hook, capsys, tmp
         plugin(**{hook: (lambda: list(rude()) or None) if hook == "mltk_event" else rude}), "rude"
     )
     before = Path.cwd(), warnings.filters[:]
-    call = manager.call_each if hook in EACH else manager.collect_offers
+    call = manager.call_each if hook_kind(hook) == "each by itself" else manager.collect_offers
     answer = call(hook, **dict.fromkeys(hook_signatures()[hook]))
     assert bool(answer) == (hook != "mltk_event")
     assert (Path.cwd(), warnings.filters[:]) == before
@@ -105,14 +105,21 @@ def test_a_plugin_that_raises_in_a_hook_is_named(hook, caplog):
     manager = PluginManager()
     manager.register(plugin(**{hook: fail}), "failing")
     arguments = dict.fromkeys(hook_signatures()[hook])
-    if hook in EACH:
+    if hook_kind(hook) == "each by itself":
         assert manager.call_each(hook, **arguments) == []
         assert f"The plugin 'failing' failed in the hook {hook}: RuntimeError: on purpose." in caplog.text
         return
-    call = manager.call_first if is_first_answer(hook) else manager.collect_offers
-    with pytest.raises(RuntimeError, match="on purpose") as e:
-        call(hook, **arguments)
-    assert e.value.__notes__ == [f"Raised by the plugin 'failing' in the hook {hook}."]
+    remedy = "Block it with MLTK_BLOCK_PLUGINS=failing."
+    if hook_kind(hook) == "first answer":
+        with pytest.raises(RuntimeError, match="on purpose") as e:
+            manager.call_first(hook, **arguments)
+        assert e.value.__notes__ == [f"Raised by the plugin 'failing' in the hook {hook}. {remedy}"]
+        return
+    with pytest.raises(MltkError) as e:
+        manager.collect_offers(hook, **arguments)
+    assert (
+        str(e.value) == f"The plugin 'failing' failed in the hook {hook}: RuntimeError: on purpose. {remedy}"
+    )
 
 
 @pytest.mark.parametrize("hook", hook_signatures())
@@ -121,11 +128,11 @@ def test_a_plugin_that_answers_with_something_else_is_named(hook, caplog):
     manager.register(plugin(**{hook: lambda: 3}), "odd")
     arguments = dict.fromkeys(hook_signatures()[hook])
     message = f"The plugin 'odd' failed in the hook {hook}: it returned an int"
-    if hook in EACH:
+    if hook_kind(hook) == "each by itself":
         assert manager.call_each(hook, **arguments) == []
         assert message in caplog.text
         return
-    call = manager.call_first if is_first_answer(hook) else manager.collect_offers
+    call = manager.call_first if hook_kind(hook) == "first answer" else manager.collect_offers
     with pytest.raises(MltkError, match=f"^{message}"):
         call(hook, **arguments)
 
@@ -153,3 +160,23 @@ def test_with_200_plugins_every_command_is_listed(site):
     done = site.mltk("--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("-run  ") == 200
+
+
+def test_a_profiler_hook_that_raises_ends_the_command_in_one_line(mltk_cli, mltk_plugin_manager):
+    mltk_plugin_manager.register(plugin(mltk_profilers=lambda: 1 / 0), "mine")
+    model = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"
+    result = mltk_cli.invoke(["profile", model])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "mltk: error: The plugin 'mine' failed in the hook mltk_profilers: ZeroDivisionError: division by zero. "
+        "Block it with MLTK_BLOCK_PLUGINS=mine.\n"
+    )
+
+
+def test_another_plugin_cannot_take_the_name_of_one_of_ours(site):
+    source = "from mltk.plugins import Command, hookimpl\n@hookimpl\ndef mltk_commands():\n    return None\n"
+    site.add_plugin("image", "raise RuntimeError('never loaded')", distribution="aaa-image")
+    site.add_plugin("image", source, distribution="mltk-plugin-image")
+    done = site.mltk("plugins", "list", env={"MLTK_BLOCK_PLUGINS": ""})
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("image ")]
+    assert [(row[1], row[3]) for row in rows] == [("mltk-plugin-image", "active"), ("aaa-image", "broken")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
+from mltk.plugins.validation import hook_kind, hook_signatures
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text(encoding="utf-8")
 
@@ -18,10 +18,9 @@ def code(language, after):
 
 @pytest.mark.parametrize("hook", hook_signatures())
 def test_every_hook_has_its_line_with_signature_and_kind(hook):
-    kind = "each by itself" if hook in EACH else "first answer" if is_first_answer(hook) else "offers"
     signature = f"{hook}({', '.join(hook_signatures()[hook])})"
     (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{signature}`")]
-    assert f"| {kind} |" in line
+    assert f"| {hook_kind(hook)} |" in line
 
 
 def test_the_hooks_are_in_call_order():
@@ -37,19 +36,22 @@ def test_the_plugin_of_the_tutorial_works(site, tmp_path):
     heading, row = PAGE.split("$ mltk plugins list\n", 1)[1].splitlines()[:2]
     assert listed[0].split() == heading.split()
     assert row.split() in [line.split() for line in listed]
+    shown = site.mltk("plugins", "show", "latency")
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stderr
+    assert site.mltk("plugins", "show", "latency", "--json").returncode == 0
     assert (
         site.python(
             """
         import logging, pathlib
         import numpy as np
-        from mltk.plugins import EvaluationContext, collect_offers
+        from mltk.plugins import EvaluationContext, get_plugin_manager
 
         class Predictor:
             name, kind, input_shape = "model", "tflite", (None, 2)
             def predict(self, batch):
                 return batch
 
-        evaluator = collect_offers("mltk_evaluators", mltk_model=None)["latency"]
+        evaluator = get_plugin_manager().collect_offers("mltk_evaluators", mltk_model=None)["latency"]
         batches = lambda: iter([(np.zeros((3, 2)), None)])
         results = evaluator.evaluate(
             EvaluationContext(Predictor(), batches, pathlib.Path("."), logging.getLogger())

@@ -5,6 +5,7 @@ import inspect
 import json
 import types
 
+import click
 import pluggy
 import pytest
 from importlib_metadata import entry_points
@@ -13,21 +14,28 @@ from mltk.errors import MltkError, SpecificationError
 from mltk.plugins import (
     AugmentationStep,
     Command,
+    CommandOption,
     Compiler,
     Evaluator,
     LoadedDataset,
     Parameter,
     PluginManager,
     Profiler,
+    ReportSection,
     Runtime,
+    Setting,
+    Stage,
     hookimpl,
     hookspecs,
 )
-from mltk.plugins._checks import EACH, hook_signatures, is_first_answer
-from mltk.plugins._manager import BUILTIN
+from mltk.plugins.manager import BUILTIN
+from mltk.plugins.validation import hook_kind, hook_signatures
 
 SIGNATURES = {
     "mltk_commands": (),
+    "mltk_command_options": (),
+    "mltk_settings": (),
+    "mltk_stages": ("mltk_model",),
     "mltk_load_dataset": ("mltk_model", "subset", "test", "options"),
     "mltk_augmentations": ("mltk_model", "subset", "domain"),
     "mltk_build_model": ("mltk_model",),
@@ -38,14 +46,17 @@ SIGNATURES = {
     "mltk_runtimes": (),
     "mltk_profilers": (),
     "mltk_compilers": (),
+    "mltk_report_sections": ("mltk_model",),
     "mltk_event": ("mltk_model", "event", "details"),
 }
 KINDS = {
-    "mltk_commands": "each",
-    "mltk_load_dataset": "first",
-    "mltk_build_model": "first",
-    "mltk_convert_model": "first",
-    "mltk_event": "each",
+    "mltk_commands": "each by itself",
+    "mltk_command_options": "each by itself",
+    "mltk_load_dataset": "first answer",
+    "mltk_build_model": "first answer",
+    "mltk_convert_model": "first answer",
+    "mltk_report_sections": "each by itself",
+    "mltk_event": "each by itself",
 }
 
 
@@ -79,8 +90,7 @@ def test_the_signature_of_a_hook_is_fixed(hook):
 
 @pytest.mark.parametrize("hook", SIGNATURES)
 def test_the_kind_of_a_hook_is_fixed(hook):
-    kind = "each" if hook in EACH else "first" if is_first_answer(hook) else "offers"
-    assert kind == KINDS.get(hook, "offers")
+    assert hook_kind(hook) == KINDS.get(hook, "offers")
 
 
 def test_there_are_no_other_hooks():
@@ -101,6 +111,11 @@ def test_the_example_of_a_hook_is_a_complete_plugin(hook, manager):
 
 ANSWERS = {
     "mltk_commands": [Command("serve", "Serve.", "a:b")],
+    "mltk_command_options": [
+        CommandOption("train", click.Option(["--emissivity"]), lambda value, model: None)
+    ],
+    "mltk_settings": [Setting("thermal.emissivity", "Emissivity.", float)],
+    "mltk_stages": [Stage("card", "Write a card.", lambda context: None)],
     "mltk_load_dataset": LoadedDataset(x=1),
     "mltk_augmentations": [AugmentationStep("noise", "after", lambda batch, rng: batch)],
     "mltk_custom_objects": {"Swish": object()},
@@ -110,6 +125,7 @@ ANSWERS = {
     "mltk_runtimes": [Runtime("board", "On the board.", lambda model, name: None)],
     "mltk_profilers": [Profiler("board", "Measured.", lambda model: None)],
     "mltk_compilers": [Compiler("npu", "For the NPU.", lambda model: b"TFL3")],
+    "mltk_report_sections": [ReportSection("power")],
     "mltk_event": None,
 }
 
@@ -123,11 +139,11 @@ def test_a_hook_is_called_with_its_arguments_and_its_answer_comes_back(hook, man
     exec(f"def {hook}({parameters}):\n    seen.update(locals())\n    return answer", namespace)
     manager.register(make(**{hook: namespace[hook]}), "p")
 
-    if hook in EACH:
+    if hook_kind(hook) == "each by itself":
         answers = manager.call_each(hook, **arguments)
-        named = [("serve", ANSWERS["mltk_commands"][0])]
+        named = [(offer.name, offer) for offer in ANSWERS[hook] or ()]
         assert answers == ([] if hook == "mltk_event" else [("p", named)])
-    elif is_first_answer(hook):
+    elif hook_kind(hook) == "first answer":
         assert manager.call_first(hook, **arguments) is ANSWERS[hook]
     else:
         answer = ANSWERS[hook]
@@ -141,6 +157,8 @@ def test_the_built_in_model_is_built_by_the_specification(mltk_plugin_manager):
     keras = pytest.importorskip("keras")
 
     class Model:
+        attributes = types.SimpleNamespace(stored={"train.build_model_function": None})
+
         def build_model_function(self, mltk_model):
             assert mltk_model is self
             return keras.Sequential()
@@ -327,10 +345,16 @@ def test_a_wrong_offer_names_the_plugin(hook, answer, message, manager):
 
 def test_an_exception_of_a_provider_comes_through_with_the_plugin_named(manager):
     manager.register(make(mltk_evaluators=lambda: 1 / 0, mltk_build_model=lambda: 1 / 0), "p")
-    for call, hook in ((manager.collect_offers, "mltk_evaluators"), (manager.call_first, "mltk_build_model")):
-        with pytest.raises(ZeroDivisionError) as e:
-            call(hook, mltk_model=None)
-        assert e.value.__notes__ == [f"Raised by the plugin 'p' in the hook {hook}."]
+    with pytest.raises(ZeroDivisionError) as e:
+        manager.call_first("mltk_build_model", mltk_model=None)
+    remedy = "Block it with MLTK_BLOCK_PLUGINS=p."
+    assert e.value.__notes__ == [f"Raised by the plugin 'p' in the hook mltk_build_model. {remedy}"]
+    with pytest.raises(MltkError) as e:
+        manager.collect_offers("mltk_evaluators", mltk_model=None)
+    assert str(e.value) == (
+        f"The plugin 'p' failed in the hook mltk_evaluators: ZeroDivisionError: division by zero. {remedy}"
+    )
+    assert isinstance(e.value.__cause__, ZeroDivisionError)
 
 
 # First answer
@@ -393,7 +417,6 @@ def test_plugins_are_called_in_the_order_of_their_names_and_the_built_in_ones_la
     order = site.python(
         """
         from mltk.plugins import get_plugin_manager
-        from mltk.plugins._manager import BUILTIN
         manager = get_plugin_manager()
         from mltk.plugins import hookimpl
         import types
@@ -403,6 +426,7 @@ def test_plugins_are_called_in_the_order_of_their_names_and_the_built_in_ones_la
         def mltk_build_model(): print("spec")
         '''.replace("        ", ""), {"hookimpl": hookimpl}, vars(spec))
         class Model:
+            attributes = types.SimpleNamespace(stored={"train.build_model_function": None})
             def build_model_function(self, model): print("built-in")
         with manager.specification_registered(spec, "spec"):
             manager.call_first("mltk_build_model", mltk_model=Model())
@@ -588,8 +612,10 @@ def test_every_plugin_ends_as_a_record_and_the_good_ones_go_on_working(zoo):
     }
     assert {r["version"] for r in records} == {"1.0", "2.1"}
     problems = [line for line in done.stderr.splitlines() if line.startswith("mltk: warning: ")]
-    assert len(problems) == 6
-    assert [line for line in done.stderr.splitlines() if line not in problems] == ["noise"]
+    assert problems == []
+    assert done.stderr.splitlines() == ["noise"]
+    shown = zoo.mltk("--help", env=BLOCK).stderr.splitlines()
+    assert len([line for line in shown if line.startswith("mltk: warning: The plugin ")]) == 6
 
 
 def test_help_lists_the_commands_of_the_good_plugins(zoo):

@@ -1,12 +1,14 @@
 """Every trap of names that live in another distribution."""
 
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mltk import _namespace
-from mltk._namespace import KNOWN_PROVIDERS
+from mltk._namespace import install_hint, known_plugins, provided_mixins
 
 
 @pytest.fixture
@@ -289,6 +291,79 @@ def test_the_names_of_the_image_plugin_are_found_where_specifications_look_for_t
 def test_every_known_name_is_in_a_package_that_looks_names_up():
     from importlib import import_module
 
-    for name in KNOWN_PROVIDERS:
+    for name in known_plugins()["names"]:
         package = import_module(name.rpartition(".")[0])
         assert callable(vars(package)["__getattr__"]), name
+
+
+def test_the_known_names_are_those_of_the_projects():
+    script = runpy.run_path(str(Path(__file__).with_name("make_known_plugins.py")))
+    assert script["TARGET"].read_text(encoding="utf-8") == script["render"](
+        script["collect_known_plugins"]()
+    ), "run: python tests/plugins/make_known_plugins.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "distribution"),
+    [
+        ("mltk_plugin_audio", "mltk-plugin-audio"),
+        ("mltk_plugin_audio.streaming", "mltk-plugin-audio"),
+        ("command_words_v1", "mltk-plugin-audio"),
+        ("classify-audio", "mltk-plugin-audio"),
+        ("mltk.models.audio", "mltk-plugin-audio"),
+        ("mltk.core.keras.losses.ssim_loss_func", "mltk-plugin-autoencoder"),
+    ],
+)
+def test_a_hint_names_the_distribution_to_install(name, distribution, monkeypatch):
+    monkeypatch.setattr("mltk._namespace._installed_version", lambda distribution: None)
+    assert install_hint(name) == (
+        f"'{name}' is provided by the plugin '{distribution}', which is not installed. "
+        f"Install it with: pip install {distribution}"
+    )
+
+
+def test_there_is_no_hint_for_an_unknown_name_or_an_installed_plugin(monkeypatch):
+    assert install_hint("numpy") == ""
+    monkeypatch.setattr("mltk._namespace._installed_version", lambda distribution: "1.0")
+    assert install_hint("command_words_v1") == ""
+
+
+def test_mixins_of_plugins_are_found_by_their_ending():
+    assert "AudioDatasetMixin (mltk-plugin-audio)" in provided_mixins("DatasetMixin")
+    assert provided_mixins("Evaluate") == ["EvaluateAutoEncoderMixin (mltk-plugin-autoencoder)"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [("command", "classify-audio"), ("import", "mltk_plugin_audio"), ("model", "command_words_v1")],
+)
+def test_every_use_of_a_missing_plugin_says_what_to_install(site, statement, name):
+    site.write("my_model.py", f"import {name}" if statement == "import" else "")
+    arguments = {"command": [name], "import": ["summarize", "my_model.py"], "model": ["train", name]}[
+        statement
+    ]
+    site.write(
+        "start.py",
+        f"""
+        import sys, importlib_metadata
+        from importlib.machinery import PathFinder
+        importlib_metadata.entry_points = lambda **k: ()
+        real = importlib_metadata.version
+        def version(name):
+            if name.startswith("mltk-plugin"):
+                raise importlib_metadata.PackageNotFoundError(name)
+            return real(name)
+        importlib_metadata.version = version
+        class Missing:
+            def find_spec(self, name, path=None, target=None):
+                if name.startswith("mltk_plugin_"):
+                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+        sys.meta_path.insert(0, Missing())
+        sys.argv = ["mltk", *{arguments!r}]
+        from mltk.cli.main import main
+        main()
+        """,
+    )
+    done = site.run("start.py")
+    assert done.returncode != 0
+    assert "Install it with: pip install mltk-plugin-audio" in done.stderr
