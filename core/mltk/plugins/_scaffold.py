@@ -16,13 +16,13 @@ from mltk.plugins import API_VERSION
 from mltk.plugins.manager import BUILTIN
 
 _TEMPLATE = Path(__file__).parent / "_template"
-# Without it, installers would compile the template's modules and tools would read them as ours.
+# Without this suffix, installers would compile the template's modules, and linters would check them.
 _SUFFIX = ".tmpl"
 
 
 @dataclass(frozen=True)
 class PluginNames:
-    """What a plugin is called where."""
+    """The names of a new plugin."""
 
     name: str
     """The entry point, and the evaluator of the template: `my_metric`."""
@@ -34,19 +34,19 @@ class PluginNames:
 
     @property
     def distribution(self) -> str:
-        """What `pip` calls it: `mltk-plugin-my-metric`."""
+        """The name of the distribution: `mltk-plugin-my-metric`."""
         return self.package.replace("_", "-")
 
     @classmethod
     def from_user(cls, text: str, taken: Iterable[str] = ()) -> PluginNames:
-        """Check and return the names for what the user typed, with or without `mltk-plugin-` before it.
+        """Return the names for user input, which may begin with `mltk-plugin-`.
 
         Args:
             text: Letters, digits, `-` and `_`.
             taken: Names of plugins that exist.
 
         Raises:
-            MltkError: The text is not a name, or is taken.
+            MltkError: The text is not a valid name, or the name is taken.
         """
         name = text.lower().replace("-", "_").removeprefix("mltk_plugin_")
         if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
@@ -77,7 +77,7 @@ def render_plugin(names: PluginNames) -> Iterator[tuple[Path, str]]:
 
 
 def write_plugin(names: PluginNames, folder: Path) -> None:
-    """Write a new plugin into `folder`, whole or not at all.
+    """Write a new plugin into `folder`. After an error nothing is left there.
 
     Raises:
         MltkError: The folder exists and is not empty, or cannot be written.

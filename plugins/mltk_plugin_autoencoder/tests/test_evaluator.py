@@ -310,7 +310,7 @@ def test_a_missing_class_is_one_line_on_the_command_line(model, private_home):
         ("def load(**kwargs):\n    x = curves(20, 'normal', 0)\n    x[5, 2] = np.inf\n    return x, x\n"
          "my_model.dataset = load", MltkError, "values in the data that are no numbers"),
         ("my_model.build_model_function = lambda model: narrow()", SpecificationError,
-         r"no autoencoder: it takes \(12,\) and gives \(5,\)"),
+         r"not an autoencoder: its input has the shape \(12,\), its output \(5,\)"),
         ("my_model.dataset = lambda **kwargs: (np.zeros((9, 7)),) * 2", SpecificationError, "do not fit the model"),
     ],
 )  # fmt: skip

@@ -8,8 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mltk.core import evaluate_model, load_mltk_model, quantize_model, train_model, update_model_parameters
-from mltk.core import load_tflite_model
+from mltk.core import (
+    evaluate_model,
+    load_mltk_model,
+    load_tflite_model,
+    quantize_model,
+    train_model,
+    update_model_parameters,
+)
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.model_archive import ModelArchive
 from mltk_plugin_autoencoder.datasets import brick_defects

@@ -55,7 +55,7 @@ def test_host_names_everything(text, target, folder):
 
 @pytest.mark.parametrize("text", ["-oProxyCommand=touch x", "ann@-x", "gpu:port", "a b@c@d", "/work"])
 def test_host_that_is_none_is_refused(text):
-    with pytest.raises(MltkError, match=r"not of the form"):
+    with pytest.raises(MltkError, match=r"does not have the form"):
         gather(text)
 
 
@@ -104,14 +104,14 @@ def test_environment_variable_without_value_has_that_of_here(monkeypatch):
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"startup_cmd": []}, r"'ssh\.startup_cmd', which is no setting\. Did you mean 'startup_cmds'"),
+        ({"startup_cmd": []}, r"'ssh\.startup_cmd', which is not a setting\. Did you mean 'startup_cmds'"),
         ({"connection": {"host": "x"}}, r"'ssh\.connection\.host'.*Did you mean 'hostname'"),
-        ({"connection": {"password": "secret"}}, r"does not belong into a file"),
-        ({"connection": {"port": "x"}}, r"port' in the settings file must be a number"),
+        ({"connection": {"password": "secret"}}, r"Passwords are not allowed in files"),
+        ({"connection": {"port": "x"}}, r"port' in the settings file must be an integer"),
         ({"connection": []}, None),
-        ({"upload_files": "a"}, r"must be a list of texts"),
+        ({"upload_files": "a"}, r"must be a list of strings"),
         ({"environment": "A=1"}, r"must be a mapping, or a list"),
-        ({"environment": ["A B=1"]}, r"'A B' in ssh_environment cannot be the name"),
+        ({"environment": ["A B=1"]}, r"'A B' in ssh_environment is not a valid name"),
     ],
     ids=str,
 )
@@ -166,7 +166,7 @@ def test_model_is_found_among_the_arguments(spec):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train", "best", "--no-wait"], r"stands before the command: mltk ssh --no-wait … train …"),
+        (["train", "best", "--no-wait"], r"must come before the command: mltk ssh --no-wait … train …"),
         (["plugins", "list"], r"not 'plugins'"),
         (["ssh", "train", "best"], r"not 'ssh'"),
         (["train", "bset"], r"Did you mean 'best'"),
@@ -321,7 +321,9 @@ def test_mixin_refuses_wrong_types(tmp_path):
 
     model = MyModel(tmp_path / "m.py")
     assert model.ssh_create_venv is None
-    with pytest.raises(SpecificationError, match=r"my_model\.ssh_startup_cmds must be a list of texts; 3 is"):
+    with pytest.raises(
+        SpecificationError, match=r"my_model\.ssh_startup_cmds must be a list of strings; 3 is"
+    ):
         model.ssh_startup_cmds = ["a", 3]
     with pytest.raises(SpecificationError, match=r"ssh_remote_dir must be str"):
         model.ssh_remote_dir = Path("x")
@@ -337,4 +339,4 @@ def test_password_is_asked_for_on_a_terminal_only(mltk_cli, spec):
 def test_resume_and_force_exclude_each_other(mltk_cli, spec):
     result = mltk_cli.invoke(["ssh", "--resume", "--force", "-h", "x", "train", str(spec)])
     assert result.exit_code == 1
-    assert "--resume goes on with a command" in result.stderr
+    assert "--resume continues a command" in result.stderr

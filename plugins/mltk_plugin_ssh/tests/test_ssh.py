@@ -148,7 +148,7 @@ def test_model_without_the_mixin_runs_with_the_settings_of_the_user(there, tool,
     assert (mltk_cli.home / ".mltk/models/tool/train/note.txt").read_text() == "there"
     assert Path("begun").exists()
     assert "there: There is no file 'missing*'." in result.stderr
-    assert "on there, and 9.8.7 here" in result.stderr
+    assert "on there, but 9.8.7 here" in result.stderr
 
 
 def test_failed_command_gives_its_exit_code_and_changes_nothing_here(there, tool, mltk_cli):
@@ -156,7 +156,7 @@ def test_failed_command_gives_its_exit_code_and_changes_nothing_here(there, tool
     before = Path("tool.mltk.zip").read_bytes()
     result = mltk_cli.invoke(["ssh", "custom", "tool", "work", "--code", "7"])
     assert result.exit_code == 7
-    assert "nothing was brought back" in result.stderr
+    assert "nothing was copied back" in result.stderr
     assert Path("tool.mltk.zip").read_bytes() == before
     assert not (mltk_cli.home / ".mltk/models/tool/train").exists()
 
@@ -191,7 +191,7 @@ def test_started_command_is_resumed_once_and_guards_its_results(there, tool, mlt
     wait_for(lambda: not is_active(folder), "its end")
     refused = mltk_cli.invoke(["ssh", "--clean", *command])
     assert refused.exit_code == 1
-    assert "not yet brought back" in refused.stderr
+    assert "not yet copied back" in refused.stderr
 
     result = mltk_cli.invoke(["ssh", "--resume", *command])
     assert result.exit_code == 0, result.stderr
@@ -200,7 +200,7 @@ def test_started_command_is_resumed_once_and_guards_its_results(there, tool, mlt
     again = mltk_cli.invoke(["ssh", "--resume", *command])
     assert again.exit_code == 1
     assert "nothing to resume" in again.stderr
-    assert "were brought back" in again.stderr
+    assert "were copied back" in again.stderr
 
 
 def test_command_outlives_a_lost_connection_and_is_followed_from_there(there, tool, mltk_cli):
@@ -212,7 +212,7 @@ def test_command_outlives_a_lost_connection_and_is_followed_from_there(there, to
     rest, errors = client.communicate(timeout=120)
     assert client.returncode == 1
     assert rest == b""
-    assert b"The connection to there was lost. The command goes on there." in errors
+    assert b"The connection to there was lost. The command continues there." in errors
     assert b"mltk ssh --resume custom tool work --wait" in errors
     assert is_active(folder)
 
@@ -230,7 +230,7 @@ def test_interrupted_client_leaves_the_command_alone_and_force_replaces_it(there
     client.send_signal(signal.SIGINT)
     _, errors = client.communicate(timeout=120)
     assert client.returncode == 130
-    assert b"goes on on there. Follow it with: mltk ssh --resume" in errors
+    assert b"continues on there. Follow it with: mltk ssh --resume" in errors
     assert is_active(folder)
 
     pid = int((folder / ".mltk-ssh/run/pid").read_text())
@@ -247,7 +247,7 @@ def test_interruption_on_a_terminal_can_kill_the_command(there, tool, mltk_cli, 
     from mltk_plugin_ssh import _session
 
     there.configure(shutdown_cmds=["echo the machine is left"])
-    monkeypatch.setattr(_session, "_interactive", lambda: True)
+    monkeypatch.setattr(_session, "_is_interactive", lambda: True)
     echo = click.echo
 
     def interrupt(message=None, **kwargs) -> None:
@@ -277,9 +277,9 @@ def test_command_that_vanishes_is_noticed(there, tool, mltk_cli):
 @pytest.mark.parametrize(
     ("known", "options", "message"),
     [
-        ("", [], "its host key is not known here. Connect once with 'ssh there'"),
-        ("other", [], "its host key is not the one that is known"),
-        (None, ["-i", "other_key"], "it does not let you in"),
+        ("", [], "its host key is unknown. Connect once with 'ssh there'"),
+        ("other", [], "its host key has changed"),
+        (None, ["-i", "other_key"], "permission denied"),
         (None, ["-p", "1"], "Connection refused"),
         (None, ["-h", "no-such-host.invalid"], "Could not resolve hostname"),
     ],

@@ -1,1 +1,1 @@
-"""Calibration of classifiers, an evaluator for mltk."""
+"""Calibration error of classifiers: an evaluator for mltk."""

@@ -1,4 +1,4 @@
-"""What can be said of an autoencoder before it is trained."""
+"""Checks of an autoencoder before training."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ if TYPE_CHECKING:
 
 
 def check_before_training(mltk_model: Any, keras_model: keras.Model) -> None:
-    """Check that the network can reconstruct its input, and that it is told to.
+    """Check that the network and the training data fit an autoencoder.
 
     Args:
         mltk_model: The specification, with its data loaded.
-        keras_model: What its build function returned.
+        keras_model: The model that its build function returned.
 
     Raises:
         SpecificationError: Output and input differ in size.
-        DatasetError: There is nothing to reconstruct.
+        DatasetError: The data set has no targets.
     """
-    # A subclassed model has no shapes yet; something else than a model is refused by the operation.
-    shapes = getattr(keras_model, "input_shape", None), getattr(keras_model, "output_shape", None)
-    if all(isinstance(shape, tuple) and None not in shape[1:] for shape in shapes):
-        taken, given = (tuple(shape)[1:] for shape in shapes)  # type: ignore[arg-type]
-        if math.prod(taken) != math.prod(given):
-            raise SpecificationError(
-                f"The network of '{mltk_model.name}' is no autoencoder: it takes {taken} and gives {given}."
-            )
+    # A subclassed model has no shapes yet; the operation rejects objects that are not Keras models.
+    taken, given = (
+        shape[1:] if isinstance(shape, tuple) else (None,)
+        for shape in (getattr(keras_model, "input_shape", None), getattr(keras_model, "output_shape", None))
+    )
+    if None not in (*taken, *given) and math.prod(taken) != math.prod(given):
+        raise SpecificationError(
+            f"The network of '{mltk_model.name}' is not an autoencoder: "
+            f"its input has the shape {taken}, its output {given}."
+        )
     if isinstance(mltk_model.x, np.ndarray) and mltk_model.y is None:
         raise DatasetError(
             f"The data set of '{mltk_model.name}' gave nothing to reconstruct: an autoencoder learns from (x, x), so "

@@ -1,11 +1,12 @@
-"""Pictures of samples beside their reconstructions."""
+"""Images of samples and their reconstructions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,31 +14,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LIMIT = 200
-"""Greatest number of pictures of a class."""
+"""Maximum number of images per class."""
 
 
 class SampleWriter:
-    """Writes `<folder>/<class>/<i>.png`: original, reconstruction and error of sample i of the class.
+    """Write `<folder>/<class>/<i>.png`: original, reconstruction and error of sample i of the class.
 
-    Samples of one axis, or of one channel on it, are drawn as lines, all others as pictures.
+    One-dimensional samples are drawn as lines, all others as images.
 
     Args:
-        folder: Where to write.
+        folder: Output folder.
         classes: Names of the classes.
     """
 
     def __init__(self, folder: Path, classes: Sequence[str]) -> None:
-        # A name may hold what no file name should.
+        # Replace characters that are not safe in file names.
         self._folders = [folder / (re.sub(r"[^\w-]+", "_", name) or "_") for name in classes]
 
     def write(
         self, index: int, first: int, originals: np.ndarray, decoded: np.ndarray, scores: np.ndarray
     ) -> None:
-        """Write the pictures of a batch, up to the limit of its class.
+        """Write the images of a batch, up to the limit of its class.
 
         Args:
-            index: The class.
-            first: Number of the batch's first sample within the class.
+            index: Index of the class.
+            first: Index of the batch's first sample within the class.
             originals: `(n, …)`.
             decoded: Of the same shape.
             scores: `(n,)`.
@@ -47,7 +48,7 @@ class SampleWriter:
         for i in range(min(len(originals), LIMIT - first)):
             title = f"Score {scores[i]:.6g}"
             with drawing(
-                lambda figure, i=i, title=title: _draw(figure, originals[i], decoded[i], title),  # type: ignore[misc]
+                partial(_draw, original=originals[i], decoded=decoded[i], title=title),
                 show=False,
             ) as figure:
                 save_figure(figure, self._folders[index] / f"{first + i}.png")
@@ -62,7 +63,7 @@ def _draw(figure: Figure, original: np.ndarray, decoded: np.ndarray, title: str)
 
 def _draw_lines(figure: Figure, original: np.ndarray, decoded: np.ndarray, title: str) -> None:
     figure.set_size_inches(6.4, 3.6)
-    # A layout that is computed anew for each picture takes longer than the picture.
+    # Computing a layout takes longer than drawing the image.
     figure.set_layout_engine("none")
     axes = figure.add_axes((0.1, 0.1, 0.87, 0.78))
     axes.fill_between(np.arange(len(original)), original, decoded, color="#f4b8b0", label="Error")
@@ -76,14 +77,14 @@ def _draw_pictures(figure: Figure, original: np.ndarray, decoded: np.ndarray, ti
     figure.set_size_inches(7.2, 2.9)
     figure.set_layout_engine("none")
     figure.suptitle(title)
-    # One scale for both: with one for each, an offset or a weak contrast would not show.
+    # The same scale for both, so that an offset or a weak contrast is visible.
     low = float(min(original.min(), decoded.min()))
     high = max(float(max(original.max(), decoded.max())), low + 1e-9)
     error = np.abs(original - decoded)
-    # Fixed, too: an error of half of the range is as bright as any can be.
+    # A fixed scale: errors from half of the range on have the brightest color.
     error_scale = {"cmap": "magma", "vmin": 0, "vmax": (high - low) / 2}
     if original.ndim == 3:
-        pictures: list[tuple[str, np.ndarray, dict[str, Any]]] = [
+        pictures: list[tuple[str, np.ndarray, dict[str, object]]] = [
             ("Original", (original - low) / (high - low), {}),
             ("Reconstruction", (decoded - low) / (high - low), {}),
             ("Error", error.mean(axis=2), error_scale),
@@ -103,7 +104,7 @@ def _draw_pictures(figure: Figure, original: np.ndarray, decoded: np.ndarray, ti
 
 
 def _picture(sample: np.ndarray) -> np.ndarray:
-    """Return `(height, width)`, or `(height, width, 3)` for colours."""
+    """Return `(height, width)`, or `(height, width, 3)` for color images."""
     sample = sample.astype(np.float32)
     if sample.ndim == 3 and sample.shape[2] in (3, 4):
         return sample[:, :, :3]

@@ -1,11 +1,11 @@
-"""The evaluator `autoencoder`: scores the samples of each class by how badly the model reconstructs them."""
+"""The evaluator `autoencoder`: scores the samples of each class by their reconstruction error."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mltk.plugins.types import EvaluationContext, Predictor
 
 OPTIONS = ("max_false_positive_rate", "scoring_function")
-"""What `mltk evaluate --option NAME=VALUE` may set, in place of the model's properties."""
+"""Options of `mltk evaluate --option NAME=VALUE`, which override the model's properties."""
 
 
 def evaluate_autoencoder(
@@ -48,9 +48,9 @@ def evaluate_autoencoder(
         mltk_model: A model that inherits `EvaluateAutoEncoderMixin`.
         tflite: Evaluate the quantized model instead of the Keras model.
         weights: Weights to load into the Keras model first.
-        max_samples_per_class: Limit; -1 takes all, or what the specification says.
+        max_samples_per_class: Maximum; -1 for the value in the specification, or all.
         classes: The normal class and the abnormal ones, in place of `eval_classes`.
-        dump: Write a picture of each sample and its reconstruction, at most 200 per class.
+        dump: Write an image of each sample and its reconstruction, at most 200 per class.
         verbose: Accepted for compatibility.
         show: Show the plots in windows.
         callbacks: Accepted for compatibility.
@@ -58,13 +58,13 @@ def evaluate_autoencoder(
 
     Raises:
         SpecificationError: The model does not inherit the mixin.
-        EvaluationError: The data do not allow the evaluation.
+        EvaluationError: The data set is not suitable.
     """
     from mltk.core import evaluate_model
 
     if not isinstance(mltk_model, EvaluateAutoEncoderMixin):
         raise SpecificationError(
-            f"The model '{mltk_model.name}' is no autoencoder: its class must inherit EvaluateAutoEncoderMixin."
+            f"The model '{mltk_model.name}' is not an autoencoder: its class must inherit EvaluateAutoEncoderMixin."
         )
     results = evaluate_model(
         mltk_model,
@@ -83,12 +83,12 @@ def evaluate_autoencoder(
 
 
 def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
-    """Score all samples, and write results and plots; the evaluator itself."""
+    """Score all samples and write results and plots."""
     model: Any = context.model
     classes = _classes(context)
     score = _score(context)
     folder = context.output_dir / "dumps"
-    # Not emptied by the operation, which leaves the folders of other evaluators alone.
+    # The operation does not empty this folder, which other evaluators may share.
     shutil.rmtree(folder, ignore_errors=True)
     limit = context.options.get("max_samples_per_class", -1)
     if limit < 0 and model is not None:
@@ -110,7 +110,10 @@ def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
     )
     results.save(context.output_dir)
     results.generate_plots(
-        show=context.show, output_dir=context.output_dir, logger=context.logger, on_figure=_teller(context)
+        show=context.show,
+        output_dir=context.output_dir,
+        logger=context.logger,
+        on_figure=_make_figure_callback(context),
     )
     if writer is not None:
         context.logger.info("Samples and their reconstructions are in %s", folder)
@@ -119,7 +122,7 @@ def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
 
 
 class _Scorer:
-    """Collects the scores of the samples of each class."""
+    """Collect the scores of the samples of each class."""
 
     def __init__(
         self,
@@ -148,7 +151,7 @@ class _Scorer:
         decoded = self._predictor.predict(x)
         if decoded.size != x.size:
             raise EvaluationError(
-                f"'{self._predictor.name}' is no autoencoder: it gives an output of shape {decoded.shape[1:]} for "
+                f"'{self._predictor.name}' is not an autoencoder: its output has the shape {decoded.shape[1:]} for "
                 f"samples of shape {x.shape[1:]}."
             )
         decoded = decoded.reshape(x.shape)
@@ -160,7 +163,7 @@ class _Scorer:
         self._digests[index].update(np.ascontiguousarray(x).data)
 
     def check_new(self, index: int) -> None:
-        """Refuse the samples of a class that are those of a class before."""
+        """Raise an error if the samples of a class equal those of an earlier class."""
         for other in range(index):
             if (
                 self._counts[index]
@@ -209,7 +212,7 @@ def _score_by_class(scorer: _Scorer, model: Any, logger: logging.Logger) -> None
         )
     for index, label in enumerate(scorer.classes):
         labelled = False
-        with _loaded(model, scorer.classes, label, logger) as batches:
+        with _load_class(model, scorer.classes, label, logger) as batches:
             for x, y in batches:
                 ids = _labels(x, y) if index == 0 else None
                 if ids is None:
@@ -223,10 +226,10 @@ def _score_by_class(scorer: _Scorer, model: Any, logger: logging.Logger) -> None
 
 
 @contextmanager
-def _loaded(
+def _load_class(
     model: Any, classes: Sequence[str], label: str, logger: logging.Logger
 ) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
-    """Load the evaluation samples of one class; the model's own classes need not name it."""
+    """Load the evaluation samples of one class, which need not be one of the model's classes."""
     stored = model.attributes.stored
     own = stored.get(MltkModel.classes.key)
     model.classes = list(dict.fromkeys([*(own or ()), *classes]))
@@ -257,7 +260,7 @@ def _loaded(
 
 
 def _labels(x: np.ndarray, y: np.ndarray | None) -> np.ndarray | None:
-    """Return class ids where `y` is that, and not what is to be reconstructed."""
+    """Return class ids, or `None` if `y` is the input to reconstruct."""
     if y is None or y.shape == x.shape or y.size != len(x):
         return None
     return class_ids(y)
@@ -275,7 +278,7 @@ def _check_shape(x: np.ndarray, predictor: Predictor) -> None:
 def _classes(context: EvaluationContext) -> tuple[str, ...]:
     given = context.options.get("classes")
     if context.model is None:
-        # Of a bare .tflite, the names in its parameters; one that was trained with normal samples only may have one.
+        # A .tflite file has class names in its parameters; only one if it was trained with normal samples.
         named = tuple(given or context.classes)
         return named if len(named) > 1 else DEFAULT_CLASSES
     classes = tuple(given or cast(Any, context.model).eval_classes)
@@ -294,8 +297,8 @@ def _score(context: EvaluationContext) -> Score:
     return SCORES["mse"] if context.model is None else cast(Any, context.model).get_scoring_function()
 
 
-def _teller(context: EvaluationContext) -> Any:
-    def tell(name: str, figure: object) -> None:
+def _make_figure_callback(context: EvaluationContext) -> Callable[[str, object], None]:
+    def trigger(name: str, figure: object) -> None:
         if context.model is not None:
             context.model.trigger_event(
                 MltkModelEvent.GENERATE_EVALUATE_PLOT,
@@ -305,11 +308,11 @@ def _teller(context: EvaluationContext) -> Any:
                 logger=context.logger,
             )
 
-    return tell
+    return trigger
 
 
 def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationResults) -> None:
-    """Put the threshold into the `.tflite`, where the specification asks for it and all its data were used."""
+    """Store the threshold in the `.tflite`, if the specification names a parameter and all data was used."""
     model: Any = context.model
     if model is None or context.predictor.kind != "tflite" or model.threshold_parameter is None:
         return
@@ -321,7 +324,7 @@ def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationR
             "with the archive."
         )
         return
-    from mltk.operations.update_parameters import update_model_parameters
+    from mltk.core import update_model_parameters
 
     update_model_parameters(model, {model.threshold_parameter: results.recommended_threshold})
     context.logger.info(

@@ -1,4 +1,4 @@
-"""Layers that undo another one with that one's own weights. This module imports Keras."""
+"""Layers that invert another layer with the same weights. This module imports Keras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import keras  # noqa: TID253 - the classes derive from Keras'
 
 
 @keras.saving.register_keras_serializable("mltk")
-class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - the reference's name
-    """Multiplies with the transposed kernel of a dense layer; it has no weights of its own, and no bias.
+class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - untyped Keras; the reference's name
+    """Multiply by the transposed kernel of a dense layer, without own weights or bias.
 
     Args:
         dense: The layer.
@@ -24,7 +24,7 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Check that the input is what the dense layer gives."""
+        """Check that the input has the shape of the dense layer's output."""
         _check_built(self, self.dense)
         if input_shape[-1] != self.dense.units:
             raise ValueError(
@@ -42,22 +42,22 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
         return (*input_shape[:-1], self.dense.kernel.shape[0])
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal layer."""
+        """Return the configuration of the layer."""
         return {**super().get_config(), **_config(self.dense, "dense", self.activation)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DenseTranspose_tied:
-        """Make a layer from `get_config`."""
+        """Create a layer from its configuration."""
         return cls(**_with_layer(config, "dense"))
 
 
 @keras.saving.register_keras_serializable("mltk")
-class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - the reference's name
-    """Undoes a convolution with that one's kernel; it has no weights of its own, and no bias.
+class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - untyped Keras; the reference's name
+    """Invert the shape of a convolution with the same kernel, without own weights or bias.
 
     Args:
-        layer: The `Conv2D`, channels last, without dilation or groups. It has been called once, so that the size of its
-            input is known.
+        layer: The `Conv2D`, channels last, without dilation or groups. It must have been called once, so
+            that the size of its input is known.
         activation: Applied to the result.
         layer_input_shape: Shape of the convolution's input with the batch axis, as in saved models.
     """
@@ -88,7 +88,7 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
             )
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Check that the input is what the convolution gives."""
+        """Check that the input has the shape of the convolution's output."""
         _check_built(self, self.layer)
         wanted = tuple(self.layer.compute_output_shape(self.layer_input_shape))[1:]
         if tuple(input_shape)[1:] != wanted:
@@ -102,7 +102,7 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
         """Return a batch of the shape of the convolution's input."""
         import tensorflow as tf
 
-        # keras.ops has no size of the output, which strides leave open.
+        # keras.ops cannot set the output size, which is ambiguous with strides.
         result = tf.nn.conv2d_transpose(
             inputs,
             tf.convert_to_tensor(self.layer.kernel),
@@ -117,13 +117,13 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
         return (input_shape[0], *self.layer_input_shape[1:])
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal layer."""
+        """Return the configuration of the layer."""
         shape = {"layer_input_shape": self.layer_input_shape}
         return {**super().get_config(), **_config(self.layer, "layer", self.activation), **shape}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Conv2DTranspose_tied:
-        """Make a layer from `get_config`."""
+        """Create a layer from its configuration."""
         return cls(**_with_layer(config, "layer"))
 
 

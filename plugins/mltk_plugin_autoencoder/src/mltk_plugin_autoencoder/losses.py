@@ -1,4 +1,4 @@
-"""Keras losses of autoencoders, and the same as functions. This module imports Keras."""
+"""Keras losses of autoencoders, as classes and as functions. This module imports Keras."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mltk_plugin_autoencoder.scores import SCORES, Score, structural_similarity
 
 
 @keras.saving.register_keras_serializable("mltk")
-class Correlation(keras.losses.Loss):  # type: ignore[misc]
+class Correlation(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
     """1 - Pearson's correlation of each sample with its reconstruction: 0 (equal up to scale and offset) to 2.
 
     Args:
-        reduction: How the losses of the samples become one, as in Keras.
+        reduction: Reduction over the samples, as in Keras.
         name: Name of the loss.
     """
 
@@ -27,21 +27,21 @@ class Correlation(keras.losses.Loss):  # type: ignore[misc]
 
     @property
     def score(self) -> Score:
-        """The score that measures the same."""
+        """The score that equals this loss."""
         return SCORES["corr"]
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each sample, shape `(batch,)`."""
         ops = keras.ops
-        a, b = (_centered(ops.convert_to_tensor(y)) for y in (y_true, y_pred))
+        a, b = (_center(ops.convert_to_tensor(y)) for y in (y_true, y_pred))
         product = ops.sum(a * b, axis=1)
         squares = ops.sum(ops.square(a), axis=1) * ops.sum(ops.square(b), axis=1)
-        # The root has no gradient at 0, where a constant sample is.
+        # The square root has no finite gradient at 0, the value of a constant sample.
         return 1 - product * ops.rsqrt(ops.maximum(squares, keras.config.epsilon() ** 2))
 
 
 @keras.saving.register_keras_serializable("mltk")
-class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]
+class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
     """1 - SSIM of each image and its reconstruction: 0 (equal) to 2.
 
     Wang et al., 2004, as `tf.image.ssim` computes it; the window of 11 pixels is that of the smaller side for smaller
@@ -49,7 +49,7 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]
 
     Args:
         max_val: Range of the values: 2 for -1 to 1, 255 for pixels.
-        reduction: How the losses of the samples become one, as in Keras.
+        reduction: Reduction over the samples, as in Keras.
         name: Name of the loss.
     """
 
@@ -65,7 +65,7 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]
 
     @property
     def score(self) -> Score:
-        """The score that measures the same."""
+        """The score that equals this loss."""
         return structural_similarity(self.max_val)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -77,7 +77,7 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]
         return 1 - similarity
 
     def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal loss."""
+        """Return the configuration of the loss."""
         return {**super().get_config(), "max_val": self.max_val}
 
 
@@ -92,11 +92,11 @@ def _function(score: Score, loss: Callable[[Any, Any], Any]) -> Callable[[Any, A
         f"Return `{score.name}` of one sample and its reconstruction as a float, for NumPy arrays; or the loss of each "
         f"sample of a batch of tensors."
     )
-    function.score = score  # type: ignore[attr-defined]
+    function.score = score  # type: ignore[attr-defined]  # read by score_of_loss
     return function
 
 
-def _of_all_axes(loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _average_axes(loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def call(y_true: Any, y_pred: Any) -> Any:
         values = loss(y_true, y_pred)
         return keras.ops.mean(values, axis=tuple(range(1, len(values.shape))))
@@ -104,17 +104,17 @@ def _of_all_axes(loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return call
 
 
-def _centered(batch: Any) -> Any:
+def _center(batch: Any) -> Any:
     rows = keras.ops.reshape(batch, (keras.ops.shape(batch)[0], -1))
     return rows - keras.ops.mean(rows, axis=1, keepdims=True)
 
 
 def _reduction(reduction: str | None) -> str | None:
-    # The reference's models, and Keras 2, wrote "auto".
+    # Models of the reference and of Keras 2 have "auto".
     return "sum_over_batch_size" if reduction == "auto" else reduction
 
 
-mse = mse_loss_func = _function(SCORES["mse"], _of_all_axes(keras.losses.mean_squared_error))
-mae = mae_loss_func = _function(SCORES["mae"], _of_all_axes(keras.losses.mean_absolute_error))
+mse = mse_loss_func = _function(SCORES["mse"], _average_axes(keras.losses.mean_squared_error))
+mae = mae_loss_func = _function(SCORES["mae"], _average_axes(keras.losses.mean_absolute_error))
 corr = corr_loss_func = _function(SCORES["corr"], Correlation(reduction=None))
 ssim = ssim_loss_func = _function(SCORES["ssim"], StructuralSimilarity(reduction=None))

@@ -1,4 +1,4 @@
-"""`EvaluateAutoEncoderMixin`: how a model that reconstructs its input is judged."""
+"""`EvaluateAutoEncoderMixin`: settings for the evaluation of autoencoders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _EvalClasses(Attribute):
         return stored.get(self.key) or list(own if len(own) > 1 else DEFAULT_CLASSES)
 
 
-def _as_scoring_function(value: Any) -> Any:
+def _as_scoring_function(value: object) -> object:
     as_score(value)
     return value
 
@@ -38,7 +38,7 @@ def _as_rate(value: float) -> float:
 
 
 class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
-    """Judges a model by how well its reconstructions tell normal samples from abnormal ones.
+    """Evaluate how well reconstruction errors separate normal from abnormal samples.
 
     The evaluation loads the data set once for each of `eval_classes`, with `classes=[name]`. A loader may also return
     all samples with their class ids (0 is normal) as `y`.
@@ -50,7 +50,7 @@ class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
         "eval_autoencoder.scoring_function",
         default=None,
         convert=_as_scoring_function,
-        doc="mse, mae, corr, ssim, or `f(original, decoded) -> float`; by default what the loss measures.",
+        doc="mse, mae, corr, ssim, or `f(original, decoded) -> float`; by default the score of the loss.",
     )
     eval_classes = _EvalClasses(
         "eval_autoencoder.classes",
@@ -69,14 +69,14 @@ class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
         "eval_autoencoder.threshold_parameter",
         type=str,
         default=None,
-        doc="Name of the model parameter for the recommended threshold; `None` embeds none.",
+        doc="Name of the model parameter for the recommended threshold; `None` stores none.",
     )
 
     def get_scoring_function(self: Any) -> Score:
-        """Return what samples are scored with; call it with one sample and its reconstruction.
+        """Return the scoring function, which takes a sample and its reconstruction.
 
         Raises:
-            SpecificationError: None is set, and the loss is not one that there is a score for.
+            SpecificationError: No scoring function is set, and the loss has no score.
         """
         if self.scoring_function is not None:
             return as_score(self.scoring_function)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
@@ -15,13 +15,13 @@ def FullyConnectedAutoEncoder(  # noqa: N802 - the reference's name
 ) -> keras.Model:
     """Return the fully connected autoencoder of the benchmark MLPerf Tiny, not compiled.
 
-    Four dense layers on each side of the latent one, each with batch normalisation and ReLU, and a linear output:
+    Four dense layers on each side of the latent one, each with batch normalization and ReLU, and a linear output:
     Purohit et al. and Koizumi et al., baseline of DCASE 2020, task 2 (anomalous sounds of machines).
 
     Args:
         input_shape: Shape of a sample.
         dense_units: Width of the dense layers.
-        latent_units: Width of the narrow layer in the middle.
+        latent_units: Width of the latent layer.
     """
     import keras
 
@@ -45,13 +45,13 @@ def ConvolutionalAutoEncoder(  # noqa: N802 - named as the other networks are
     """Return a convolutional autoencoder for images and spectrograms, not compiled.
 
     Each stage of the encoder halves height and width with a convolution of stride 2; the decoder undoes it with
-    transposed convolutions. There is no batch normalisation: small sets of normal samples are learnt better without.
+    transposed convolutions. There is no batch normalization: it makes training on few normal samples worse.
 
     Args:
         input_shape: `(height, width, channels)`.
         filters: Channels of the stages, at least one.
-        latent_units: Width of a dense layer in the middle; `None`: the last stage's maps are the narrowest place.
-        output_activation: Of the last layer: `sigmoid` for values from 0 to 1, `tanh` for -1 to 1; `None` for any.
+        latent_units: Width of a dense latent layer; `None` uses the output of the last stage.
+        output_activation: Activation of the last layer: `sigmoid` for 0 to 1, `tanh` for -1 to 1, `None` for any range.
     """
     import keras
 
@@ -68,13 +68,13 @@ def ConvolutionalAutoEncoder(  # noqa: N802 - named as the other networks are
         x = layers.Reshape(narrowest)(x)
     for height, width, channels in reversed(shapes[1:]):
         x = layers.Conv2DTranspose(channels, 3, strides=2, padding="same", activation="relu")(x)
-        x = _cropped(x, height, width)
+        x = _crop(x, height, width)
     x = layers.Conv2DTranspose(input_shape[2], 3, strides=2, padding="same", activation=output_activation)(x)
-    return keras.Model(inputs, _cropped(x, *input_shape[:2]))
+    return keras.Model(inputs, _crop(x, *input_shape[:2]))
 
 
-def _cropped(x: Any, height: int, width: int) -> Any:
-    """Cut off the row and the column that an odd size gains by being halved and doubled."""
+def _crop(x: keras.KerasTensor, height: int, width: int) -> keras.KerasTensor:
+    """Crop the extra row and column of an odd size after halving and doubling."""
     import keras
 
     rows, columns = x.shape[1] - height, x.shape[2] - width

@@ -1,12 +1,12 @@
-"""The plugin `autoencoder`: judges models that inherit `EvaluateAutoEncoderMixin`."""
+"""The plugin `autoencoder`: evaluates models that inherit `EvaluateAutoEncoderMixin`."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
-from mltk.plugins import Evaluator, Parameter, hookimpl
+from mltk.plugins import Evaluator, Parameter, hookimpl, inherits
 
 if TYPE_CHECKING:
     import keras
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mltk.results.evaluation import EvaluationResults
 
 mltk_api_version = 1
+
+# Models that are being quantized: the threshold in the archive belongs to their previous `.tflite`.
+_being_quantized: WeakSet[MltkModel] = WeakSet()
 
 
 @hookimpl(wrapper=True)
@@ -43,8 +46,8 @@ def mltk_custom_objects() -> Mapping[str, object]:
 
 @hookimpl
 def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
-    """Keep the threshold that the last evaluation put into the `.tflite`."""
-    if not _is_autoencoder(mltk_model):
+    """Keep the threshold that the last evaluation stored in the `.tflite`, until the model is quantized again."""
+    if not _is_autoencoder(mltk_model) or mltk_model in _being_quantized:
         return None
     from mltk_plugin_autoencoder.threshold import embedded_threshold
 
@@ -71,9 +74,11 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
 
 @hookimpl
 def mltk_event(mltk_model: MltkModel, event: MltkModelEvent) -> None:
-    """Note whether the model is being quantized: then the threshold in the archive is of another `.tflite`."""
-    if event.name in ("QUANTIZE_STARTUP", "QUANTIZE_SHUTDOWN") and _is_autoencoder(mltk_model):
-        mltk_model._autoencoder_is_quantized = event.name == "QUANTIZE_STARTUP"
+    """Record the start and the end of a quantization."""
+    if event.name == "QUANTIZE_STARTUP":
+        _being_quantized.add(mltk_model)
+    elif event.name == "QUANTIZE_SHUTDOWN":
+        _being_quantized.discard(mltk_model)
 
 
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
@@ -82,7 +87,5 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
     return evaluate(context)
 
 
-def _is_autoencoder(mltk_model: Any) -> bool:
-    # A model that inherits the mixin has imported it; importing it for every other model would take time.
-    mixins = sys.modules.get("mltk_plugin_autoencoder.mixins")
-    return mixins is not None and isinstance(mltk_model, mixins.EvaluateAutoEncoderMixin)
+def _is_autoencoder(mltk_model: object) -> bool:
+    return inherits(mltk_model, "mltk_plugin_autoencoder.mixins:EvaluateAutoEncoderMixin")

@@ -1,10 +1,10 @@
-"""What the evaluation of an autoencoder found."""
+"""Results of the evaluation of an autoencoder."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -21,9 +21,29 @@ if TYPE_CHECKING:
 ALL = "all"
 """Key of the figures over all abnormal classes in `class_stats`."""
 
+_T = TypeVar("_T")
+
+
+class _Entry(Generic[_T]):
+    """A property that reads an entry of the dictionary."""
+
+    def __init__(self, key: str, doc: str) -> None:
+        self._key = key
+        self.__doc__ = doc
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _Entry[_T]: ...
+    @overload
+    def __get__(self, instance: AutoEncoderEvaluationResults, owner: type) -> _T: ...
+    def __get__(self, instance: AutoEncoderEvaluationResults | None, owner: type) -> _Entry[_T] | _T:
+        if instance is None:
+            return self
+        value: _T = instance[self._key]
+        return value
+
 
 class AutoEncoderEvaluationResults(EvaluationResults):
-    """How well scores tell normal samples from abnormal ones; filled by `calculate`.
+    """Results of separating normal from abnormal samples by their scores; filled by `calculate`.
 
     The first class is the normal one. "Overall" means all abnormal classes together. A sample whose score is above the
     threshold counts as abnormal.
@@ -32,60 +52,36 @@ class AutoEncoderEvaluationResults(EvaluationResults):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"model_type": "auto_encoder", **kwargs})
 
-    @property
-    def classes(self) -> list[str]:
-        """Class labels, the normal one first."""
-        return self["classes"]  # type: ignore[no-any-return]
-
-    @property
-    def all_scores(self) -> list[Floats]:
-        """The scores of the samples of each class."""
-        return self["all_scores"]  # type: ignore[no-any-return]
+    classes = _Entry[list[str]]("classes", "Class labels, the normal one first.")
+    all_scores = _Entry["list[Floats]"]("all_scores", "The scores of the samples of each class.")
 
     @property
     def n_samples(self) -> int:
         """Number of samples."""
         return sum(len(scores) for scores in self.all_scores)
 
-    @property
-    def overall_accuracy(self) -> float:
-        """Share of the samples that are told right by the threshold that tells most of them right."""
-        return self["overall_accuracy"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_thresholds(self) -> Floats:
-        """101 thresholds from the lowest score to the highest, in equal steps."""
-        return self["thresholds"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_precision(self) -> Floats:
-        """Share of the samples above each threshold that are abnormal; 0 where none is above."""
-        return self["overall_precision"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_recall(self) -> Floats:
-        """Share of the abnormal samples above each threshold."""
-        return self["overall_recall"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_pr_accuracy(self) -> float:
-        """Greatest mean of precision and recall at one of the thresholds."""
-        return self["overall_pr_accuracy"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_tpr(self) -> Floats:
-        """Share of the abnormal samples above each threshold; 1 at the first."""
-        return self["overall_tpr"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_fpr(self) -> Floats:
-        """Share of the normal samples above each threshold; 1 at the first."""
-        return self["overall_fpr"]  # type: ignore[no-any-return]
-
-    @property
-    def overall_roc_auc(self) -> float:
-        """Area below the exact ROC curve: the probability that an abnormal sample scores above a normal one."""
-        return self["overall_roc_auc"]  # type: ignore[no-any-return]
+    overall_accuracy = _Entry[float]("overall_accuracy", "Maximum accuracy over all thresholds.")
+    overall_thresholds = _Entry["Floats"](
+        "thresholds", "101 thresholds from the lowest score to the highest, in equal steps."
+    )
+    overall_precision = _Entry["Floats"](
+        "overall_precision",
+        "Share of the samples above each threshold that are abnormal; 0 where none is above.",
+    )
+    overall_recall = _Entry["Floats"]("overall_recall", "Share of the abnormal samples above each threshold.")
+    overall_pr_accuracy = _Entry[float](
+        "overall_pr_accuracy", "Maximum over the thresholds of the mean of precision and recall."
+    )
+    overall_tpr = _Entry["Floats"](
+        "overall_tpr", "Share of the abnormal samples above each threshold; 1 at the first."
+    )
+    overall_fpr = _Entry["Floats"](
+        "overall_fpr", "Share of the normal samples above each threshold; 1 at the first."
+    )
+    overall_roc_auc = _Entry[float](
+        "overall_roc_auc",
+        "Area below the exact ROC curve: the probability that an abnormal sample scores above a normal one.",
+    )
 
     @property
     def class_stats(self) -> dict[str, dict[str, Any]]:
@@ -94,12 +90,13 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         `fpr` and `tpr`: exact ROC curve, at each threshold `thr` the samples that score at least that; `auc`: the area
         below it; `precision` and `recall` at each score, from the lowest, and at last (1, 0).
         """
-        return self["class_stats"]  # type: ignore[no-any-return]
+        stats: dict[str, dict[str, Any]] = self["class_stats"]
+        return stats
 
-    @property
-    def recommended_threshold(self) -> float:
-        """Lowest threshold with at most `max_false_positive_rate` of the normal samples above it."""
-        return self["recommended_threshold"]  # type: ignore[no-any-return]
+    recommended_threshold = _Entry[float](
+        "recommended_threshold",
+        "Lowest threshold with at most `max_false_positive_rate` of the normal samples above it.",
+    )
 
     def calculate(
         self,
@@ -151,7 +148,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
             overall_precision=precision,
             overall_recall=recall,
             overall_pr_accuracy=float((precision + recall).max() / 2),
-            # A score that equals the lowest threshold is not above it; the curve begins with everything all the same.
+            # The lowest score is not above the first threshold, but the curve must begin with all samples.
             overall_tpr=np.r_[1.0, recall[1:]],
             overall_fpr=np.r_[1.0, false[1:] / len(normal)],
             overall_roc_auc=overall.area(),
@@ -167,7 +164,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         """Return a readable text.
 
         Args:
-            include_all: Also the figures of each class, and the recommended threshold.
+            include_all: Add the figures of each class and the recommended threshold.
         """
         lines = [
             f"Name: {self.name}",
@@ -203,7 +200,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
             yield name, name, draw
 
     def _overall_stats(self) -> dict[str, Any]:
-        # With one abnormal class its curve is the overall one.
+        # With one abnormal class, its curve is the overall curve.
         return self.class_stats.get(ALL) or next(iter(self.class_stats.values()))
 
     def _draw_overall_roc(self, figure: Figure) -> None:
@@ -218,7 +215,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
             "o",
             label=f"threshold {self.recommended_threshold:.4g}",
         )
-        # The interesting corner, where the curve is in it.
+        # Zoom into the corner of low rates if the curve passes through it.
         axes.set_xlim(0, 0.1 if stats["tpr"][stats["fpr"] <= 0.1].max() >= 0.5 else 1)
         axes.legend(loc="lower right")
 
@@ -265,20 +262,20 @@ class AutoEncoderEvaluationResults(EvaluationResults):
 
 
 def recommend(normal: ArrayLike, max_false_positive_rate: float) -> float:
-    """Return the lowest of the scores of normal samples that at most a given share of them is above.
+    """Return the lowest score of a normal sample that at most a given share of the normal samples exceeds.
 
     Args:
         normal: Scores of normal samples, at least one.
         max_false_positive_rate: The share, 0 to below 1.
     """
     ordered = np.sort(np.asarray(normal, np.float64))
-    # The product of a share like 0.07 with 100 is a little less, or more, than a whole number.
+    # The product of 0.07 and 100 is not exactly 7 in floating point.
     allowed = math.floor(max_false_positive_rate * len(ordered) + 1e-9)
     return float(ordered[len(ordered) - 1 - allowed])
 
 
 def wilson_limits(count: int, total: int) -> tuple[float, float]:
-    """Return the 95 % limits of a share of which `count` of `total` were seen.
+    """Return the 95 % confidence interval of a proportion, given `count` of `total` samples.
 
     Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
     """
@@ -291,7 +288,7 @@ def wilson_limits(count: int, total: int) -> tuple[float, float]:
 
 
 class _Curve:
-    """Samples told by every threshold that makes a difference, from the highest score to the lowest.
+    """Counts of samples at or above each distinct score, from the highest score to the lowest.
 
     Args:
         normal: Scores of normal samples.
@@ -315,12 +312,12 @@ class _Curve:
         return float(np.trapezoid(self.true, self.false) / (normal * abnormal))
 
     def best_accuracy(self) -> float:
-        """Return the greatest share of samples told right."""
+        """Return the maximum share of correctly classified samples."""
         normal, abnormal = self.sizes
         return float((self.true + normal - self.false).max() / (normal + abnormal))
 
     def stats(self) -> dict[str, Any]:
-        """Return the entry of `class_stats`; points within a straight part of the ROC curve are left out."""
+        """Return the entry of `class_stats`, without the points on straight parts of the ROC curve."""
         normal, abnormal = self.sizes
         kept = np.ones(len(self.true), bool)
         kept[2:-1] = (np.diff(self.true[1:], 2) != 0) | (np.diff(self.false[1:], 2) != 0)

@@ -1,4 +1,4 @@
-"""Scores: how far a reconstruction is from its original. Computed over whole batches, with NumPy alone."""
+"""Scores: distances between reconstructions and originals, computed for whole batches with NumPy."""
 
 from __future__ import annotations
 
@@ -47,32 +47,36 @@ def structural_similarity(max_val: float = 2.0) -> Score:
         a, b = _as_images(original), _as_images(decoded)
         kernel = _gaussian(min(11, *a.shape[1:3]))
         c1, c2 = (0.01 * max_val) ** 2, (0.03 * max_val) ** 2
-        mean_a, mean_b = _filtered(a, kernel), _filtered(b, kernel)
+        mean_a, mean_b = _filter_images(a, kernel), _filter_images(b, kernel)
         product, squares = mean_a * mean_b, mean_a**2 + mean_b**2
-        covariance = _filtered(a * b, kernel) - product
-        variances = _filtered(a**2 + b**2, kernel) - squares
+        covariance = _filter_images(a * b, kernel) - product
+        variances = _filter_images(a**2 + b**2, kernel) - squares
         similarity = (2 * product + c1) * (2 * covariance + c2) / ((squares + c1) * (variances + c2))
-        return 1 - similarity.mean(axis=(1, 2, 3))  # type: ignore[no-any-return]
+        score: Floats = 1 - similarity.mean(axis=(1, 2, 3))
+        return score
 
     return Score("ssim", batch)
 
 
 def _mse(original: Array, decoded: Array) -> Floats:
-    difference = _flat(original) - _flat(decoded)
-    return np.einsum("ij,ij->i", difference, difference) / difference.shape[1]  # type: ignore[no-any-return]
+    difference = _flatten(original) - _flatten(decoded)
+    score: Floats = np.einsum("ij,ij->i", difference, difference) / difference.shape[1]
+    return score
 
 
 def _mae(original: Array, decoded: Array) -> Floats:
-    return np.abs(_flat(original) - _flat(decoded)).mean(axis=1)  # type: ignore[no-any-return]
+    score: Floats = np.abs(_flatten(original) - _flatten(decoded)).mean(axis=1)
+    return score
 
 
 def _corr(original: Array, decoded: Array) -> Floats:
-    a, b = _flat(original), _flat(decoded)
+    a, b = _flatten(original), _flatten(decoded)
     a -= a.mean(axis=1, keepdims=True)
     b -= b.mean(axis=1, keepdims=True)
     norm = np.sqrt(np.einsum("ij,ij->i", a, a) * np.einsum("ij,ij->i", b, b))
-    # A constant sample correlates with nothing.
-    return 1 - np.einsum("ij,ij->i", a, b) / np.where(norm > 0, norm, np.inf)  # type: ignore[no-any-return]
+    # A constant sample has no correlation.
+    score: Floats = 1 - np.einsum("ij,ij->i", a, b) / np.where(norm > 0, norm, np.inf)
+    return score
 
 
 SCORES = {
@@ -92,20 +96,20 @@ _LONG_NAMES = {
 
 
 def find_score(name: str) -> Score | None:
-    """Return the score of a name, short or long, as Keras spells it or as a class; `None` for another name."""
+    """Return the score with this name (short, long, or a class name as in Keras); `None` for another name."""
     plain = name.replace("_", "").lower()
     return SCORES.get(_LONG_NAMES.get(plain, plain))
 
 
-def as_score(value: Any) -> Score:
-    """Return the score that a name or a function stands for.
+def as_score(value: object) -> Score:
+    """Convert a name or a function to a score.
 
     Args:
         value: A name; a function `f(original, decoded) -> float` of one sample; an object with a method `batch` as
             `Score` has it, or with an attribute `score` that is one.
 
     Raises:
-        SpecificationError: There is no score of that name, or the value is nothing of that.
+        SpecificationError: There is no score of that name, or the value has another type.
     """
     if isinstance(value, Score):
         return value
@@ -117,28 +121,33 @@ def as_score(value: Any) -> Score:
                 f"{', '.join(SCORES)}, or a function f(original, decoded) -> float."
             )
         return score
-    if isinstance(getattr(value, "score", None), Score):
-        return value.score  # type: ignore[no-any-return]
+    own = getattr(value, "score", None)
+    if isinstance(own, Score):
+        return own
     name = getattr(value, "__name__", None) or type(value).__name__
-    if callable(getattr(value, "batch", None)):
-        return Score(name, value.batch)
+    batch = getattr(value, "batch", None)
+    if callable(batch):
+        return Score(name, batch)
     if not callable(value):
         raise SpecificationError(
             f"my_model.scoring_function must be one of {', '.join(SCORES)} or a function, "
             f"not of type {type(value).__name__}."
         )
-    return Score(name, _one_by_one(value, name))
+    return Score(name, _loop_over_samples(value, name))
 
 
-def score_of_loss(loss: Any) -> Score | None:
-    """Return the score that measures what a loss does: by its name, class or attribute `score`; `None` for others."""
-    if isinstance(getattr(loss, "score", None), Score):
-        return loss.score  # type: ignore[no-any-return]
+def score_of_loss(loss: object) -> Score | None:
+    """Return the score that equals a loss, by its name, class or attribute `score`; `None` without one."""
+    own = getattr(loss, "score", None)
+    if isinstance(own, Score):
+        return own
     names = [loss] if isinstance(loss, str) else [getattr(loss, "__name__", ""), type(loss).__name__]
     return next((score for score in map(find_score, names) if score is not None), None)
 
 
-def _one_by_one(function: Callable[[Array, Array], Any], name: str) -> Callable[[Array, Array], Floats]:
+def _loop_over_samples(
+    function: Callable[[Array, Array], float], name: str
+) -> Callable[[Array, Array], Floats]:
     def batch(originals: Array, decoded: Array) -> Floats:
         scores = np.empty(len(originals))
         for i in range(len(originals)):
@@ -154,7 +163,7 @@ def _one_by_one(function: Callable[[Array, Array], Any], name: str) -> Callable[
     return batch
 
 
-def _flat(batch: Array) -> Floats:
+def _flatten(batch: Array) -> Floats:
     """Return a float64 copy with one row for each sample."""
     return batch.reshape(len(batch), -1).astype(np.float64)
 
@@ -164,7 +173,7 @@ def _as_images(batch: Array) -> Floats:
         batch = batch[..., None]
     if batch.ndim != 4:
         raise EvaluationError(
-            f"The score ssim is for images, (height, width) or (height, width, channels), not for samples of shape "
+            f"The score ssim needs images of shape (height, width) or (height, width, channels), not samples of shape "
             f"{batch.shape[1:]}."
         )
     return batch.astype(np.float64)
@@ -173,10 +182,11 @@ def _as_images(batch: Array) -> Floats:
 def _gaussian(size: int) -> Floats:
     offsets = np.arange(size) - (size - 1) / 2
     weights = np.exp(-(offsets**2) / (2 * 1.5**2))
-    return weights / weights.sum()  # type: ignore[no-any-return]
+    normalized: Floats = weights / weights.sum()
+    return normalized
 
 
-def _filtered(images: Floats, kernel: Floats) -> Floats:
+def _filter_images(images: Floats, kernel: Floats) -> Floats:
     """Return the weighted means of all windows that lie within the images, `(n, height, width, channels)`."""
     for axis in (1, 2):
         images = np.lib.stride_tricks.sliding_window_view(images, len(kernel), axis=axis) @ kernel

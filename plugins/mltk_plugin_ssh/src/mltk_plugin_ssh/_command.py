@@ -1,4 +1,4 @@
-"""The mltk command that is to run on the other machine."""
+"""Parse the mltk command for the other machine."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from typing import Any
 import click
 
 from mltk.errors import MltkError, SpecificationError
+from mltk.sources.source import ModelSource
 
-# They wait for somebody, or show something, on the machine where they run.
+# Commands that are interactive or open windows.
 _LOCAL_ONLY = ("ssh", "ssh-keygen", "tensorboard", "view")
 
 
 @dataclass(frozen=True)
 class RemoteCommand:
-    """A command on one model, checked here before anything is sent."""
+    """A command on one model, checked before anything is sent."""
 
     arguments: tuple[str, ...]
-    """What stands behind `mltk` there: the model is named as it is found there."""
+    """Arguments of `mltk` on the other machine, with the model's name there."""
     shown: str
-    """What stands behind `mltk ssh` here, quoted."""
+    """Arguments of `mltk ssh` on this machine, quoted."""
     name: str
-    """The command."""
+    """Name of the command."""
     script: Path
-    """The specification."""
+    """Path of the specification."""
     test: bool
-    """It is a trial run."""
+    """True for a test run."""
 
 
 def read_command(context: click.Context, arguments: Sequence[str]) -> RemoteCommand:
-    """Check a command with the options that it has here, and find its model.
+    """Check a command and its options, and find its model.
 
     Args:
-        context: That of `mltk ssh`.
+        context: Context of `mltk ssh`.
         arguments: The command and its arguments.
 
     Raises:
         click.UsageError: There is no such command, or its arguments are wrong.
-        MltkError: It is not about one model with a specification.
+        MltkError: The command does not take one model with a specification.
     """
     root = context.find_root()
     group = root.command
@@ -52,16 +53,16 @@ def read_command(context: click.Context, arguments: Sequence[str]) -> RemoteComm
             f"'mltk ssh' runs commands on one model, such as train, quantize, evaluate or profile; "
             f"not '{arguments[0]}'."
         )
-    values = _parse(root, command, rest)
+    values = _parse(context, command, rest)
     model = values["model"]
     script, test = _find(model)
     place = next(
         i
         for i, argument in enumerate(rest)
         if argument == model
-        and _parse(root, command, [*rest[:i], "\0", *rest[i + 1 :]], resilient=True)["model"] == "\0"
+        and _parse(context, command, [*rest[:i], "\0", *rest[i + 1 :]], resilient=True)["model"] == "\0"
     )
-    # By its path, lest a folder on the search path there has one of that name. Only a name can end in -test.
+    # By path, because the search path there may have another model of that name. Only a name can end in -test.
     there = model if model.endswith("-test") else script.name
     return RemoteCommand(
         arguments=(name, *rest[:place], there, *rest[place + 1 :]),
@@ -77,28 +78,24 @@ def _takes_model(command: click.Command) -> bool:
 
 
 def _parse(
-    root: click.Context, command: click.Command, rest: Sequence[str], resilient: bool = False
+    ssh_context: click.Context, command: click.Command, rest: Sequence[str], resilient: bool = False
 ) -> dict[str, Any]:
     try:
         with command.make_context(
-            command.name, list(rest), parent=root, resilient_parsing=resilient
+            command.name, list(rest), parent=ssh_context.find_root(), resilient_parsing=resilient
         ) as context:
             return context.params
     except click.NoSuchOption as e:
-        from mltk_plugin_ssh.cli.ssh_cmd import ssh_command
-
-        own = [option for p in ssh_command.params for option in (*p.opts, *p.secondary_opts)]
+        own = [option for p in ssh_context.command.params for option in (*p.opts, *p.secondary_opts)]
         if e.option_name in own:
             raise MltkError(
-                f"{e.option_name} is an option of 'mltk ssh' and stands before the command: "
+                f"{e.option_name} is an option of 'mltk ssh' and must come before the command: "
                 f"mltk ssh {e.option_name} … {command.name} …"
             ) from e
         raise
 
 
 def _find(model: str) -> tuple[Path, bool]:
-    from mltk.sources.source import ModelSource
-
     source = ModelSource.of(model)
     path, test = source.path or Path(model), source.test
     if path.suffix != ".py":

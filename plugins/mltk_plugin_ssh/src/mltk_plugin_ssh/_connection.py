@@ -1,4 +1,4 @@
-"""The system's `ssh`, as a way to run the actions of `_remote.sh` on another machine."""
+"""Run the actions of `_remote.sh` on another machine with the system's `ssh`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from mltk.errors import MltkError
 from mltk.utils.logging import get_mltk_logger
 from mltk_plugin_ssh._settings import Target
 
-# The exit code of ssh itself; the actions have none that is so high.
+# The exit code of ssh itself; the actions use lower ones.
 _SSH_FAILED = 255
-# The first line of what an action prints.
+# The first line that an action prints.
 _BEGINNING = b"mltk-ssh\n"
 
 
 class RemoteError(MltkError, ConnectionError):
-    """The other machine cannot be reached, does not let us in, or an action failed there."""
+    """The other machine cannot be reached, login failed, or an action failed there."""
 
 
 class ConnectionLostError(RemoteError):
@@ -33,20 +33,22 @@ class ConnectionLostError(RemoteError):
 
 
 class Connection:
-    """Connections to one machine, for one model; a context manager.
+    """Connection to one machine for one model; a context manager.
 
-    All actions share one connection where that is possible, so that one is asked for a password once at most. Host keys
-    must be known: none is accepted here.
+    All actions share one connection if possible, so that ssh asks for a password only once. Unknown host keys are
+    rejected.
 
     Args:
         target: The machine.
-        folder: The folder for all models there.
+        folder: The folder for all models on that machine.
         name: The model's name.
     """
 
     def __init__(self, target: Target, folder: str, name: str) -> None:
         if shutil.which("ssh") is None:
-            raise MltkError("There is no 'ssh' on this machine. Install OpenSSH's client (openssh-client).")
+            raise MltkError(
+                "'ssh' was not found on this machine. Install the OpenSSH client (openssh-client)."
+            )
         if target.password and not sys.stdin.isatty():
             raise MltkError("--password needs a terminal to ask for the password. Use a key (-i) instead.")
         self.target = target
@@ -81,16 +83,16 @@ class Connection:
     def open(
         self, action: str, *arguments: str, detached: bool = False
     ) -> Iterator[tuple[IO[bytes], io.BufferedReader]]:
-        """Run an action; give what it reads and what it prints, as streams.
+        """Run an action and yield its standard input and output as streams.
 
         Args:
             action: A function of `_remote.sh`.
             *arguments: Its arguments.
-            detached: Ctrl-C does not reach it.
+            detached: Do not forward Ctrl-C to the action.
 
         Raises:
             RemoteError: The machine cannot be reached, or the action failed.
-            ConnectionLostError: The connection was lost on the way.
+            ConnectionLostError: The connection was lost.
         """
         remote = shlex.join(["bash", "-c", self._script, "mltk-ssh", action, *self._place, *arguments])
         get_mltk_logger().debug("On %s: %s", self.target, shlex.join([action, *arguments]))
@@ -109,10 +111,10 @@ class Connection:
                 if begun:
                     yield process.stdin, cast(io.BufferedReader, process.stdout)
                     process.stdin.close()
-                    # Whoever writes must not meet a closed pipe, be it for the padding of an archive.
+                    # Read the rest, because the writer must not see a closed pipe.
                     process.stdout.read()
             except BrokenPipeError:
-                # Why it reads no more is in what it wrote and in its exit code.
+                # The reason is in the error output and the exit code.
                 pass
             except BaseException:
                 process.kill()
@@ -145,7 +147,7 @@ class Connection:
             "ConnectTimeout": "20",
             "ServerAliveInterval": "15",
             "ServerAliveCountMax": "4",
-            # What the configuration file says for interactive use of the same host.
+            # Override settings for interactive use in the configuration file.
             "ClearAllForwardings": "yes",
             "RemoteCommand": "none",
             "RequestTTY": "no",
@@ -172,18 +174,18 @@ class Connection:
         last = " ".join((text.splitlines() or ["no message"])[-1].split())
         if "IDENTIFICATION HAS CHANGED" in text:
             why = (
-                "its host key is not the one that is known: it was installed anew, or somebody is in between. "
-                "Find out which; then remove the old key with: ssh-keygen -R "
+                "its host key has changed: the machine was reinstalled, or the connection is intercepted. "
+                "Find out which, then remove the old key with: ssh-keygen -R "
                 f"{f'[{target.host}]:{target.port}' if target.port else target.host}"
             )
         elif "Host key verification failed" in text or "host key is known" in text:
             why = (
-                f"its host key is not known here. Connect once with 'ssh {port}{target}' and compare the fingerprint "
+                f"its host key is unknown. Connect once with 'ssh {port}{target}' and compare the fingerprint "
                 "that it shows before you say yes."
             )
         elif "Permission denied" in text or "Too many authentication failures" in text:
             why = (
-                f"it does not let you in ({last}). Give your key with -i, or bring it there: "
+                f"permission denied ({last}). Pass a key with -i, or copy it there: "
                 f"ssh-copy-id {port}{target}"
             )
         else:

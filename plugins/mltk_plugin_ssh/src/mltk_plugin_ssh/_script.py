@@ -1,10 +1,12 @@
-"""The shell scripts that run a command, and what follows it, on the other machine."""
+"""Shell scripts that run a command and the shut-down commands on the other machine."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 
+from mltk import __version__
+from mltk.plugins import get_plugin_manager
 from mltk_plugin_ssh._settings import Settings
 
 _BEGIN = """\
@@ -13,7 +15,7 @@ run=.mltk-ssh/run
 fail() { printf 'mltk: error: %s\\n' "$*" >&2; exit 1; }
 """
 
-# Also when it is ended from outside, or by `exit` in a start-up command.
+# The trap also runs after a signal, and after `exit` in a start-up command.
 _END = """\
 echo $$ >$run/pid
 finish() {
@@ -32,7 +34,7 @@ trap 'exit 129' HUP
 _VENV = """\
 venv=../mltk-venv
 {
-    [ -x $venv/bin/python ] || "$python" -m venv $venv || fail "The virtual environment cannot be made."
+    [ -x $venv/bin/python ] || "$python" -m venv $venv || fail "Failed to create the virtual environment."
 } 9>&-
 . $venv/bin/activate
 python=python
@@ -40,10 +42,10 @@ python=python
 
 _INSTALL = """\
 "$python" -c 'import mltk' 2>/dev/null || "$python" -m pip install --quiet PACKAGES 9>&- || \\
-    fail "mltk cannot be installed in $PWD/../mltk-venv. Do it in ssh_startup_cmds."
+    fail "Failed to install mltk in $PWD/../mltk-venv. Install it in ssh_startup_cmds."
 """
 
-# The last line of the error says which module is missing, or what is wrong with it.
+# The last line of the error names the missing module or the problem.
 _CHECK = """\
 "$python" -c 'import mltk; print(mltk.__version__)' >$run/version 2>$run/import_error ||
     fail "'$python' on this machine cannot import mltk ($(tail -n 1 $run/import_error)). Install it there," \\
@@ -72,8 +74,8 @@ def run_script(
         settings: Environment, virtual environment and start-up commands.
         arguments: The command, after `mltk`.
         log_name: Name of the model's log folder.
-        packages: What to install in a virtual environment without mltk, as pip names it.
-        own_log_dir: Where the specification sets its log folder itself: its file name, and anything more in test mode.
+        packages: pip requirements to install in a virtual environment without mltk.
+        own_log_dir: If the specification sets its log folder: its file name, followed by any string in test mode.
     """
     parts = [_BEGIN, _END.replace("LOG_NAME", shlex.quote(log_name)), _environment(settings)]
     if settings.create_venv:
@@ -94,7 +96,7 @@ def shutdown_script(settings: Settings) -> str:
     parts = [_BEGIN, _environment(settings)]
     if settings.create_venv:
         parts.append(". ../mltk-venv/bin/activate\n")
-    # The rest is done in any case; what failed is told at the end.
+    # Run all commands, and report a failure in the exit code.
     parts.append("code=0\n")
     parts += [
         f"eval {shlex.quote(command)} || {{ code=$?; echo {shlex.quote(_failed('shut-down', command))} >&2; }}\n"
@@ -112,7 +114,7 @@ def _environment(settings: Settings) -> str:
 
 
 def _startup(command: str) -> str:
-    # What it starts in the background must not keep the lock.
+    # Close the lock's descriptor, so that background processes do not hold the lock.
     return f"eval {shlex.quote(command)} 9>&- || fail {shlex.quote(_failed('start-up', command))}\n"
 
 
@@ -120,11 +122,8 @@ def _failed(kind: str, command: str) -> str:
     return f"The {kind} command failed: {command}"
 
 
-def packages_of_this_machine() -> list[str]:
-    """Return mltk and the plugins that are active here, each in its version, as pip names them."""
-    from mltk import __version__
-    from mltk.plugins import get_plugin_manager
-
+def list_installed_packages() -> list[str]:
+    """Return mltk and the active plugins of this machine as pip requirements with versions."""
     plugins = {
         f"{record.distribution}=={record.version}"
         for record in get_plugin_manager().records()

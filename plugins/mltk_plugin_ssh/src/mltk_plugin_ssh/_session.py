@@ -1,4 +1,4 @@
-"""`mltk ssh`: send, run, follow, bring back."""
+"""Implementation of `mltk ssh`: send the files, run the command, show its log, copy the results back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mltk.utils.files import atomic_write, cache_dir
 from mltk.utils.logging import get_mltk_logger
 from mltk_plugin_ssh._command import RemoteCommand
 from mltk_plugin_ssh._connection import Connection, ConnectionLostError, RemoteError
-from mltk_plugin_ssh._script import packages_of_this_machine, run_script, shutdown_script
+from mltk_plugin_ssh._script import list_installed_packages, run_script, shutdown_script
 from mltk_plugin_ssh._settings import Settings
 from mltk_plugin_ssh._transfer import (
     check_archive,
@@ -35,7 +35,7 @@ from mltk_plugin_ssh._transfer import (
 
 @dataclass(frozen=True)
 class Options:
-    """How `mltk ssh` was called."""
+    """Options of `mltk ssh`."""
 
     resume: bool = False
     wait: bool = True
@@ -58,19 +58,19 @@ class _State:
 
 
 def run(model: Any, command: RemoteCommand, settings: Settings, options: Options) -> int:
-    """Run a command on another machine, or go on with one that was started before.
+    """Run a command on another machine, or resume one that was started before.
 
     Args:
         model: The specification, loaded.
         command: The command.
-        settings: Where, and with what.
-        options: How.
+        settings: Machine, environment and files.
+        options: Options of `mltk ssh`.
 
     Returns:
-        The exit code of the command; 0 when it was only started.
+        The exit code of the command; 0 if it was only started.
 
     Raises:
-        MltkError: It cannot be started, or its results cannot be brought back.
+        MltkError: The command cannot be started, or its results cannot be copied back.
     """
     patterns, pairs = check_downloads(settings.download)
     with Connection(settings.target, settings.folder, model.name) as remote:
@@ -82,8 +82,8 @@ def run(model: Any, command: RemoteCommand, settings: Settings, options: Options
             state = session.launch(state, options)
         if not options.wait and state.kind == "active":
             get_mltk_logger().info(
-                f"It runs on {settings.target}, in {state.folder}. "
-                f"Follow it, and bring its results back, with: {session.resume_hint}"
+                f"The command runs on {settings.target}, in {state.folder}. "
+                f"Follow it, and copy its results back, with: {session.resume_hint}"
             )
             return 0
         session.follow(state)
@@ -107,33 +107,33 @@ class _Session:
         return _State(folder, kind, int(code), json.loads(job))
 
     def take_up(self, state: _State) -> _State:
-        """Check that there is a command to go on with."""
+        """Check that there is a command to resume."""
         if state.kind in ("none", "brought"):
-            last = f" The results of the last one, '{state.command}', were brought back." if state.job else ""
+            last = f" The results of the last one, '{state.command}', were copied back." if state.job else ""
             raise MltkError(
                 f"There is nothing to resume for '{self.model.name}' on {self.settings.target}.{last}"
             )
         if bool(state.job.get("test")) != self.command.test:
             raise MltkError(
-                f"The command on {self.settings.target} is another one. "
+                f"The command on {self.settings.target} is a different one. "
                 f"Resume it with: mltk ssh --resume {state.command}"
             )
-        self.logger.info(f"Going on with '{state.command}' on {self.settings.target}")
+        self.logger.info(f"Resuming '{state.command}' on {self.settings.target}")
         return state
 
     def launch(self, state: _State, options: Options) -> _State:
-        """Send everything and start the command; another one must not be lost without `--force`."""
+        """Send the files and start the command; only `--force` discards an earlier command."""
         if state.kind == "active":
             if not options.force:
                 raise MltkError(
-                    f"'{state.command}' is active on {self.settings.target}. Follow it with --resume, or end it and "
+                    f"'{state.command}' is active on {self.settings.target}. Follow it with --resume, or stop it and "
                     f"discard its results with --force."
                 )
-            self.logger.warning(f"Ending '{state.command}'")
+            self.logger.warning(f"Stopping '{state.command}'")
             self.remote.call("stop")
         elif state.kind in ("ended", "lost") and not options.force:
             raise MltkError(
-                f"The results of '{state.command}' were not yet brought back from {self.settings.target}. "
+                f"The results of '{state.command}' were not yet copied back from {self.settings.target}. "
                 f"Do that with --resume, or discard them with --force."
             )
         if options.clean:
@@ -150,7 +150,7 @@ class _Session:
 
     def _send(self, identifier: str) -> dict[str, Any]:
         archive = Path(self.model.archive_path)
-        # Training writes a new one; everything else works on what was trained.
+        # Training writes a new archive; all other commands need the trained model.
         needed = self.command.name != "train" and archive.is_file()
         upload = find_uploads(self.command.script, self.settings.upload, archive if needed else None)
         count = len(upload.work) + len(upload.elsewhere)
@@ -172,7 +172,7 @@ class _Session:
                 self.settings,
                 self.command.arguments,
                 log_name=f"{self.model.name}-test" if self.command.test else self.model.name,
-                packages=packages_of_this_machine(),
+                packages=list_installed_packages(),
                 own_log_dir=[self.command.script.name, *(["test"] if self.command.test else [])]
                 if own_log_dir
                 else None,
@@ -183,32 +183,34 @@ class _Session:
         return job
 
     def follow(self, state: _State) -> None:
-        """Show the command's log, from where it was last shown, until the command has ended."""
+        """Show the command's log from the last position until the command ends."""
         record = cache_dir() / "ssh" / f"{self.model.name}.json"
-        shown = _Shown(record, str(state.job.get("id")))
+        shown = _LogPosition(record, str(state.job.get("id")))
         while True:
             try:
                 with self.remote.open("follow", str(shown.offset), detached=True) as (_, output):
                     for chunk in iter(lambda: output.read1(1 << 16), b""):
-                        # First: what an interruption finds shown must not be shown again.
+                        # Update the offset first, so that output is not shown twice after an interruption.
                         shown.offset += len(chunk)
                         click.echo(chunk, nl=False)
                 return
             except KeyboardInterrupt:
-                if not _interactive() or not self._ask(self.resume_hint):
+                if not _is_interactive() or not self._ask(self.resume_hint):
                     self.logger.warning(
-                        f"'{state.command}' goes on on {self.settings.target}. Follow it with: {self.resume_hint}"
+                        f"'{state.command}' continues on {self.settings.target}. Follow it with: {self.resume_hint}"
                     )
                     raise
             except ConnectionLostError as e:
-                raise RemoteError(f"{e} The command goes on there. Follow it with: {self.resume_hint}") from e
+                raise RemoteError(
+                    f"{e} The command continues there. Follow it with: {self.resume_hint}"
+                ) from e
             finally:
                 shown.save()
 
     def _ask(self, hint: str) -> bool:
-        """Ask what Ctrl-C was meant to do; tell whether to watch on."""
+        """Ask what to do on Ctrl-C; return True to continue showing the log."""
         answer = click.prompt(
-            f"\nThe command goes on on {self.settings.target}. Leave it alone (l), kill it (k), or watch on (w)?",
+            f"\nThe command continues on {self.settings.target}. Leave it alone (l), kill it (k), or watch on (w)?",
             type=click.Choice(["l", "k", "w"]),
             default="l",
             show_choices=False,
@@ -219,7 +221,7 @@ class _Session:
         return answer != "l"
 
     def finish(self, patterns: list[str], pairs: dict[str, str]) -> int:
-        """Bring the results back, then run the shut-down commands; return the command's exit code."""
+        """Copy the results back, run the shut-down commands and return the command's exit code."""
         state = self.begin()
         if state.kind == "lost":
             self.logger.error(
@@ -227,15 +229,15 @@ class _Session:
                 f"it was killed, or the machine was restarted."
             )
         self._check_version()
-        archive = self._bring_archive()
+        archive = self._fetch_archive()
         if state.exit_code == 0 or archive:
-            self._bring_logs()
+            self._fetch_logs()
         else:
             self.logger.warning(
-                f"It failed; nothing was brought back from {state.folder}, and nothing changed here."
+                f"The command failed; nothing was copied back from {state.folder}, and nothing changed here."
             )
         if patterns or pairs:
-            self._bring_files(patterns, pairs, required=state.exit_code == 0)
+            self._fetch_files(patterns, pairs, required=state.exit_code == 0)
         self.remote.call("brought")
         if self.settings.shutdown:
             self._shut_down()
@@ -244,12 +246,14 @@ class _Session:
     def _check_version(self) -> None:
         there = self.remote.call("version").strip()
         if there and there.split(".")[:2] != __version__.split(".")[:2]:
-            self.logger.warning(f"mltk is {there} on {self.settings.target}, and {__version__} here.")
+            self.logger.warning(
+                f"mltk has version {there} on {self.settings.target}, but {__version__} here."
+            )
 
-    def _bring_archive(self) -> bool:
+    def _fetch_archive(self) -> bool:
         target = Path(self.model.archive_path)
         with folder_beside(target) as folder:
-            # On the other machine the archive always lies beside the specification.
+            # On the other machine the archive is always in the specification's folder.
             part = folder / f"{self.model.name}{'-test' if self.command.test else ''}.mltk.zip"
             with self.remote.open("archive", part.name) as (_, output):
                 save_stream(output, part)
@@ -260,7 +264,7 @@ class _Session:
         self.logger.info(f"Archive: {target}")
         return True
 
-    def _bring_logs(self) -> None:
+    def _fetch_logs(self) -> None:
         target = Path(self.model.log_dir)
         with folder_beside(target) as new, folder_beside(target) as old:
             with self.remote.open("logs") as (_, output):
@@ -269,7 +273,7 @@ class _Session:
                 replace_entries(target, new, old)
                 self.logger.info(f"Logs: {target}")
 
-    def _bring_files(self, patterns: list[str], pairs: dict[str, str], required: bool) -> None:
+    def _fetch_files(self, patterns: list[str], pairs: dict[str, str], required: bool) -> None:
         folder = self.command.script.parent
         if patterns:
             with folder_beside(self.command.script) as temporary:
@@ -300,13 +304,13 @@ class _Session:
                 for line in output:
                     click.echo(line, nl=False)
         except ConnectionLostError:
-            self.logger.info(f"{self.settings.target} has closed the connection.")
+            self.logger.info(f"{self.settings.target} closed the connection.")
         except RemoteError as e:
             self.logger.warning(str(e))
 
 
-class _Shown:
-    """How much of a command's log was shown here, kept between runs of `mltk ssh`."""
+class _LogPosition:
+    """Number of bytes of a command's log that were shown, stored between runs of `mltk ssh`."""
 
     def __init__(self, path: Path, job: str) -> None:
         self._path = path
@@ -317,14 +321,14 @@ class _Shown:
             if kept["job"] == job:
                 self.offset = int(kept["offset"])
         except (OSError, ValueError, KeyError, TypeError):
-            # Then all of it is shown.
+            # Show the whole log.
             self.offset = 0
 
     def save(self) -> None:
         atomic_write(self._path, json.dumps({"job": self._job, "offset": self.offset}))
 
 
-def _interactive() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 

@@ -1,4 +1,4 @@
-"""Where to connect to and what to do there: from the command line, the specification and the user's settings file."""
+"""Settings of `mltk ssh` from the command line, the specification and the user's settings file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CONNECTION_KEYS = ("hostname", "key_filename", "port", "username")
 
 @dataclass(frozen=True)
 class Target:
-    """Where to connect to."""
+    """Machine to connect to."""
 
     host: str
     """Host name, address, or a `Host` of the ssh configuration file."""
@@ -42,7 +42,7 @@ class Target:
     key: str | None = None
     """File of the private key."""
     config: str | None = None
-    """Configuration file in place of `~/.ssh/config`."""
+    """Configuration file that replaces `~/.ssh/config`."""
     password: bool = False
     """Let ssh ask for a password."""
 
@@ -52,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Settings:
-    """What to do on the other machine."""
+    """Settings of a command on the other machine."""
 
     target: Target
     folder: str = DEFAULT_FOLDER
@@ -73,7 +73,7 @@ def gather_settings(
     key: str | None,
     password: bool = False,
 ) -> Settings:
-    """Merge the sources: the command line goes before the specification, that before the user's settings file.
+    """Merge the settings: the command line overrides the specification, which overrides the user's settings file.
 
     Lists of commands and files are joined, the settings file's first; environments are merged.
 
@@ -86,20 +86,17 @@ def gather_settings(
         password: Let ssh ask for a password.
 
     Raises:
-        MltkError: A setting is unknown or of the wrong kind, or no host is known.
+        MltkError: A setting is unknown or has the wrong type, or no host is set.
     """
     _check(user_settings)
     where = dict(user_settings.get("connection") or {}) if host is None else {}
     text = host or where.get("hostname")
     if not text:
-        raise MltkError(
-            "There is no machine to connect to: give one with -h HOST, "
-            "or set ssh.connection.hostname in the settings file."
-        )
+        raise MltkError("No host is set: pass -h HOST, or set ssh.connection.hostname in the settings file.")
     parts = _HOST.match(str(text))
     # ssh would take a name that begins with '-' for an option.
     if parts is None or parts["host"].startswith("-") or (parts["user"] or "").startswith("-"):
-        raise MltkError(f"'{text}' is not of the form [user@]host[:port][/folder].")
+        raise MltkError(f"'{text}' does not have the form [user@]host[:port][/folder].")
     target = Target(
         host=parts["host"].strip("[]"),
         user=parts["user"] or where.get("username"),
@@ -112,7 +109,7 @@ def gather_settings(
     def own(name: str) -> Any:
         return getattr(model, f"ssh_{name}", None)
 
-    def joined(name: str) -> list[str]:
+    def join(name: str) -> list[str]:
         return [*(user_settings.get(name) or ()), *(own(name) or ())]
 
     def first(name: str, default: Any) -> Any:
@@ -124,10 +121,10 @@ def gather_settings(
         python=user_settings.get("python") or "python3",
         create_venv=bool(first("create_venv", False)),
         environment={**_environment(user_settings.get("environment")), **_environment(own("environment"))},
-        startup=joined("startup_cmds"),
-        shutdown=joined("shutdown_cmds"),
-        upload=joined("upload_files"),
-        download=joined("download_files"),
+        startup=join("startup_cmds"),
+        shutdown=join("shutdown_cmds"),
+        upload=join("upload_files"),
+        download=join("download_files"),
     )
 
 
@@ -139,24 +136,24 @@ def _check(settings: Mapping[str, Any]) -> None:
         for key in section:
             if key == "password":
                 raise MltkError(
-                    f"A password does not belong into a file: remove {name}.password and use a key, or --password."
+                    f"Passwords are not allowed in files: remove {name}.password and use a key, or --password."
                 )
             if key not in known:
                 raise MltkError(
-                    f"The settings file has '{name}.{key}', which is no setting.{did_you_mean(str(key), known)}"
+                    f"The settings file has '{name}.{key}', which is not a setting.{did_you_mean(str(key), known)}"
                 )
     for name in ("startup_cmds", "shutdown_cmds", "upload_files", "download_files"):
         value = settings.get(name) or []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise MltkError(f"'ssh.{name}' in the settings file must be a list of texts.")
+            raise MltkError(f"'ssh.{name}' in the settings file must be a list of strings.")
     for name, section in (("remote_dir", settings), ("python", settings), ("hostname", connection)):
         if not isinstance(section.get(name) or "", str):
-            raise MltkError(f"'{name}' in the settings file must be a text.")
+            raise MltkError(f"'{name}' in the settings file must be a string.")
     if not isinstance(connection.get("port") or 22, int):
-        raise MltkError("'ssh.connection.port' in the settings file must be a number.")
+        raise MltkError("'ssh.connection.port' in the settings file must be an integer.")
 
 
-def _environment(value: Any) -> dict[str, str]:
+def _environment(value: object) -> dict[str, str]:
     if value is None:
         return {}
     pairs: dict[str, str] = {}
@@ -166,7 +163,7 @@ def _environment(value: Any) -> dict[str, str]:
         for item in map(str, value):
             name, separator, text = item.partition("=")
             if separator:
-                # As in a shell, quotes around the whole value are not part of it.
+                # As in a shell, remove quotes around the value.
                 quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
                 pairs[name] = text[1:-1] if quoted else text
             elif name in os.environ:
@@ -182,4 +179,4 @@ def _environment(value: Any) -> dict[str, str]:
 
 def _check_name(name: str) -> None:
     if not _NAME.match(name):
-        raise MltkError(f"'{name}' in ssh_environment cannot be the name of an environment variable.")
+        raise MltkError(f"'{name}' in ssh_environment is not a valid name of an environment variable.")

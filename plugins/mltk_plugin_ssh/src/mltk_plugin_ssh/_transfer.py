@@ -1,4 +1,4 @@
-"""Files on their way: which ones to send, and how what comes takes its place."""
+"""Select the files to send, and put received files in place."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """What to send."""
+    """Files to send."""
 
     work: Mapping[str, Path]
-    """Files by their path in the model's folder there."""
+    """Files by their path in the model's folder on the other machine."""
     elsewhere: Mapping[str, Path]
-    """Files by their path anywhere there: absolute, or in the home folder (`~/`)."""
+    """Files by any other path on the other machine: absolute, or in the home folder (`~/`)."""
 
     @property
     def size(self) -> int:
@@ -37,7 +37,7 @@ class Upload:
 
 
 def find_uploads(script: Path, patterns: Iterable[str], archive: Path | None) -> Upload:
-    """Return the specification, the modules beside it that it has imported, what the patterns name, and the archive.
+    """Return the specification, the modules it imported from its folder, the files of the patterns, and the archive.
 
     Args:
         script: The specification, loaded.
@@ -65,15 +65,13 @@ def find_uploads(script: Path, patterns: Iterable[str], archive: Path | None) ->
             continue
         found = [path for path in folder.glob(_relative(pattern, "ssh_upload_files")) if path.is_file()]
         if not found:
-            raise SpecificationError(
-                f"ssh_upload_files names '{pattern}', but no file in {folder} is called like that."
-            )
+            raise SpecificationError(f"ssh_upload_files names '{pattern}', but no file in {folder} matches.")
         work |= {path.relative_to(folder).as_posix(): path for path in found}
     return Upload(work, elsewhere)
 
 
 def check_downloads(patterns: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Split `ssh_download_files` into patterns, and pairs: path there to path here.
+    """Split `ssh_download_files` into patterns, and a mapping from remote paths to local paths.
 
     Raises:
         SpecificationError: A pattern leaves the folder.
@@ -92,7 +90,7 @@ def _relative(pattern: str, where: str) -> str:
     path = PurePosixPath(pattern)
     if not pattern or path.is_absolute() or pattern.startswith("~") or ".." in path.parts:
         raise SpecificationError(
-            f"{where} names '{pattern}', which is not below the specification's folder. "
+            f"{where} names '{pattern}', which is outside the specification's folder. "
             f"Write 'from|to' for other places."
         )
     return path.as_posix()
@@ -105,7 +103,7 @@ def _modules_beside(script: Path) -> Iterator[Path]:
         path = Path(file).resolve() if file else None
         if path is None or path == script or not path.is_relative_to(script.parent):
             continue
-        # Not what is installed in a virtual environment below the folder.
+        # Skip packages that are installed in a virtual environment below the folder.
         top = script.parent / name.partition(".")[0]
         if path == top.with_suffix(".py") or ((top / "__init__.py").is_file() and path.is_relative_to(top)):
             yield path
@@ -128,13 +126,13 @@ def write_tar(stream: IO[bytes], files: Mapping[str, Path], texts: Mapping[str, 
 
 
 def read_tar(stream: io.BufferedReader, folder: Path) -> list[Path]:
-    """Extract the files of a tar archive, and nothing but files, below a folder.
+    """Extract the regular files of a tar archive below a folder.
 
     Returns:
-        Their paths relative to the folder; none when there is no archive at all.
+        Their paths relative to the folder; empty if the stream is empty.
 
     Raises:
-        FileFormatError: It is damaged, or has a name that leaves the folder.
+        FileFormatError: The archive is damaged, or a name is outside the folder.
     """
     paths = []
     if not stream.peek(1):
@@ -146,7 +144,9 @@ def read_tar(stream: io.BufferedReader, folder: Path) -> list[Path]:
                     continue
                 name = PurePosixPath(member.name)
                 if name.is_absolute() or ".." in name.parts:
-                    raise FileFormatError(f"What came back has a file with an unsafe name: {member.name!r}.")
+                    raise FileFormatError(
+                        f"The received archive has a file with an unsafe name: {member.name!r}."
+                    )
                 content = archive.extractfile(member)
                 assert content is not None
                 target = folder / name
@@ -156,13 +156,13 @@ def read_tar(stream: io.BufferedReader, folder: Path) -> list[Path]:
                 os.utime(target, (member.mtime, member.mtime))
                 paths.append(Path(name))
     except tarfile.TarError as e:
-        raise FileFormatError(f"What came back is damaged: {e}.") from e
+        raise FileFormatError(f"The received archive is damaged: {e}.") from e
     return paths
 
 
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
-    """Give a temporary folder on the same file system as `path`."""
+    """Create a temporary folder on the same file system as `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name[:64]}.{secrets.token_hex(4)}.tmp"
     temporary.mkdir()
@@ -173,12 +173,12 @@ def folder_beside(path: Path) -> Iterator[Path]:
 
 
 def replace_entries(folder: Path, entries: Path, old: Path) -> None:
-    """Move each file and folder in `entries` to `folder`, in place of what has its name there.
+    """Move each file and folder in `entries` to `folder`, replacing entries of the same name.
 
     Args:
-        folder: The folder.
+        folder: The target folder.
         entries: A folder on the same file system.
-        old: Another one, which takes what is replaced.
+        old: Another one, for the replaced entries.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for entry in sorted(entries.iterdir()):
@@ -189,16 +189,16 @@ def replace_entries(folder: Path, entries: Path, old: Path) -> None:
 
 
 def save_stream(stream: IO[bytes], path: Path) -> None:
-    """Write what a stream holds to a file that is whole or not there."""
+    """Write a stream to a file atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(stream, file, _CHUNK)
 
 
 def check_archive(path: Path, members: Sequence[str]) -> None:
-    """Check that a model archive is whole and safe.
+    """Check that a model archive is complete and readable.
 
     Raises:
-        FileFormatError: It is not, or lacks one of the members.
+        FileFormatError: The archive is damaged or lacks one of the members.
     """
     archive = ModelArchive(path)
     names = archive.names()

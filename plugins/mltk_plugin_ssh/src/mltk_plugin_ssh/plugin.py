@@ -14,10 +14,8 @@ def mltk_commands() -> list[Command]:
     return [
         Command(
             "ssh",
-            "Run a command on another machine, and bring its results back.",
+            "Run a command on another machine and copy the results back.",
             f"{package}.ssh_cmd:ssh_command",
         ),
-        Command(
-            "ssh-keygen", "Make a key pair to log in with.", f"{package}.ssh_keygen_cmd:ssh_keygen_command"
-        ),
+        Command("ssh-keygen", "Create an SSH key pair.", f"{package}.ssh_keygen_cmd:ssh_keygen_command"),
     ]

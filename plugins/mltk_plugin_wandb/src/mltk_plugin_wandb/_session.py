@@ -1,4 +1,4 @@
-"""What is told to Weights & Biases, event by event."""
+"""Log the events of a model to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ from mltk.model.event import MltkModelEvent
 from mltk.results.evaluation import plain_value
 from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_write
+from mltk_plugin_wandb._state import state_of
 
 SESSION_MEMBER = "wandb/session_id.txt"
-# A new training empties this folder of the log folder; what is found there belongs to the training that goes on.
+# A new training run empties this folder, so a file found here belongs to the training run that is resumed.
 _SESSION_FILE = "train/wandb_session_id.txt"
 
 
 def follow(model: Any, event: MltkModelEvent, details: Mapping[str, Any]) -> None:
-    """Log what an event is about.
+    """Log an event.
 
-    A failure does not stop the operation: it is recorded in the model, and nothing more is logged by this operation.
+    A failure does not stop the operation: it is recorded in the model, and the run is no longer used.
     """
+    state = state_of(model)
     if event in _STARTUP:
         may = bool(details["post_process"]) and not details.get("build") and not model.wandb_is_disabled
-        model._wandb_permissions += (may,)
-        model._wandb_evaluates_tflite = bool(details.get("tflite"))
+        state.permissions += (may,)
+        state.evaluates_tflite = bool(details.get("tflite"))
     try:
-        if event in _STARTUP and model._wandb_permissions == (True,):
+        if event in _STARTUP and state.permissions == (True,):
             _open(model, _STARTUP[event])
-        elif event in _HANDLERS and model.wandb_is_initialized:
+        elif event in _HANDLERS and state.is_active:
             _HANDLERS[event](model, details)
-    except Exception as e:  # noqa: BLE001 - a network, a service, a disk: none of them may end a training
-        model._wandb_run = None
-        model.record_failure(f"Weights & Biases did not take what belongs to {event.name}", e)
+    except Exception as e:  # noqa: BLE001 - errors of a network, a service or a disk must not stop a training run
+        state.run = None
+        model.record_failure(f"Weights & Biases could not log {event.name}", e)
     finally:
         if event in _SHUTDOWN:
-            model._wandb_permissions = model._wandb_permissions[:-1]
+            state.permissions = state.permissions[:-1]
 
 
 def session_id(model: Any) -> str | None:
@@ -55,18 +57,18 @@ def _id_of_training(model: Any) -> str | None:
 
 
 def _open(model: Any, job: str) -> None:
-    """Open a run, or stay in the open one when the operation is about the model that was trained in it."""
+    """Open a run, or continue the open one if the model was trained in it."""
     import wandb
 
     known = _id_of_training(model) if job == "train" else session_id(model)
     if wandb.run is not None:
-        if model._wandb_run is wandb.run and known == wandb.run.id:
+        if state_of(model).run is wandb.run and known == wandb.run.id:
             return
-        # Of another model, or of an earlier training in this process.
+        # The run of another model, or of an earlier training run in this process.
         wandb.finish()
-    # Sortable, as in the reference; the digits at the end tell apart trainings of one second.
+    # Sortable, as in the reference; the random digits distinguish training runs of the same second.
     run_id = known or f"{source_date():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    arguments: dict[str, Any] = {
+    arguments: dict[str, object] = {
         "project": f"{model.name}-test" if model.test_mode_enabled else model.name,
         "job_type": job,
         "dir": model.log_dir,
@@ -74,15 +76,15 @@ def _open(model: Any, job: str) -> None:
         "resume": "allow" if known else "never",
         **model.wandb_init_kwargs,
     }
-    run = model._wandb_run = wandb.init(**arguments)
+    run = state_of(model).run = wandb.init(**arguments)
     if job == "train":
         atomic_write(Path(model.log_dir) / _SESSION_FILE, str(run.id))
     if model.wandb_config:
         _configure(model, **model.wandb_config)
 
 
-def _configure(model: Any, **values: Any) -> None:
-    model._wandb_run.config.update(plain_value(values, "wandb_config"), allow_val_change=True)
+def _configure(model: Any, **values: object) -> None:
+    state_of(model).open_run.config.update(plain_value(values, "wandb_config"), allow_val_change=True)
 
 
 def _after_build(model: Any, details: Mapping[str, Any]) -> None:
@@ -107,7 +109,7 @@ def _before_train(model: Any, details: Mapping[str, Any]) -> None:
 
         callback = EpochLogger(model)
     added = [c for c in (callback, model.wandb_model_checkpoint_callback) if c]
-    # Not among the specification's callbacks, which must be the same when the training is resumed without --post.
+    # Not added to the specification's callbacks, which must be the same when training is resumed without --post.
     fit_kwargs["callbacks"] = [*fit_kwargs["callbacks"], *added]
 
 
@@ -124,22 +126,22 @@ def _log_text(model: Any, name: str, text: str) -> None:
     import wandb
 
     if text:
-        model._wandb_run.log({name: wandb.Html(f"<pre>{html.escape(text)}</pre>")})
+        state_of(model).open_run.log({name: wandb.Html(f"<pre>{html.escape(text)}</pre>")})
 
 
 def _after_save_archive(model: Any, details: Mapping[str, Any]) -> None:
-    model.archive.update({SESSION_MEMBER: model._wandb_run.id.encode()})
+    model.archive.update({SESSION_MEMBER: state_of(model).open_run.id.encode()})
 
 
 def _train_shutdown(model: Any, details: Mapping[str, Any]) -> None:
     results = details["results"]
     if results is None:
-        model._wandb_run.finish(exit_code=1)
-        model._wandb_run = None
+        state_of(model).open_run.finish(exit_code=1)
+        state_of(model).run = None
         return
     name, value = results.get_best_metric()
     if name is not None:
-        model._wandb_run.summary[f"best_{name}"] = value
+        state_of(model).open_run.summary[f"best_{name}"] = value
     _upload(model)
 
 
@@ -147,9 +149,9 @@ def _quantize_shutdown(model: Any, details: Mapping[str, Any]) -> None:
     tflite_model = details["tflite_model"]
     if tflite_model is None:
         return
-    model._wandb_run.summary["tflite_size"] = tflite_model.flatbuffer_size
-    # A training uploads when all of it is done.
-    if len(model._wandb_permissions) == 1:
+    state_of(model).open_run.summary["tflite_size"] = tflite_model.flatbuffer_size
+    # A training run uploads at its end.
+    if len(state_of(model).permissions) == 1:
         _upload(model)
 
 
@@ -157,27 +159,27 @@ def _plot(model: Any, details: Mapping[str, Any]) -> None:
     import wandb
     from PIL import Image
 
-    # wandb can draw a figure itself, but only by way of pyplot, and its windows.
+    # wandb draws figures only with pyplot, which may open windows.
     picture = io.BytesIO()
     details["fig"].savefig(picture, format="png")
     kind = "tflite" if details["tflite"] else "keras"
-    model._wandb_run.log({f"{details['name']}-{kind}": wandb.Image(Image.open(picture))})
+    state_of(model).open_run.log({f"{details['name']}-{kind}": wandb.Image(Image.open(picture))})
 
 
 def _evaluate_shutdown(model: Any, details: Mapping[str, Any]) -> None:
     if details["results"] is None:
         return
-    kind = "tflite" if model._wandb_evaluates_tflite else "keras"
+    kind = "tflite" if state_of(model).evaluates_tflite else "keras"
     for name, results in {"": details["results"], **details["results"].others}.items():
         suffix = f"-{name}" if name else ""
         _log_text(model, f"eval_summary-{kind}{suffix}", results.generate_summary())
         for key, value in _figures(plain_value(results, "results")):
-            model._wandb_run.summary[f"eval-{kind}{suffix}/{key}"] = value
+            state_of(model).open_run.summary[f"eval-{kind}{suffix}/{key}"] = value
     _upload(model)
 
 
 def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yield the single numbers among results: `accuracy`, `class_accuracies/cat`, …; no curves and no matrices."""
+    """Yield the scalars of the results (`accuracy`, `class_accuracies/cat`); no curves and no matrices."""
     classes = results.get("classes") or ()
     for key, value in results.items():
         if isinstance(value, list) and len(value) == len(classes):
@@ -189,7 +191,7 @@ def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _upload(model: Any) -> None:
-    run = model._wandb_run
+    run = state_of(model).open_run
     folder = Path(run.settings.files_dir)
     folder.mkdir(parents=True, exist_ok=True)
     paths = (
@@ -200,7 +202,7 @@ def _upload(model: Any) -> None:
     )
     for path in map(Path, filter(None, paths)):
         if path.is_file():
-            # A copy: a link would upload what has its place by the time of `wandb sync`.
+            # A copy, because a link would upload the file as it is at the time of `wandb sync`.
             copy = shutil.copyfile(path, folder / path.name)
             run.save(copy, base_path=folder, policy="now")
 

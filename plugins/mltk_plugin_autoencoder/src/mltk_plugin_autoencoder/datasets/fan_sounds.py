@@ -99,7 +99,8 @@ def fan_sound(rng: np.random.Generator, fault: str | None = None, seconds: float
     sound *= 10 ** (rng.uniform(-6, 6) / 20)
     sound += 0.004 * 10 ** (rng.uniform(-4, 4) / 20) * _noise(n, rng, 50, RATE / 2)
     # A loud clip is rounded off, as by the microphone's amplifier.
-    return (0.7 * np.tanh(sound / 0.7)).astype(np.float32)  # type: ignore[no-any-return]
+    limited: np.ndarray = (0.7 * np.tanh(sound / 0.7)).astype(np.float32)
+    return limited
 
 
 def _tone(turns: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
@@ -113,7 +114,8 @@ def _noise(n: int, rng: np.random.Generator, low: float, high: float, exponent: 
     within = (frequency >= low) & (frequency <= high)
     shape = np.where(within, np.maximum(frequency, low) ** (-exponent / 2), 0)
     noise = np.fft.irfft(shape * np.fft.rfft(rng.standard_normal(n)), n)
-    return noise / noise.std()  # type: ignore[no-any-return]
+    normalized: np.ndarray = noise / noise.std()
+    return normalized
 
 
 def _bearing(turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +132,8 @@ def _bearing(turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _rub(turns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     # The part of a turn in which the blade touches.
     touch = np.exp(-0.5 * (((turns + rng.random()) % 1 - 0.5) / 0.04) ** 2)
-    return rng.uniform(0.045, 0.11) * touch * _noise(len(turns), rng, 2000, 7000)  # type: ignore[no-any-return]
+    sound: np.ndarray = rng.uniform(0.045, 0.11) * touch * _noise(len(turns), rng, 2000, 7000)
+    return sound
 
 
 @cache

@@ -23,33 +23,31 @@ from mltk.errors import MltkError
     default="ed25519",
     show_default=True,
 )
-@click.option(
-    "-o", "--output", default="~/.ssh", show_default=True, metavar="DIR", help="Folder for the files."
-)
+@click.option("-o", "--output", default="~/.ssh", show_default=True, metavar="DIR", help="Output folder.")
 @click.option(
     "-l",
     "--length",
     type=click.IntRange(2048, 16384),
     default=3072,
     show_default=True,
-    help="Bits of an rsa key.",
+    help="Length of an rsa key in bits.",
 )
 def ssh_keygen_command(name: str, kind: str, output: str, length: int) -> None:
-    """Make a key pair id_NAME, id_NAME.pub to log in to another machine with.
+    """Create the SSH key pair id_NAME, id_NAME.pub.
 
-    On a terminal, ssh-keygen asks for a passphrase; otherwise there is none.
+    On a terminal, ssh-keygen asks for a passphrase; otherwise the key has none.
     """
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-        raise MltkError(f"'{name}' cannot be the name of a key: use letters, digits, '_', '-' and '.'.")
+        raise MltkError(f"'{name}' is not a valid key name: use letters, digits, '_', '-' and '.'.")
     if shutil.which("ssh-keygen") is None:
         raise MltkError(
-            "There is no 'ssh-keygen' on this machine. Install OpenSSH's client (openssh-client)."
+            "'ssh-keygen' was not found on this machine. Install the OpenSSH client (openssh-client)."
         )
     folder = Path(output).expanduser()
     path = folder / f"id_{name}"
     for existing in (path, path.with_name(f"{path.name}.pub")):
         if existing.exists():
-            raise MltkError(f"There is a file {existing} already. Choose another name, or remove it.")
+            raise MltkError(f"The file {existing} already exists. Choose another name, or remove the file.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     arguments = ["ssh-keygen", "-q", "-t", kind, "-f", str(path), "-C", name]
     if kind == "rsa":
@@ -62,4 +60,4 @@ def ssh_keygen_command(name: str, kind: str, output: str, length: int) -> None:
     click.echo(f"Private key: {path}")
     click.echo(f"Public key:  {path}.pub")
     click.echo(path.with_name(f"{path.name}.pub").read_text(encoding="utf-8").strip())
-    click.echo(f"Bring it to the machine with: ssh-copy-id -i {path}.pub [USER@]HOST", err=True)
+    click.echo(f"Copy it to the machine with: ssh-copy-id -i {path}.pub [USER@]HOST", err=True)

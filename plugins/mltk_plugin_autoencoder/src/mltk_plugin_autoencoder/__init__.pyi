@@ -1,0 +1,7 @@
+from mltk_plugin_autoencoder.evaluation import evaluate_autoencoder as evaluate_autoencoder
+from mltk_plugin_autoencoder.mixins import EvaluateAutoEncoderMixin as EvaluateAutoEncoderMixin
+from mltk_plugin_autoencoder.networks import ConvolutionalAutoEncoder as ConvolutionalAutoEncoder
+from mltk_plugin_autoencoder.networks import FullyConnectedAutoEncoder as FullyConnectedAutoEncoder
+from mltk_plugin_autoencoder.results import AutoEncoderEvaluationResults as AutoEncoderEvaluationResults
+from mltk_plugin_autoencoder.scores import Score as Score
+from mltk_plugin_autoencoder.scores import structural_similarity as structural_similarity
