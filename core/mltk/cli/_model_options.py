@@ -20,14 +20,18 @@ def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 
 model_argument = click.argument("model", shell_complete=complete_models)
+"""Argument `model` of a command, completed with the names of models."""
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show more of what happens.")
+"""Option `--verbose`."""
 test_option = click.option(
     "--test/--no-test", default=False, help="Trial run: few samples, files of its own."
 )
+"""Option `--test`: make a trial run."""
 post_option = click.option(
     "--post", is_flag=True, help="Allow event handlers to upload results and the like."
 )
 trust_option = click.option("--trust", is_flag=True, help="Run the specification that an archive contains.")
+"""Option `--trust`: allow code from an archive to run."""
 weights_option = click.option(
     "-w",
     "--weights",

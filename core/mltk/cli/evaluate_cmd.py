@@ -34,7 +34,7 @@ class _EvaluateCommand(click.Command):
 
 def _runtime_flags(params: Iterable[click.Parameter]) -> list[click.Option]:
     # Not from mltk.core, which would take its time for the help.
-    from mltk.plugins import collect_offers
+    from mltk.plugins import get_plugin_manager
 
     taken = {name for param in params for name in param.opts}
     return [
@@ -45,7 +45,7 @@ def _runtime_flags(params: Iterable[click.Parameter]) -> list[click.Option]:
             callback=partial(_set_runtime, runtime.name),
             help=runtime.summary,
         )
-        for runtime in collect_offers("mltk_runtimes").values()
+        for runtime in get_plugin_manager().collect_offers("mltk_runtimes").values()
         if f"--{runtime.name}" not in taken
     ]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from mltk.cli import get_logger
@@ -20,11 +17,6 @@ from mltk.cli._model_options import (
     with_consent,
 )
 from mltk.errors import MltkError
-
-if TYPE_CHECKING:
-    from mltk.model.any_model import AnyModel
-    from mltk.results.evaluation import EvaluationResults
-    from mltk.results.training import TrainingResults
 
 
 @click.command("train")
@@ -76,6 +68,7 @@ def train_command(
     from mltk.model.model import HandlerError
     from mltk.operations.pipeline import train_model
     from mltk.operations.training.outputs import last_state
+    from mltk.plugins import ReportContext, report_lines
     from mltk.results.training import TrainingResults
     from mltk.sources.loading import load_mltk_model
     from mltk.utils.stopping import stop_signals
@@ -107,30 +100,6 @@ def train_command(
                 logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
             raise
     click.echo()
-    print_rows(_summary(mltk_model, results))
+    print_rows(report_lines(ReportContext(mltk_model, results, evaluations=results.evaluations)))
     if failures:
         raise MltkError(f"The model was trained and kept, but not all went well. {failures}")
-
-
-def _summary(mltk_model: AnyModel, results: TrainingResults) -> list[tuple[str, str]]:
-    """Return the rows of the summary at the end."""
-    rows = [("Model", mltk_model.name), ("Training", str(results))]
-    labels = {"h5": "Float", "tflite": "int8"}
-    rows += [(labels[kind], _in_short(found)) for kind, found in results.evaluations.items()]
-    tflite = Path(mltk_model.tflite_log_dir_path)
-    if mltk_model.tflite_converter and tflite.is_file():
-        rows.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
-    archive = Path(mltk_model.archive_path)
-    if archive.is_file():
-        rows.append(("Archive", f"{archive.stat().st_size / 1000:,.1f} kB  {archive}"))
-    rows.append(("Logs", mltk_model.log_dir))
-    return rows
-
-
-def _in_short(results: EvaluationResults) -> str:
-    accuracy = results.get("overall_accuracy")
-    if accuracy is None:
-        return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"
-    if not hasattr(results, "n_samples"):
-        return f"{accuracy:.2%}"
-    return f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"

@@ -1,8 +1,9 @@
-"""What every operation on a model has in common: the active model, and the specification as a plugin."""
+"""The frame of every operation: the active model, the specification as a plugin, the lock of the log folder."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.errors import MltkError
 from mltk.model.event import MltkModelEvent
+from mltk.plugins import get_plugin_manager
 from mltk.utils.files import remove_temporaries
 from mltk.utils.locks import LockedError, locked
 
 if TYPE_CHECKING:
+    from mltk.model.base import ModelBase
     from mltk.model.model import MltkModel
 
 _active: ContextVar[tuple[MltkModel, ...]] = ContextVar("mltk_active_models", default=())
 
 
 def push_active_model(mltk_model: MltkModel) -> None:
-    """Make `mltk_model` the one that the running operation works on."""
+    """Make `mltk_model` the model of the running operation."""
     _active.set((*_active.get(), mltk_model))
 
 
@@ -30,7 +33,7 @@ def pop_active_model() -> None:
 
 
 def get_active_model() -> MltkModel | None:
-    """Return the model that the running operation works on."""
+    """Return the model of the running operation, if there is one."""
     active = _active.get()
     return active[-1] if active else None
 
@@ -43,23 +46,19 @@ def trigger_model_event(event: MltkModelEvent, **kwargs: Any) -> None:
 
 
 @contextlib.contextmanager
-def specification_plugin(mltk_model: MltkModel) -> Iterator[None]:
-    """Let the hooks that the model's specification implements take part, before all others, within the block."""
-    import sys
-
-    from mltk.plugins import specification_registered
-
+def specification_plugin(mltk_model: ModelBase) -> Iterator[None]:
+    """Register the specification as a plugin within the block; its hooks are called before all others."""
     module = mltk_model.specification_module or sys.modules.get(type(mltk_model).__module__)
     if module is None or getattr(module, "__name__", "").startswith(("mltk.model.", "builtins")):
         yield
         return
-    with specification_registered(module, mltk_model.name):
+    with get_plugin_manager().specification_registered(module, mltk_model.name):
         yield
 
 
 @contextlib.contextmanager
 def operation(mltk_model: MltkModel) -> Iterator[None]:
-    """Run an operation: the model is active and its specification a plugin, until the block ends, however it ends."""
+    """Run an operation: within the block, the model is active and its specification is a plugin."""
     token = _active.set((*_active.get(), mltk_model))
     try:
         with specification_plugin(mltk_model):
@@ -70,16 +69,16 @@ def operation(mltk_model: MltkModel) -> Iterator[None]:
 
 @contextlib.contextmanager
 def sole_writer(mltk_model: MltkModel, purpose: str) -> Iterator[None]:
-    """Let no other process write to the model's log folder within the block.
+    """Lock the log folder of the model against other processes within the block.
 
-    Operations that one calls within another share it.
+    Nested operations share the lock.
 
     Args:
         mltk_model: The model.
-        purpose: What is being done to it, e.g. `"trains"`.
+        purpose: The operation as a verb, e.g. `"trains"`.
 
     Raises:
-        MltkError: Another process does something to the model, or the folder cannot be written.
+        MltkError: Another process uses the model, or the folder cannot be written.
     """
     folder = Path(mltk_model.log_dir)
     with contextlib.ExitStack() as stack:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
 from mltk.model.operation import operation
-from mltk.plugins import collect_offers
+from mltk.plugins import get_plugin_manager
 from mltk.sources.source import ModelSource, SourceKind
 from mltk.tflite import TfliteModel
 from mltk.utils.files import atomic_write
@@ -87,7 +87,7 @@ def compile_model(
 
 def offered_compilers() -> dict[str, Compiler]:
     """Return the compilers of the plugins and of the active specification by name."""
-    return collect_offers("mltk_compilers")
+    return get_plugin_manager().collect_offers("mltk_compilers")
 
 
 def _choose(name: str, options: Mapping[str, Any]) -> Compiler:

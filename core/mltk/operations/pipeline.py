@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from mltk.errors import MltkError, SpecificationError
 from mltk.model.mixins.dataset import DatasetMixin
@@ -16,16 +18,20 @@ from mltk.operations.quantize import quantize_model
 from mltk.operations.training.outputs import write_archive
 from mltk.operations.training.session import training_session
 from mltk.operations.training.train import run_training
+from mltk.plugins import StageContext, get_plugin_manager, order_stages
 from mltk.sources.source import ModelSource
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
+    from mltk.plugins import ReportContext, Stage
     from mltk.results.evaluation import EvaluationResults
     from mltk.results.training import TrainingResults
+
+BUILT_IN_STAGES = ("train", "archive", "quantize", "evaluate")
 
 
 def train_model(
@@ -88,34 +94,146 @@ def train_model(
             "A training cannot be resumed (--resume) when its log folder is emptied first (--clean)."
         )
     logger = get_mltk_logger()
-    # Also while evaluating: no other process may begin to train in between.
+    options = {
+        "weights": weights,
+        "epochs": epochs,
+        "verbose": logger.isEnabledFor(logging.INFO) if verbose is None else verbose,
+        "quantize": quantize,
+        "create_archive": create_archive,
+        "evaluate": evaluate,
+        "show": show,
+        "test": mltk_model.test_mode_enabled,
+        "post_process": post_process,
+    }
+    # The lock covers the evaluation too: no other process may begin to train in between.
     with operation(mltk_model), sole_writer(mltk_model, "trains"):
+        first, last = _stages(mltk_model)
         with training_session(mltk_model, resume_epoch, clean, post_process) as session:
-            results = session.results = run_training(
-                mltk_model,
-                logger=session.logger,
-                weights=weights,
-                epochs=epochs,
-                resume_epoch=session.resume_epoch,
-                verbose=logger.isEnabledFor(20) if verbose is None else verbose,
-                show=show,
-            )
-            if create_archive:
-                results.model_archive_path = write_archive(mltk_model, session.logger)
-            if quantize:
-                quantize_model(
-                    mltk_model,
-                    keras_model=results.keras_model,
-                    update_archive=create_archive,
-                    post_process=post_process,
-                )
-            _call_on_training_complete(mltk_model, results)
-        failures = mltk_model.take_failures()
-        if evaluate:
-            failures += _evaluate(mltk_model, results, quantize, create_archive, show, post_process)
-    if failures:
-        raise HandlerError.of(failures, results)
+            options["resume_epoch"] = session.resume_epoch
+            context = StageContext(mltk_model, session.logger, Path(mltk_model.log_dir), options)
+            for stage in first:
+                _run_stage(stage, context)
+                session.results = context.results
+            _call_on_training_complete(mltk_model, context.results)
+        context.logger = logger
+        for stage in last:
+            _run_stage(stage, context)
+    results = cast("TrainingResults", context.results)
+    mltk_model.raise_failures(results)
     return results
+
+
+def _stages(mltk_model: AnyModel) -> tuple[list[Stage], list[Stage]]:
+    """Return the stages of the training run, and those from `evaluate` on, which follow it."""
+    stages = order_stages(get_plugin_manager().collect_offers("mltk_stages", mltk_model=mltk_model))
+    names = [stage.name for stage in stages]
+    cut = names.index("evaluate") if "evaluate" in names else len(names)
+    return stages[:cut], stages[cut:]
+
+
+def _run_stage(stage: Stage, context: StageContext) -> None:
+    """Run a stage; the files of one that a plugin adds go into the archive."""
+    if stage.name in BUILT_IN_STAGES:
+        stage.run(context)
+        return
+    model = cast("AnyModel", context.mltk_model)
+    context.output_dir = Path(model.create_log_dir(stage.name))
+    try:
+        stage.run(context)
+    except Exception as e:
+        e.add_note(f"The stage '{stage.name}' failed; the files of earlier stages are kept.")
+        raise
+    if context.options["create_archive"] and model.archive.path.exists():
+        model.add_archive_dir(stage.name, recursive=True)
+
+
+def train_stage(context: StageContext) -> None:
+    """Train the model; the stage `train`."""
+    options = context.options
+    context.results = run_training(
+        cast("AnyModel", context.mltk_model),
+        logger=context.logger,
+        weights=options["weights"],
+        epochs=options["epochs"],
+        resume_epoch=options["resume_epoch"],
+        verbose=options["verbose"],
+        show=options["show"],
+    )
+
+
+def archive_stage(context: StageContext) -> None:
+    """Write the model archive; the stage `archive`."""
+    if context.options["create_archive"] and context.results:
+        model = cast("AnyModel", context.mltk_model)
+        context.results.model_archive_path = write_archive(model, context.logger)
+
+
+def quantize_stage(context: StageContext) -> None:
+    """Convert the trained model; the stage `quantize`."""
+    if context.options["quantize"] and context.results:
+        quantize_model(
+            cast("AnyModel", context.mltk_model),
+            keras_model=context.results.keras_model,
+            update_archive=context.options["create_archive"],
+            post_process=context.options["post_process"],
+        )
+
+
+def evaluate_stage(context: StageContext) -> None:
+    """Evaluate the Keras model and, if there is one, the `.tflite`; the stage `evaluate`.
+
+    A failing evaluation does not end the pipeline: the trained model is kept, and the failure is reported at the end.
+    """
+    model = cast("AnyModel", context.mltk_model)
+    if not context.options["evaluate"] or not context.results or not applicable_evaluators(model):
+        return
+    # An evaluation raises the failures that are recorded, so those of other steps are set aside.
+    failures = model.take_failures()
+    for tflite in (False, True) if context.options["quantize"] else (False,):
+        found: EvaluationResults | None = None
+        try:
+            found = evaluate_model(
+                model,
+                tflite=tflite,
+                show=context.options["show"],
+                update_archive=context.options["create_archive"],
+                post_process=context.options["post_process"],
+                # This process has just written the Keras file.
+                trust=True,
+            )
+        except Exception as e:  # noqa: BLE001 - reported at the end
+            get_mltk_logger().debug("Traceback:", exc_info=e)
+            what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
+            failures.append(f"{'int8' if tflite else 'Float'} evaluation: {what}")
+            if isinstance(e, HandlerError):
+                found = cast("EvaluationResults", e.results)
+        if found is not None:
+            context.results.evaluations["tflite" if tflite else "h5"] = found
+    model.add_failures(failures)
+
+
+def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
+    """Return the labels and texts of the summary at the end of `mltk train`."""
+    model = cast("AnyModel", context.mltk_model)
+    lines = [("Model", model.name), ("Training", str(context.training))]
+    labels = {"h5": "Float", "tflite": "int8"}
+    lines += [(labels.get(kind, kind), _in_short(found)) for kind, found in context.evaluations.items()]
+    tflite = Path(model.tflite_log_dir_path)
+    if model.tflite_converter and tflite.is_file():
+        lines.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
+    archive = Path(model.archive_path)
+    if archive.is_file():
+        lines.append(("Archive", f"{archive.stat().st_size / 1000:,.1f} kB  {archive}"))
+    return [*lines, ("Logs", model.log_dir)]
+
+
+def _in_short(results: Mapping[str, Any]) -> str:
+    accuracy = results.get("overall_accuracy")
+    if accuracy is None:
+        return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"
+    if not hasattr(results, "n_samples"):
+        return f"{accuracy:.2%}"
+    return f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"
 
 
 def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> AnyModel:
@@ -128,43 +246,10 @@ def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> A
     return cast("AnyModel", mltk_model)
 
 
-def _call_on_training_complete(mltk_model: AnyModel, results: TrainingResults) -> None:
+def _call_on_training_complete(mltk_model: AnyModel, results: TrainingResults | None) -> None:
     if not mltk_model.on_training_complete:
         return
     try:
         mltk_model.on_training_complete(results)
     except Exception as e:  # noqa: BLE001 - the specification's own code; reported at the end
         mltk_model.record_failure("my_model.on_training_complete failed", e)
-
-
-def _evaluate(
-    mltk_model: AnyModel,
-    results: TrainingResults,
-    quantized: bool,
-    update_archive: bool,
-    show: bool,
-    post_process: bool,
-) -> list[str]:
-    """Evaluate the Keras model and, if there is one, the `.tflite`; return what failed."""
-    failures = []
-    for tflite in (False, True) if quantized else (False,):
-        if not applicable_evaluators(mltk_model):
-            break
-        kind = "tflite" if tflite else "h5"
-        try:
-            results.evaluations[kind] = evaluate_model(
-                mltk_model,
-                tflite=tflite,
-                show=show,
-                update_archive=update_archive,
-                post_process=post_process,
-                # This process has just written the Keras file.
-                trust=True,
-            )
-        except Exception as e:  # noqa: BLE001 - the trained model is kept; the failure is reported at the end
-            get_mltk_logger().debug("Traceback:", exc_info=e)
-            what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
-            failures.append(f"{'int8' if tflite else 'Float'} evaluation: {what}")
-            if isinstance(e, HandlerError) and e.results is not None:
-                results.evaluations[kind] = cast("EvaluationResults", e.results)
-    return failures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError, did_you_mean
-from mltk.plugins import collect_offers
+from mltk.plugins import get_plugin_manager
 
 if TYPE_CHECKING:
     from mltk.plugins.types import Profiler
@@ -15,7 +15,7 @@ DEFAULT_PROFILER = "static"
 
 def offered_profilers() -> dict[str, Profiler]:
     """Return the profilers of mltk, of the plugins and of the active specification by name."""
-    return collect_offers("mltk_profilers")
+    return get_plugin_manager().collect_offers("mltk_profilers")
 
 
 def choose_profiler(name: str | None) -> Profiler:

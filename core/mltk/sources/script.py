@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 import mltk
-from mltk._namespace import specification_packages
+from mltk._namespace import install_hint, specification_packages
 from mltk.errors import FileFormatError, MltkError, SpecificationError, TrustError
 from mltk.keras.environment import import_tensorflow, prepare_environment
 from mltk.model.mixins.archive import original_specification
@@ -134,7 +134,8 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
                 if isinstance(e, (MltkError, AttributeError, ImportError))
                 else f"{type(e).__name__}: {e}"
             )
-            raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {what}") from e
+            hint = install_hint(e.name or "") if isinstance(e, ModuleNotFoundError) else ""
+            raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {hint or what}") from e
         raise
     return module
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 
+from mltk._namespace import install_hint
 from mltk.errors import FileFormatError, ModelNotFoundError, did_you_mean
 from mltk.model.mixins.archive import shipped_model_folders
 from mltk.model.model import check_model_name
@@ -158,5 +159,9 @@ def split_test_suffix(model: str) -> tuple[str, bool]:
 
 def model_not_found(name: str) -> ModelNotFoundError:
     """Return the error for an unknown model name, with near matches."""
-    hint = did_you_mean(name, list_mltk_models()) or " MLTK_MODEL_PATHS may name further folders to search."
+    hint = (
+        install_hint(name)
+        or did_you_mean(name, list_mltk_models())
+        or " MLTK_MODEL_PATHS may name further folders to search."
+    )
     return ModelNotFoundError(f"There is no model named '{name}' on the model search path.{hint}")

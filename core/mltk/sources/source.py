@@ -15,6 +15,7 @@ from mltk.keras.saving import load_keras_model, load_weights
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.archive import archive_path_of
 from mltk.model.model import MltkModel
+from mltk.plugins import apply_command_options
 from mltk.sources.script import load_archived_script, load_script
 from mltk.sources.search import find_model_specification_file, model_not_found, split_test_suffix
 from mltk.tflite import TfliteModel
@@ -157,6 +158,7 @@ class ModelSource:
             model = load_script(self.path.resolve(), reload)
         if self.test:
             model.enable_test_mode()
+        apply_command_options(model)
         model.trigger_event(MltkModelEvent.AFTER_MODEL_LOAD, logger=logger)
         return model
 
@@ -258,7 +260,7 @@ class ModelSource:
         else:
             model = self.specification(trust=trust)
             keras_model = load_keras_model(model.keras_archive_path, mltk_model=model, trust=trust)
-            weights = weights and model.get_weights_path(weights)  # type: ignore[attr-defined]  # of TrainMixin
+            weights = weights and model.get_weights_path(weights)
         if weights:
             load_weights(keras_model, weights)
         return keras_model

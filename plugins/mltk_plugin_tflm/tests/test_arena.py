@@ -71,15 +71,15 @@ def test_metadata_do_not_change_the_memory(load):
     assert runtime_memory_size(model) == runtime_memory_size(bare)
 
 
-def test_a_model_that_tflm_does_not_run_has_none_and_one_warning(unknown_operators, caplog):
+def test_an_unsupported_model_has_no_memory_and_one_warning(unknown_operators, caplog):
     with caplog.at_level(logging.WARNING, "mltk.tflm"):
         assert runtime_memory_size(unknown_operators(4)) is None
     (record,) = caplog.records
-    assert "'runtime_memory_size' is left out" in record.getMessage()
+    assert "'runtime_memory_size' is omitted" in record.getMessage()
     assert "op4-segment_sum" in record.getMessage()
 
 
-def test_what_the_allocator_prints_is_understood():
+def test_the_allocator_output_is_parsed():
     memory = parse_allocations(PRINTED)
     assert (memory.total, memory.head, memory.tail) == (72176, 69120, 3056)
     assert memory.parts == (
@@ -89,10 +89,10 @@ def test_what_the_allocator_prints_is_understood():
 
 
 @given(st.lists(st.sampled_from([*PRINTED.splitlines(), "a word of a kernel", "", "[Recording"])))
-def test_other_lines_and_missing_ones_do_no_harm(lines):
+def test_other_and_missing_lines_are_ignored(lines):
     text = "\n".join(lines)
     if "total 72176" not in text:
-        with pytest.raises(TflmError, match="did not say"):
+        with pytest.raises(TflmError, match="did not report"):
             parse_allocations(text)
         return
     memory = parse_allocations(text)

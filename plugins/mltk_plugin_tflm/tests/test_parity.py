@@ -58,7 +58,7 @@ def results(trained):
     return evaluate_model("stripes_v1", evaluators=["parity"], options={"samples": 20})
 
 
-def test_keras_litert_and_tflm_are_judged_on_the_same_data(results):
+def test_keras_litert_and_tflm_are_compared_on_the_same_data(results):
     keras = evaluate_model("stripes_v1", update_archive=False).overall_accuracy
     litert = evaluate_model("stripes_v1", tflite=True, update_archive=False).overall_accuracy
     assert results["metric"] == "accuracy"
@@ -84,7 +84,7 @@ def test_keras_litert_and_tflm_are_judged_on_the_same_data(results):
     assert json.loads(archive.read("eval/h5/parity/eval-results.json"))["scores"] == results["scores"]
     assert "eval/h5/parity/stripes_v1-layers.png" in archive.names()
     summary = archive.read("eval/h5/parity/summary.txt").decode()
-    assert "Accuracy, alone int8" in summary
+    assert "Accuracy, only layer int8" in summary
     assert summary.strip() == str(results).strip()
 
 
@@ -109,7 +109,7 @@ def test_a_bare_file_is_compared_without_keras_and_with_the_float_file_beside_it
     assert "Differs in TFLM" in str(without)
 
 
-def test_outputs_that_are_no_classes_have_errors(load):
+def test_other_outputs_than_classes_have_mean_squared_errors(load):
     x = np.random.default_rng(0).normal(size=(12, 20)).astype(np.float32)
     model = load("dense_float32")
     model.save("dense.tflite")
@@ -125,10 +125,10 @@ def test_outputs_that_are_no_classes_have_errors(load):
 
 
 @pytest.mark.parametrize("samples", [0, -1, "many", 2.5])
-def test_a_wrong_number_of_samples_is_refused(load, samples):
+def test_a_wrong_number_of_samples_is_rejected(load, samples):
     load("dense_float32").save("dense.tflite")
     np.savez("data.npz", x=np.zeros((2, 20), np.float32), y=np.zeros(2, int))
-    with pytest.raises(EvaluationError, match="'samples' must be a number"):
+    with pytest.raises(EvaluationError, match="'samples' must be an integer"):
         evaluate_model(
             "dense.tflite",
             data="data.npz",
@@ -138,7 +138,7 @@ def test_a_wrong_number_of_samples_is_refused(load, samples):
         )
 
 
-def test_the_layer_where_the_runtimes_part_is_found(load, monkeypatch):
+def test_the_layer_with_the_first_difference_is_found(load, monkeypatch):
     """A TFLM that is off by two in one value of one layer's output, in every second sample."""
     model = load("conv_int8")
     odd = model.layers[1]

@@ -104,7 +104,7 @@ def test_a_model_made_for_several_samples_takes_any_number(load):
     np.testing.assert_array_equal(TflmPredictor(model).predict(x), expected)
 
 
-def test_what_does_not_fit_is_refused(int8):
+def test_wrong_shapes_are_rejected(int8):
     with pytest.raises(EvaluationError, match="12x12x1"):
         int8.predict(np.zeros((2, 10, 10, 1), np.float32))
 
@@ -118,7 +118,7 @@ def test_the_process_ends_with_the_predictor(load):
     assert process.poll() is not None
 
 
-def test_layers_that_tflm_lacks_are_named_at_once(unknown_operators):
+def test_unsupported_layers_are_named_at_once(unknown_operators):
     with pytest.raises(TflmError, match="op4-segment_sum: Didn't find op for builtin opcode 'SEGMENT_SUM'"):
         TflmPredictor(unknown_operators(4))
 

@@ -35,7 +35,7 @@ def test_messages_arrive_as_they_were_sent(arrays, header):
 
 
 @given(st.data())
-def test_a_message_that_breaks_off_is_the_end(data):
+def test_an_incomplete_message_raises_eof_error(data):
     stream = io.BytesIO()
     write_frame(stream, {"do": "load"}, [np.arange(5)])
     whole = stream.getvalue()
@@ -51,18 +51,18 @@ def running(load):
 
 def test_a_crash_is_an_answer_and_the_next_attempt_works(running):
     crashed = running.attempt(arena=16)
-    assert crashed.problem == "it ended the process that it ran in (SIGSEGV)"
+    assert crashed.problem == "it crashed its process (SIGSEGV)"
     refused = running.attempt(arena=1024)
     assert refused.problem.startswith("Failed to allocate tail memory")
     assert running.attempt().problem is None
 
 
-def test_what_was_printed_belongs_to_its_request(running):
+def test_output_belongs_to_its_request(running):
     assert "Arena allocation total" in running.attempt(allocations=True).text
     assert running.attempt().text == ""
 
 
-def test_what_takes_too_long_is_ended(load, monkeypatch):
+def test_a_long_inference_is_stopped(load, monkeypatch):
     monkeypatch.setattr(process_module, "_LIMIT_SECONDS", 1)
     model = load("dense_float32")
     for tensor in model.tensors:
@@ -70,23 +70,25 @@ def test_what_takes_too_long_is_ended(load, monkeypatch):
             model.flatbuffer_subgraph.tensors[tensor.index].shape = [200_000, *tensor.shape[1:]]
     model.regenerate_flatbuffer(reload_model=True)
     with TflmProcess(model) as process:
-        assert process.attempt(seconds=1e9).problem == "it did not end within 1 seconds"
+        assert process.attempt(seconds=1e9).problem == "it did not finish within 1 seconds"
 
 
-def test_the_end_of_the_process_is_one_line(running):
+def test_a_crash_is_reported_in_one_line(running):
     running._process.kill()
-    with pytest.raises(TflmError, match=r"cannot run '.*conv_int8\.tflite': it ended the process .*SIGKILL"):
+    with pytest.raises(
+        TflmError, match=r"cannot run '.*conv_int8\.tflite': it crashed its process .*SIGKILL"
+    ):
         running.open()
 
 
-def test_a_package_that_is_not_there_is_named(load, monkeypatch, tmp_path):
+def test_a_missing_package_is_named(load, monkeypatch, tmp_path):
     (tmp_path / "tflite_micro.py").write_text("raise ImportError('no wheel for this machine')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(TflmError, match=r"tflite-micro\) cannot be started: .*no wheel for this machine"):
         TflmProcess(load("conv_int8"))
 
 
-def test_a_model_that_tflm_refuses_has_its_words(load):
+def test_a_rejected_model_has_the_message_of_tflm(load):
     with (
         TflmProcess(load("dense_dynamic_range")) as process,
         pytest.raises(TflmError, match="Input type: FLOAT32 with filter type: INT8 not supported") as error,

@@ -46,7 +46,7 @@ def test_the_slow_layer_is_the_one_with_the_work(results):
     assert "conv_2d" in by_time[0].opcode_str
 
 
-def test_the_report_has_it_all(results, tmp_path):
+def test_the_report_is_complete(results, tmp_path):
     written = results.generate_report(tmp_path)
     assert [path.name for path in written] == [
         f"profiling_report-none-simulated.{end}" for end in ("txt", "json", "csv", "png")
@@ -58,7 +58,7 @@ def test_the_report_has_it_all(results, tmp_path):
     assert content["memory"]
 
 
-def test_every_layer_that_tflm_lacks_is_named(unknown_operators):
+def test_every_unsupported_layer_is_named(unknown_operators):
     results = profile(unknown_operators(1, 4))
     assert [layer.index for layer in results.unsupported_layers] == [1, 4]
     assert "SEGMENT_SUM" in results.unsupported_layers[1].error_msg
@@ -66,7 +66,7 @@ def test_every_layer_that_tflm_lacks_is_named(unknown_operators):
     assert results.host_time is None
 
 
-def test_a_type_that_tflm_lacks_is_told(load):
+def test_an_unsupported_type_is_reported(load):
     results = profile(load("dense_dynamic_range"))
     (layer,) = results.unsupported_layers
     assert (layer.index, layer.error_msg) == (0, "Input type: FLOAT32 with filter type: INT8 not supported")
@@ -113,7 +113,7 @@ def test_a_part_holds_only_the_data_that_it_needs(load):
     assert model.n_outputs == 1 and len(model.layers) == 11
 
 
-def test_dynamic_tensors_are_refused_by_layer(load):
+def test_dynamic_tensors_are_rejected_per_layer(load):
     model = load("conv_int8")
     model.flatbuffer_subgraph.tensors[model.layers[3].outputs[0].index].shape = [1, 0, 0, 6]
     model.regenerate_flatbuffer(reload_model=True)

@@ -8,9 +8,12 @@ import shutil
 import tempfile
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mltk import __version__, models
+from mltk._namespace import provided
 from mltk.errors import ArchiveFileNotFoundError, MltkError
+from mltk.model.base import ModelBase
 from mltk.utils.files import cache_dir
 from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
 
@@ -42,9 +45,6 @@ def original_specification(archived: str) -> str:
 
 def shipped_model_folders() -> list[Path]:
     """Return the folders with the models that mltk and its plugins ship."""
-    from mltk import models
-    from mltk._namespace import provided
-
     folders = [Path(p) for p in models.__path__]
     for name, offer in sorted(provided().items()):
         if name.startswith("mltk.models."):
@@ -62,12 +62,9 @@ def archive_path_of(specification: str | Path, test: bool = False) -> Path:
     return script.parent / f"{name}{ARCHIVE_EXTENSION}"
 
 
-class ArchiveMixin:
-    """Gives a model its archive."""
+class ArchiveMixin(ModelBase):
+    """The archive of a model."""
 
-    name: Any
-    model_specification_path: Any
-    test_mode_enabled: Any
     _archive_override: Path | None = None
 
     def use_archive(self, path: Path) -> None:
@@ -106,7 +103,7 @@ class ArchiveMixin:
         return self.get_archive_file(name) if name in self.archive.names() else self.h5_archive_path
 
     def check_archive_file_is_writable(self, throw_exception: bool = False) -> bool:
-        """Tell whether the archive can be written.
+        """Return whether the archive can be written.
 
         Args:
             throw_exception: Raise `MltkError` with the reason instead of returning `False`.
@@ -161,7 +158,7 @@ class ArchiveMixin:
             self.archive.update(self.specification_member())
             return
         file = Path(path)
-        log_dir = Path(self.log_dir)  # type: ignore[attr-defined]
+        log_dir = Path(self.log_dir)
         name = file.relative_to(log_dir).as_posix() if file.is_relative_to(log_dir) else file.name
         self.archive.update({name: file})
 
@@ -173,7 +170,7 @@ class ArchiveMixin:
             create_new: Start a new archive.
             recursive: Also files in sub-folders.
         """
-        log_dir = Path(self.log_dir)  # type: ignore[attr-defined]
+        log_dir = Path(self.log_dir)
         folder = log_dir / base_dir
         prefix = folder.relative_to(log_dir).as_posix()
         prefix = "" if prefix == "." else prefix + "/"
@@ -184,8 +181,6 @@ class ArchiveMixin:
 
     def specification_member(self) -> dict[str, bytes]:
         """Return the archive member that holds the specification."""
-        from mltk import __version__
-
         path = Path(self.model_specification_path)
         if not self.model_specification_path or not path.is_file():
             return {}

@@ -6,9 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from mltk._namespace import provided_mixins
+from mltk.data.tf_data import as_batches
 from mltk.errors import SpecificationError, did_you_mean
 from mltk.model.attributes import Attribute
+from mltk.model.base import ModelBase
 from mltk.model.event import MltkModelEvent
+from mltk.model.operation import specification_plugin
+from mltk.plugins import get_plugin_manager
 from mltk.plugins.types import LoadedDataset, Subset
 from mltk.utils.logging import get_mltk_logger
 
@@ -74,7 +79,7 @@ def summarize_class_counts(counts: Mapping[str, Any]) -> str:
     )
 
 
-class DatasetMixin:
+class DatasetMixin(ModelBase):
     """Gives a model its data. The properties map directly to the arguments of `keras.Model.fit`."""
 
     dataset = Attribute(
@@ -120,7 +125,7 @@ class DatasetMixin:
     dataset_fingerprint: str | None = None
     _dataset_close: Callable[[], None] | None = None
 
-    def load_dataset(self: Any, subset: Subset, test: bool = False, **kwargs: Any) -> None:
+    def load_dataset(self, subset: Subset, test: bool = False, **kwargs: Any) -> None:
         """Load a subset into `x`, `y`, `validation_data` and `class_counts`.
 
         Args:
@@ -131,9 +136,6 @@ class DatasetMixin:
         Raises:
             SpecificationError: `dataset` is not of a kind that can be loaded, or returned something unusable.
         """
-        from mltk.model.operation import specification_plugin
-        from mltk.plugins import call_first
-
         if subset not in get_args(Subset):
             raise SpecificationError(
                 f"There is no subset '{subset}'. Use one of: {', '.join(get_args(Subset))}."
@@ -142,7 +144,7 @@ class DatasetMixin:
         self.x = self.y = self.validation_data = self.sample_weight = None
         self.dataset_fingerprint = None
         with specification_plugin(self):
-            loaded = call_first(
+            loaded = get_plugin_manager().call_first(
                 "mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs
             )
         if loaded is not None:
@@ -150,7 +152,7 @@ class DatasetMixin:
         self.loaded_subset = subset
         self.trigger_event(MltkModelEvent.AFTER_LOAD_DATASET, subset=subset, test=test, **kwargs)
 
-    def unload_dataset(self: Any) -> None:
+    def unload_dataset(self) -> None:
         """Release the loaded data."""
         self.trigger_event(MltkModelEvent.BEFORE_UNLOAD_DATASET)
         unload = getattr(self.dataset, "unload_dataset", None)
@@ -163,7 +165,7 @@ class DatasetMixin:
         self.loaded_subset = None
         self.trigger_event(MltkModelEvent.AFTER_UNLOAD_DATASET)
 
-    def summarize_dataset(self: Any) -> str:
+    def summarize_dataset(self) -> str:
         """Return a text about the loaded data."""
         summarize = getattr(self.dataset, "summarize_dataset", None)
         summary = summarize() if callable(summarize) and not isinstance(self.dataset, type) else None
@@ -173,12 +175,10 @@ class DatasetMixin:
         return box["value"]
 
     def prepare_training_data(self, x: Any) -> Any:
-        """Return `x` as `fit` is to get it; mixins override this. Called once, before a training."""
+        """Return `x` in the form that `fit` gets; called once before training, for mixins to override."""
         return x
 
-    def _apply(self: Any, loaded: LoadedDataset) -> None:
-        from mltk.data.tf_data import as_batches
-
+    def _apply(self, loaded: LoadedDataset) -> None:
         for name in ("x", "y", "validation_data"):
             value = getattr(loaded, name)
             if value is not None:
@@ -210,7 +210,7 @@ def load_generic_dataset(
         raise SpecificationError(
             f"my_model.dataset is {_describe(dataset)}, which cannot be loaded: give a function, or a module or object "
             f"with a function load_dataset(subset, test, **kwargs). "
-            f"For folders of files inherit ImageDatasetMixin or AudioDatasetMixin."
+            f"For folders of files inherit one of {', '.join(provided_mixins('DatasetMixin'))}."
         )
     result = loader(subset=subset, test=test, mltk_model=mltk_model, **options)
     if result is None or isinstance(result, LoadedDataset):

@@ -1,12 +1,13 @@
-"""How a model is judged."""
+"""How a model is evaluated."""
 
 from __future__ import annotations
 
 from mltk.model.attributes import Attribute
+from mltk.model.base import ModelBase
 
 
-class EvaluateMixin:
-    """Gives a model an evaluation of its own."""
+class EvaluateMixin(ModelBase):
+    """Evaluate a model with a function of the specification."""
 
     eval_steps_per_epoch = Attribute(
         "eval.steps_per_epoch", type=int, default=None, lazy=True, doc="Batches to evaluate; all by default."
@@ -19,10 +20,10 @@ class EvaluateMixin:
 
 
 class EvaluateClassifierMixin(EvaluateMixin):
-    """Judges the model as a classifier: accuracies, ROC, precision and recall, confusion matrix."""
+    """Evaluate a model as a classifier: accuracies, ROC, precision and recall, confusion matrix."""
 
     default_evaluator = "classifier"
-    """The evaluator that runs by itself; mixins for models whose outputs are no classes name another."""
+    """The evaluator that runs by default; mixins for models that are not classifiers name another."""
 
     eval_shuffle = Attribute("eval.shuffle", type=bool, default=False, doc="Shuffle the evaluation data.")
     eval_augment = Attribute("eval.augment", type=bool, default=False, doc="Augment the evaluation data.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.errors import SpecificationError
 from mltk.model.attributes import Attribute
+from mltk.model.base import ModelBase
+from mltk.plugins import get_plugin_manager
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
@@ -20,8 +22,8 @@ def _as_parameters(value: Any) -> TfliteModelParameters:
     return value if isinstance(value, TfliteModelParameters) else TfliteModelParameters(value)
 
 
-class TfliteModelParametersMixin:
-    """Gives a model its parameters: typed values that are embedded in the `.tflite` file."""
+class TfliteModelParametersMixin(ModelBase):
+    """The parameters of a model: typed values that are embedded in the `.tflite` file."""
 
     _model_parameters = Attribute("model.parameters", type=Mapping, convert=_as_parameters)
     _populate_callbacks = Attribute("model.populate_callbacks", type=list, default=[])
@@ -31,7 +33,7 @@ class TfliteModelParametersMixin:
         """The parameters; values are checked when they are put. Assigning a dict replaces all."""
         from mltk.tflite.parameters import TfliteModelParameters
 
-        stored: dict[str, Any] = self.attributes.stored  # type: ignore[attr-defined]
+        stored: dict[str, Any] = self.attributes.stored
         if stored.get("model.parameters") is None:
             stored["model.parameters"] = TfliteModelParameters()
         return stored["model.parameters"]  # type: ignore[no-any-return]
@@ -60,12 +62,12 @@ class TfliteModelParametersMixin:
         Args:
             tflite_model: The model that they will be in, where there is one.
         """
-        from mltk.plugins import collect_offers
-
         for callback in self._populate_callbacks:
             callback()
         offered: dict[str, Any] = self.__dict__.setdefault("_offered_parameters", {})
-        offers = collect_offers("mltk_model_parameters", mltk_model=self, tflite_model=tflite_model)
+        offers = get_plugin_manager().collect_offers(
+            "mltk_model_parameters", mltk_model=self, tflite_model=tflite_model
+        )
         for key, parameter in offers.items():
             # What was offered before may have changed since; what the specification sets stays.
             mine = key in offered and self.model_parameters.get(key) == offered[key]
@@ -91,7 +93,7 @@ class TfliteModelMetadataEntry:
     summary_callback: Callable[[], str] | None = None
 
 
-class TfliteMetadataMixin:
+class TfliteMetadataMixin(ModelBase):
     """Gives a model further metadata sections."""
 
     tflite_metadata_entries = Attribute(

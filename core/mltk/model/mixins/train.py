@@ -8,6 +8,7 @@ from typing import Any
 
 from mltk.errors import ModelNotFoundError, SpecificationError
 from mltk.model.attributes import Attribute
+from mltk.model.base import ModelBase
 
 CHECKPOINT_DEFAULTS: dict[str, Any] = {
     "monitor": "val_accuracy",
@@ -79,7 +80,7 @@ def _as_function(value: Any) -> Any:
     return value
 
 
-class TrainMixin:
+class TrainMixin(ModelBase):
     """Gives a model its network, its training settings, callbacks and converter settings.
 
     A callback property holds the keyword arguments of the Keras callback; empty or `None` switches it off.
@@ -165,17 +166,17 @@ class TrainMixin:
     )
 
     @property
-    def checkpoints_dir(self: Any) -> str:
+    def checkpoints_dir(self) -> str:
         """Folder with the state after each epoch."""
         return str(self.create_log_dir("train/checkpoints"))
 
     @property
-    def weights_dir(self: Any) -> str:
+    def weights_dir(self) -> str:
         """Folder with the best weights so far."""
         return str(self.create_log_dir("train/weights"))
 
     @property
-    def weights_file_format(self: Any) -> str:
+    def weights_file_format(self) -> str:
         """File name of the best weights, with the epoch and the watched value as fields."""
         monitor = (self.checkpoint or CHECKPOINT_DEFAULTS).get("monitor", "val_accuracy")
         return f"weights-{{epoch:03d}}-{{{monitor}:.4f}}.weights.h5"

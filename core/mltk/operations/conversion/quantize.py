@@ -9,7 +9,7 @@ from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.calibration import representative_samples
 from mltk.operations.conversion.report import quantization_report
 from mltk.operations.conversion.settings import float32_settings
-from mltk.plugins import call_first
+from mltk.plugins import get_plugin_manager
 from mltk.tflite import TfliteModel
 from mltk.tflite.default_parameters import add_default_parameters
 from mltk.utils.files import atomic_write
@@ -91,7 +91,7 @@ def _convert(
     representative: RepresentativeDataset | None,
 ) -> bytes:
     return bytes(
-        call_first(
+        get_plugin_manager().call_first(
             "mltk_convert_model",
             mltk_model=mltk_model,
             keras_model=keras_model,

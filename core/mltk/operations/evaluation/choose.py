@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mltk._namespace import provided_mixins
 from mltk.errors import EvaluationError, SpecificationError, did_you_mean
 from mltk.model.operation import operation
-from mltk.plugins import collect_offers
+from mltk.plugins import get_plugin_manager
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,9 @@ def applicable_evaluators(mltk_model: MltkModel) -> list[str]:
     """Return the names of the evaluators that would run by themselves."""
     with operation(mltk_model):
         return [
-            e.name for e in collect_offers("mltk_evaluators", mltk_model=mltk_model).values() if e.default
+            e.name
+            for e in get_plugin_manager().collect_offers("mltk_evaluators", mltk_model=mltk_model).values()
+            if e.default
         ]
 
 
@@ -32,7 +35,9 @@ def choose_evaluators(
         SpecificationError: There is no such evaluator for this model, or none of those chosen knows an option.
         EvaluationError: None applies to the model.
     """
-    offers: dict[str, Evaluator] = collect_offers("mltk_evaluators", mltk_model=mltk_model)
+    offers: dict[str, Evaluator] = get_plugin_manager().collect_offers(
+        "mltk_evaluators", mltk_model=mltk_model
+    )
     chosen = _named(offers, names) if names else _defaults(offers, mltk_model)
     known = [name for evaluator in chosen for name in evaluator.options]
     for name in options:
@@ -67,7 +72,7 @@ def _defaults(offers: Mapping[str, Evaluator], mltk_model: MltkModel | None) -> 
         which = f"'{mltk_model.name}'" if mltk_model else "a bare .tflite"
         raise EvaluationError(
             f"No evaluator applies to {which}: its class must inherit EvaluateClassifierMixin, "
-            f"EvaluateAutoEncoderMixin or EvaluateMixin with eval_custom_function"
+            f"{', '.join([*provided_mixins('Evaluate'), ''])}or EvaluateMixin with eval_custom_function"
             + (f", or choose one with --evaluator: {', '.join(offers)}." if offers else ".")
         )
     return chosen

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mltk.errors import MltkError, SpecificationError, did_you_mean
-from mltk.plugins import collect_offers
+from mltk.keras.predictor import KerasPredictor
+from mltk.plugins import get_plugin_manager
 from mltk.tflite import TfliteModel
 
 if TYPE_CHECKING:
@@ -17,31 +16,6 @@ if TYPE_CHECKING:
 
 LITERT = "tflite"
 """Name of the built-in runtime."""
-
-
-class KerasPredictor:
-    """Run a Keras model.
-
-    Args:
-        keras_model: The model.
-        name: Name for files.
-    """
-
-    kind = "h5"
-
-    def __init__(self, keras_model: keras.Model, name: str) -> None:
-        self.keras_model = keras_model
-        self.name = name
-
-    @property
-    def input_shape(self) -> tuple[int | None, ...]:
-        """Shape of the first input, batch axis included."""
-        shape = self.keras_model.input_shape
-        return tuple(shape[0] if isinstance(shape, list) else shape)
-
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Return the float32 output of the model for a batch."""
-        return np.asarray(self.keras_model.predict_on_batch(batch), np.float32)
 
 
 def make_predictor(
@@ -75,4 +49,4 @@ def make_predictor(
 
 def offered_runtimes() -> dict[str, Runtime]:
     """Return the runtimes of mltk, of the plugins and of the active specification by name."""
-    return collect_offers("mltk_runtimes")
+    return get_plugin_manager().collect_offers("mltk_runtimes")

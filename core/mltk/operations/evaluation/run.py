@@ -33,7 +33,9 @@ def run_evaluators(
     base: Path | None = None,
 ) -> EvaluationResults:
     """Run the evaluators one after the other; one that fails after the first does not stop the others."""
-    base = base or Path(mltk_model.log_dir) / "eval" / predictor.kind
+    if base is None:
+        assert mltk_model is not None
+        base = Path(mltk_model.log_dir) / "eval" / predictor.kind
     classes = settings.get("classes") or (
         mltk_model.classes if mltk_model and "dataset.classes" in mltk_model.attributes.stored else ()
     )

@@ -9,7 +9,7 @@ from mltk.keras.environment import import_tensorflow
 from mltk.keras.old_names import add_shapes_of_layers, name_inner_models, name_learning_rate
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.evaluate import EvaluateClassifierMixin
-from mltk.plugins import call_first
+from mltk.plugins import get_plugin_manager
 
 if TYPE_CHECKING:
     import logging
@@ -31,7 +31,7 @@ def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None
 
     mltk_model.trigger_event(MltkModelEvent.BEFORE_BUILD_TRAIN_MODEL, logger=logger)
     add_shapes_of_layers()
-    keras_model = call_first("mltk_build_model", mltk_model=mltk_model)
+    keras_model = get_plugin_manager().call_first("mltk_build_model", mltk_model=mltk_model)
     if not isinstance(keras_model, keras.Model):
         raise SpecificationError(
             f"The build function of '{mltk_model.name}' must return a Keras model, not {type(keras_model).__name__}."

@@ -42,13 +42,13 @@ def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: l
         keras_model = saved
     keras_model = model_to_save(keras_model)
     box = {"value": keras_model}
-    event: dict[str, object] = {"keras_model": keras_model, "keras_model_dict": box, "logger": logger}
-    mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_MODEL, **event)
+    event = {"keras_model": keras_model, "keras_model_dict": box}
+    mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_MODEL, logger=logger, **event)
     keras_model = box["value"]
     save_keras_model(keras_model, mltk_model.keras_log_dir_path)
     save_keras_model(keras_model, mltk_model.h5_log_dir_path)
     event["keras_model"] = keras_model
-    mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_MODEL, **event)
+    mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_MODEL, logger=logger, **event)
     return box["value"]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def _draw_pictures(figure: Figure, original: np.ndarray, decoded: np.ndarray, ti
     # A fixed scale: errors from half of the range on have the brightest color.
     error_scale = {"cmap": "magma", "vmin": 0, "vmax": (high - low) / 2}
     if original.ndim == 3:
-        pictures: list[tuple[str, np.ndarray, dict[str, object]]] = [
+        pictures: list[tuple[str, np.ndarray, dict[str, Any]]] = [
             ("Original", (original - low) / (high - low), {}),
             ("Reconstruction", (decoded - low) / (high - low), {}),
             ("Error", error.mean(axis=2), error_scale),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mltk.core import load_tflite_model
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.plugins import Parameter
 from mltk.tflite.parameters import TfliteModelParameters
+
+if TYPE_CHECKING:
+    from mltk.tflite import TfliteModel
 
 
 def embedded_threshold(mltk_model: Any) -> Mapping[str, Parameter] | None:
@@ -21,7 +24,8 @@ def embedded_threshold(mltk_model: Any) -> Mapping[str, Parameter] | None:
     if name is None:
         return None
     try:
-        parameters = TfliteModelParameters.load_from_tflite_model(load_tflite_model(mltk_model))
+        tflite_model = cast("TfliteModel", load_tflite_model(mltk_model))
+        parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     except ArchiveFileNotFoundError:
         return None
     return {name: Parameter(float(parameters[name]), "float")} if name in parameters else None

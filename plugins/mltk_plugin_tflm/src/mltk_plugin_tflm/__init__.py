@@ -1,1 +1,1 @@
-"""What a model needs on the target, measured with TensorFlow Lite Micro, for mltk."""
+"""Memory, layer support and predictions of models on targets, measured with TensorFlow Lite Micro (TFLM)."""

@@ -1,6 +1,6 @@
-"""What the two processes say to each other: a header in JSON, and arrays as their bytes.
+"""Messages between the two processes: a JSON header and arrays as bytes.
 
-No pickles: whatever a damaged model makes of the process that runs it, the other one only reads data.
+Pickle is not used, so a process that a damaged model corrupts cannot execute code in the other process.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 _LENGTH = struct.Struct("<I")
 
 
-def write_frame(stream: IO[bytes], header: Mapping[str, Any], arrays: Sequence[np.ndarray] = ()) -> None:
+def write_frame(stream: IO[bytes], header: Mapping[str, object], arrays: Sequence[np.ndarray] = ()) -> None:
     """Write one message.
 
     Args:
         stream: A pipe.
-        header: What JSON can express.
-        arrays: Numbers of any shape.
+        header: JSON values.
+        arrays: Numeric arrays of any shape.
     """
     text = json.dumps({**header, "arrays": [[a.dtype.str, a.shape] for a in arrays]}).encode()
     stream.write(_LENGTH.pack(len(text)) + text)
@@ -31,10 +31,10 @@ def write_frame(stream: IO[bytes], header: Mapping[str, Any], arrays: Sequence[n
 
 
 def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Read one message: its header and arrays.
+    """Read the header and arrays of one message.
 
     Raises:
-        EOFError: The other side has gone.
+        EOFError: The other process has ended.
     """
     header = json.loads(_read(stream, _LENGTH.unpack(_read(stream, _LENGTH.size))[0]))
     arrays = []

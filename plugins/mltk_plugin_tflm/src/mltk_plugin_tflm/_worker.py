@@ -1,8 +1,8 @@
-"""The process that TensorFlow Lite Micro runs in.
+"""The process that runs TensorFlow Lite Micro.
 
-Its kernels check little: a model that they cannot run may end the process that they run in. So mltk's own never
-loads them; it starts this one (see `process`), which imports neither TensorFlow nor mltk. What may well fail is
-tried in a fork of it, so that the next attempt need not import everything again.
+TFLM kernels check little, so an unsupported model may crash their process. mltk therefore runs them in this process
+(see `process`), which imports neither TensorFlow nor mltk. Attempts that may fail run in a fork, so that the next
+attempt does not import everything again.
 """
 
 from __future__ import annotations
@@ -21,31 +21,32 @@ from tflite_micro import runtime
 
 from mltk_plugin_tflm._frames import read_frame, write_frame
 
-Answer = tuple[dict[str, Any], list[np.ndarray]]
+Request = dict[str, Any]
+Answer = tuple[Request, list[np.ndarray]]
 
 _ERRORS = 2
-"""The file descriptor that the kernels write their messages to; the parent made it a file."""
-_MOST_INVOCATIONS = 1000
+"""File descriptor of the messages of the kernels; the parent process redirects it to a file."""
+_MAX_INVOCATIONS = 1000
 
 
 class _Worker:
     def __init__(self) -> None:
         self._model = b""
-        self._interpreter: Any = None
+        self._interpreter: runtime.Interpreter = None
         self._stateful = False
         self._limit = 0
 
-    def load(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-        """Take the model that the following requests are about."""
+    def load(self, request: Request, arrays: list[np.ndarray]) -> Answer:
+        """Set the model for the following requests."""
         self._model = arrays[0].tobytes()
         self._interpreter = None
         return {}, []
 
-    def attempt(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-        """Prepare the model in a fork, run it once if `invoke`, and again for `seconds` to time it."""
-        return _in_a_fork(lambda: self._attempt(request, arrays), request["limit"])
+    def attempt(self, request: Request, arrays: list[np.ndarray]) -> Answer:
+        """Prepare the model in a fork; run it once if `invoke` is set, then measure its time for `seconds`."""
+        return _run_in_fork(lambda: self._try(request, arrays), request["limit"])
 
-    def _attempt(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
+    def _try(self, request: Request, arrays: list[np.ndarray]) -> Answer:
         interpreter = self._make(request["arena"], preserve=False)
         if not request["invoke"]:
             return {}, []
@@ -53,7 +54,7 @@ class _Worker:
         interpreter.invoke()
         times: list[float] = []
         end = time.perf_counter() + request["seconds"]
-        while request["seconds"] and len(times) < _MOST_INVOCATIONS:
+        while request["seconds"] and len(times) < _MAX_INVOCATIONS:
             start = time.perf_counter()
             interpreter.invoke()
             now = time.perf_counter()
@@ -62,18 +63,18 @@ class _Worker:
                 break
         if request["allocations"]:
             interpreter.print_allocations()
-        # The fastest is the one that was not interrupted.
+        # The minimum is the time without interruptions.
         return {"time": min(times, default=None)}, []
 
-    def open(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-        """Make the interpreter that `run` and `trace` use."""
+    def open(self, request: Request, arrays: list[np.ndarray]) -> Answer:
+        """Create the interpreter for `run` and `trace`."""
         self._interpreter = self._make(request["arena"], preserve=request["preserve"])
         self._stateful = request["stateful"]
         self._limit = request["limit"]
         return {}, []
 
-    def run(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-        """Return all outputs for inputs with one more axis in front: one inference per element of it."""
+    def run(self, request: Request, arrays: list[np.ndarray]) -> Answer:
+        """Run one inference per element of the first axis of the inputs; return all outputs."""
         count = request["outputs"]
         results: list[list[np.ndarray]] = [[] for _ in range(count)]
         for i in range(len(arrays[0])):
@@ -82,13 +83,13 @@ class _Worker:
                 results[k].append(np.array(self._interpreter.get_output(k)))
         return {}, [np.stack(result) for result in results]
 
-    def trace(self, request: dict[str, Any], arrays: list[np.ndarray]) -> Answer:
-        """Return the tensors of one inference by their numbers."""
+    def trace(self, request: Request, arrays: list[np.ndarray]) -> Answer:
+        """Run one inference; return tensors by index."""
         self._invoke(arrays)
         found = (self._interpreter.GetTensor(index, 0)["tensor_data"] for index in request["tensors"])
         return {}, [np.array(tensor) for tensor in found]
 
-    def _make(self, arena: int, preserve: bool) -> Any:
+    def _make(self, arena: int, preserve: bool) -> runtime.Interpreter:
         kinds = runtime.InterpreterConfig
         return runtime.Interpreter.from_bytes(
             self._model,
@@ -105,17 +106,17 @@ class _Worker:
         signal.alarm(0)
 
 
-def _set_inputs(interpreter: Any, inputs: Sequence[np.ndarray]) -> None:
+def _set_inputs(interpreter: runtime.Interpreter, inputs: Sequence[np.ndarray]) -> None:
     for i, array in enumerate(inputs):
         interpreter.set_input(array, i)
 
 
-def _in_a_fork(function: Callable[[], Answer], limit: int) -> Answer:
-    """Return what `function` returns in a copy of this process, or `{"died": signal}` if it ends that.
+def _run_in_fork(function: Callable[[], Answer], limit: int) -> Answer:
+    """Call `function` in a fork of this process; return its result, or `{"died": signal}` if it crashes.
 
     Args:
-        function: What may end its process.
-        limit: Seconds after which it is ended by the signal ALRM.
+        function: Function that may crash its process.
+        limit: Maximum seconds before SIGALRM ends the fork.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -138,7 +139,7 @@ def _in_a_fork(function: Callable[[], Answer], limit: int) -> Answer:
 def _answer(function: Callable[[], Answer]) -> Answer:
     try:
         return function()
-    # What TensorFlow Lite Micro refuses is an answer; its reasons are in the file of its messages.
+    # An unsupported model is a valid answer; TFLM prints the reasons.
     except (RuntimeError, ValueError, MemoryError) as error:
         return {"error": f"{type(error).__name__}: {error}"}, []
 
@@ -156,7 +157,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
 
 
 if __name__ == "__main__":
-    # A crash is expected here; it must not leave a core file behind.
+    # Crashes are expected; they must not write core files.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _answers = os.fdopen(os.dup(1), "wb")
     os.dup2(_ERRORS, 1)

@@ -1,4 +1,4 @@
-"""How much memory TensorFlow Lite Micro needs for a model, by its own account."""
+"""Memory that TensorFlow Lite Micro reports for a model."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ _PART = re.compile(
 
 
 def runtime_memory_size(model: TfliteModel) -> int | None:
-    """Return the bytes that a model holds of TFLM's tensor arena; `None`, with a warning, if TFLM does not run it."""
+    """Return the size in bytes of a model in the tensor arena of TFLM; warn and return `None` if TFLM cannot run it."""
     try:
         with TflmProcess(model) as process:
             check(model, process)
-            return _recorded(model, process).total
+            return _record(model, process).total
     except TflmError as error:
-        _log.warning("The parameter 'runtime_memory_size' is left out. %s", error)
+        _log.warning("The parameter 'runtime_memory_size' is omitted. %s", error)
         return None
 
 
 def measure_memory(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
-    """Run a model once in TFLM's recording interpreter, then look for the smallest arena that it runs in.
+    """Run a model in the recording interpreter of TFLM, then search the smallest arena that it runs in.
 
     Args:
         model: The model.
-        process: Where to run it; has the model loaded.
+        process: Process that has loaded the model.
 
     Returns:
-        `total` is TFLM's own figure ("Arena allocation total"), in an arena whose size is a multiple of 16 bytes.
-        It belongs to this computer: structures hold pointers, which are half as long on a 32-bit target.
+        Memory on this computer; `total` is the "Arena allocation total" of TFLM in an arena whose size is a multiple
+        of 16 bytes. Pointers are half as long on 32-bit targets.
 
     Raises:
         TflmError: TFLM cannot run the model.
     """
-    recorded = _recorded(model, process)
+    recorded = _record(model, process)
     return replace(recorded, smallest_arena=_smallest_arena(model, process, recorded.total))
 
 
-def _recorded(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
+def _record(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
     attempt = process.attempt(inputs=_inputs(model), allocations=True)
     if attempt.problem is not None:
         raise process.error(attempt.problem)
@@ -62,14 +62,14 @@ def _recorded(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
 
 
 def parse_allocations(text: str) -> RuntimeMemory:
-    """Return what the recording allocator printed; other lines among its own are passed over.
+    """Parse the output of the recording allocator; ignore other lines.
 
     Raises:
-        TflmError: The total is not there.
+        TflmError: The total is missing.
     """
     sizes = {name: int(size) for name, size in _SIZE.findall(text)}
     if "total" not in sizes:
-        raise TflmError("TensorFlow Lite Micro did not say how much memory it used.")
+        raise TflmError("TensorFlow Lite Micro did not report its memory.")
     parts = tuple(
         MemoryPart(found["name"], int(found["used"]), int(found["requested"]), int(found["count"]))
         for found in _PART.finditer(text)
@@ -78,19 +78,19 @@ def parse_allocations(text: str) -> RuntimeMemory:
 
 
 def _smallest_arena(model: TfliteModel, process: TflmProcess, used: int) -> int:
-    """Return the smallest arena, a multiple of 16 bytes, in which a model runs that holds `used` bytes of it."""
+    """Search the smallest arena, a multiple of 16 bytes, for a model that uses `used` bytes of it."""
     inputs, enough = _inputs(model), generous_arena(model)
 
     def works(arena: int) -> bool:
         return process.attempt(arena=arena, inputs=inputs).problem is None
 
-    # Planning takes memory too, but nothing of the size of a tensor: what is needed is near to what is used.
-    low = _aligned(used) - ALIGNMENT
+    # Planning needs little additional memory, so the result is close to `used`.
+    low = _align(used) - ALIGNMENT
     step = ALIGNMENT
     while low + step < enough and not works(low + step):
         low += step
         step *= 2
-    high = min(low + step, _aligned(enough))
+    high = min(low + step, _align(enough))
     while high - low > ALIGNMENT:
         middle = low + (high - low) // 2 // ALIGNMENT * ALIGNMENT
         if works(middle):
@@ -104,5 +104,5 @@ def _inputs(model: TfliteModel) -> list[np.ndarray]:
     return [random_values(tensor) for tensor in model.inputs]
 
 
-def _aligned(size: int) -> int:
+def _align(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,11 +1,11 @@
-"""Look into a quantized model: where two runtimes part, and what each layer's quantization costs."""
+"""Analysis of quantized models: differences between runtimes and the quantization error of each layer."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
     from mltk.tflite import TfliteLayer, TfliteModel, TfliteTensor
 
 Values = Mapping[int, np.ndarray]
-"""Tensors of one inference by their number."""
+"""Tensors of one inference, by tensor index."""
 Score = Callable[[np.ndarray], float]
-"""Judges the outputs of the model for all samples."""
+"""Function that computes a metric from the outputs of the model for all samples."""
 
 
 @dataclass(frozen=True)
 class LayerParity:
-    """How the outputs of a layer differ between LiteRT and TFLM."""
+    """Differences between the outputs of a layer in LiteRT and TFLM."""
 
     differing: float
-    """Share of the values that differ."""
+    """Fraction of differing values."""
     differing_by_itself: float | None
-    """Share of the values that differ, of the samples where all that the layer takes is equal; `None` without any."""
+    """Fraction of differing values in samples with equal inputs of the layer; `None` without such samples."""
     largest: float
-    """Largest difference: in steps of the quantization, or of the values themselves for a type that has none."""
+    """Maximum difference, in quantization steps, or in units of the values if not quantized."""
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What quantizing a layer does to its own output and to that of the model."""
+    """Effect of quantizing a layer on its output and on the output of the model."""
 
     snr_db: float
-    """Float output of the layer to the error that the int8 model has there, of this and all layers before; dB."""
+    """Signal-to-noise ratio of the layer output in the int8 model, including errors of previous layers, in dB."""
     own_snr_db: float
-    """The same for the layer's own error: it alone is int8, and gets the float values."""
+    """Signal-to-noise ratio if the layer is int8 and its inputs are float values, in dB."""
     output_error: float
-    """Root of the mean square error of the float model's output if this layer alone is int8."""
+    """Root mean square error of the output of the float model if only this layer is int8."""
     score: float
-    """What the float model scores if this layer alone is int8."""
+    """Score of the float model if only this layer is int8."""
 
 
 class LiteRtTracer:
-    """Runs a model with LiteRT's built-in kernels, one inference at a time in the shapes of the file.
+    """Interpreter with the built-in kernels of LiteRT, for single inferences with the shapes of the file.
 
     Args:
         model: The model.
-        preserve: Whether all tensors can be read afterwards.
+        preserve: Keep all tensors readable.
     """
 
     def __init__(self, model: TfliteModel, preserve: bool = False) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        self._interpreter: Any = Interpreter(
+        self._interpreter = Interpreter(
             model_content=model.flatbuffer_data,
             experimental_preserve_all_tensors=preserve,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -72,11 +72,11 @@ class LiteRtTracer:
         self._stateful = any(tensor.is_variable for tensor in model.tensors)
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the outputs of one inference."""
+        """Run one inference; return the outputs."""
         return self.trace(inputs, self._outputs)
 
     def trace(self, inputs: Sequence[np.ndarray], tensors: Iterable[int]) -> list[np.ndarray]:
-        """Return the values of tensors, by their numbers, after one inference."""
+        """Run one inference; return tensors by index."""
         if self._stateful:
             self._interpreter.reset_all_variables()
         for index, values in zip(self._inputs, inputs, strict=True):
@@ -86,11 +86,11 @@ class LiteRtTracer:
 
 
 def compare_runtimes(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[LayerParity | None]:
-    """Run samples through LiteRT and TFLM and compare what every layer gives.
+    """Run samples in LiteRT and TFLM and compare the outputs of each layer.
 
     Args:
-        model: The model, of one input.
-        samples: Without a batch axis.
+        model: The model; it has one input.
+        samples: Samples without a batch axis.
 
     Returns:
         One entry per layer; `None` for a layer without output.
@@ -105,13 +105,13 @@ def compare_runtimes(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[
     with TflmProcess(model) as process:
         process.open(preserve=True)
         for number, sample in enumerate(samples):
-            inputs = _one(model, sample)
+            inputs = _prepare_sample(model, sample)
             both = (litert.trace(inputs, tensors), process.trace(inputs, list(tensors)))
             for (index, tensor), mine, theirs in zip(tensors.items(), *both, strict=True):
                 different[index][number] = np.mean(mine != theirs) if mine.size else 0.0
-                largest[index] = max(largest[index], _largest(mine, theirs, tensor))
+                largest[index] = max(largest[index], _max_difference(mine, theirs, tensor))
 
-    def of(layer: TfliteLayer) -> LayerParity | None:
+    def compare(layer: TfliteLayer) -> LayerParity | None:
         outputs = [tensor.index for tensor in layer.outputs]
         if not outputs:
             return None
@@ -124,23 +124,23 @@ def compare_runtimes(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[
             largest=max(largest[index] for index in outputs),
         )
 
-    return [of(layer) for layer in model.layers]
+    return [compare(layer) for layer in model.layers]
 
 
 def quantization_costs(
     model: TfliteModel, floating: TfliteModel, samples: Sequence[np.ndarray], score: Score
 ) -> tuple[dict[int, LayerCost], np.ndarray]:
-    """Tell what the quantization of each layer costs, by making one layer after the other int8 in the float model.
+    """Measure the quantization error of each layer: run the float model with only this layer in int8.
 
     Args:
-        model: The quantized model, of one input.
+        model: The quantized model; it has one input.
         floating: The same network in float32.
-        samples: Without a batch axis.
-        score: Judges the outputs `(n, …)` of the float model for all samples.
+        samples: Samples without a batch axis.
+        score: Metric of the outputs `(n, …)` of the float model for all samples.
 
     Returns:
-        The costs by the number of the layer in the quantized model, without layers that have no counterpart in the
-        float model or whose output has no quantization; and the outputs of the float model.
+        The costs by layer index of the quantized model, for layers with a quantized output and a counterpart in the
+        float model; and the outputs of the float model.
     """
     floats, integers = _traces(floating, samples), _traces(model, samples)
     exact = np.stack([values[floating.outputs[0].index] for values in floats])
@@ -152,8 +152,8 @@ def quantization_costs(
         given = twin.outputs[0].index
         truth = np.stack([values[given] for values in floats])
         int8 = np.stack([values[tensor.index] for values in integers])
-        own = _alone(model, layer, twin, floats)
-        changed = _rest(floating, twin, floats, own)
+        own = _run_layer(model, layer, twin, floats)
+        changed = _run_rest(floating, twin, floats, own)
         costs[layer.index] = LayerCost(
             snr_db=_snr_db(truth, tensor.quantization.dequantize(int8)),
             own_snr_db=_snr_db(truth, own),
@@ -164,7 +164,7 @@ def quantization_costs(
 
 
 def match_layers(model: TfliteModel, floating: TfliteModel) -> list[tuple[TfliteLayer, TfliteLayer]]:
-    """Pair the layers of a quantized model with those of its float model, by operator and shape, in order."""
+    """Match the layers of a quantized model and its float model by operator and shape, in order."""
     mine, theirs = (
         [f"{layer.opcode_str} {[str(tensor.shape) for tensor in layer.outputs]}" for layer in each.layers]
         for each in (model, floating)
@@ -178,7 +178,7 @@ def match_layers(model: TfliteModel, floating: TfliteModel) -> list[tuple[Tflite
 
 
 def trace_size(model: TfliteModel) -> int:
-    """Return the bytes that the values of one sample take in the comparisons of this module."""
+    """Return the memory in bytes that comparisons need per sample."""
     elements = sum(tensor.shape.flat_size for tensor in _activations(model).values())
     return elements * (np.dtype(np.float32).itemsize + np.dtype(np.int8).itemsize)
 
@@ -186,13 +186,15 @@ def trace_size(model: TfliteModel) -> int:
 def _traces(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[Values]:
     tracer = LiteRtTracer(model, preserve=True)
     wanted = _activations(model)
-    return [dict(zip(wanted, tracer.trace(_one(model, s), wanted), strict=True)) for s in samples]
+    return [dict(zip(wanted, tracer.trace(_prepare_sample(model, s), wanted), strict=True)) for s in samples]
 
 
-def _alone(model: TfliteModel, layer: TfliteLayer, twin: TfliteLayer, floats: Sequence[Values]) -> np.ndarray:
-    """Return what a quantized layer makes of the float values, as float32; first axis the samples."""
+def _run_layer(
+    model: TfliteModel, layer: TfliteLayer, twin: TfliteLayer, floats: Sequence[Values]
+) -> np.ndarray:
+    """Run a quantized layer on float values; return its float32 output, samples first."""
     runner = LiteRtTracer(cut(model, [layer], layer.outputs))
-    # The same tensor may be taken twice, and is one input then.
+    # A tensor may be used twice, but is one input.
     sources = {
         tensor.index: source.index
         for tensor, source in zip(layer_inputs(layer), layer_inputs(twin), strict=True)
@@ -204,10 +206,10 @@ def _alone(model: TfliteModel, layer: TfliteLayer, twin: TfliteLayer, floats: Se
     return layer.outputs[0].quantization.dequantize(np.stack(results))
 
 
-def _rest(
+def _run_rest(
     floating: TfliteModel, twin: TfliteLayer, floats: Sequence[Values], replaced: np.ndarray
 ) -> np.ndarray:
-    """Return the float model's output with another output of one of its layers; first axis the samples."""
+    """Run the float model with a replaced output of one layer; return its output, samples first."""
     later = floating.layers[twin.index + 1 :]
     output = floating.outputs[0]
     if all(tensor.index != output.index for layer in later for tensor in layer.outputs):
@@ -224,22 +226,22 @@ def _rest(
 
 
 def _activations(model: TfliteModel) -> dict[int, TfliteTensor]:
-    """Return what the layers take from others and give, by number, with the model's inputs."""
+    """Return the model inputs and the inputs and outputs of all layers, by tensor index."""
     tensors = [*model.inputs]
     for layer in model.layers:
         tensors += [*layer_inputs(layer), *layer.outputs]
     return {tensor.index: tensor for tensor in tensors}
 
 
-def _one(model: TfliteModel, sample: np.ndarray) -> list[np.ndarray]:
-    """Return a sample as the model's input for one inference."""
+def _prepare_sample(model: TfliteModel, sample: np.ndarray) -> list[np.ndarray]:
+    """Convert a sample to the model inputs for one inference."""
     return prepare_inputs(model, [sample[np.newaxis]], [tensor.shape for tensor in model.inputs])
 
 
-def _largest(mine: np.ndarray, theirs: np.ndarray, tensor: TfliteTensor) -> float:
+def _max_difference(mine: np.ndarray, theirs: np.ndarray, tensor: TfliteTensor) -> float:
     if not mine.size or mine.dtype.kind not in "fiu":
         return 0.0
-    # Integers of a byte cannot hold their differences.
+    # Differences of int8 values exceed the range of int8.
     return float(np.nanmax(np.abs(np.subtract(mine, theirs, dtype=np.float64))))
 
 
@@ -248,7 +250,7 @@ def _is_quantized(tensor: TfliteTensor) -> bool:
 
 
 def _snr_db(truth: np.ndarray, approximation: np.ndarray) -> float:
-    """Return the ratio of the power of `truth` to that of the error, in decibels; infinite without an error."""
+    """Return the signal-to-noise ratio in dB; infinite without an error."""
     signal = float(np.mean(np.square(truth, dtype=np.float64)))
     noise = float(np.mean(np.square(truth - approximation.reshape(truth.shape), dtype=np.float64)))
     if noise == 0:

@@ -1,4 +1,4 @@
-"""The plugin `tflm`: measures, and runs, models with TensorFlow Lite Micro."""
+"""Hooks of the plugin `tflm`, which measures and runs models with TensorFlow Lite Micro."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ mltk_api_version = 1
 
 @hookimpl
 def mltk_model_parameters(tflite_model: TfliteModel | None) -> Mapping[str, Parameter] | None:
-    """Offer `runtime_memory_size`, the bytes of TFLM's tensor arena, for a model that TFLM runs."""
+    """Return `runtime_memory_size`, the size of the tensor arena of TFLM in bytes, if TFLM can run the model."""
     if tflite_model is None:
         return None
     from mltk_plugin_tflm.arena import runtime_memory_size
@@ -29,11 +29,11 @@ def mltk_model_parameters(tflite_model: TfliteModel | None) -> Mapping[str, Para
 
 @hookimpl
 def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
-    """Offer `parity`."""
+    """Return the evaluator `parity`."""
     return [
         Evaluator(
             "parity",
-            "Keras, LiteRT and TFLM on the same data: accuracies, equal outputs, what each layer costs",
+            "Compare Keras, LiteRT and TFLM: accuracy, equal outputs, quantization error per layer",
             _parity,
             options=("samples",),
         )
@@ -42,21 +42,23 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
 
 @hookimpl
 def mltk_runtimes() -> Iterable[Runtime]:
-    """Offer `tflm`."""
+    """Return the runtime `tflm`."""
     return [
         Runtime(
-            "tflm", "Evaluate the quantized model with TensorFlow Lite Micro's reference kernels.", _predictor
+            "tflm",
+            "Evaluate the quantized model with the reference kernels of TensorFlow Lite Micro.",
+            _make_predictor,
         )
     ]
 
 
 @hookimpl
 def mltk_profilers() -> Iterable[Profiler]:
-    """Offer `tflm`, which is used where the user asks for no other."""
+    """Return the profiler `tflm`, the default."""
     return [
         Profiler(
             "tflm",
-            "TensorFlow Lite Micro on this computer: arena, layers that it lacks, times",
+            "TensorFlow Lite Micro on this computer: arena size, unsupported layers, times",
             _profile,
             default=True,
         )
@@ -69,7 +71,7 @@ def _parity(context: EvaluationContext) -> EvaluationResults:
     return evaluate(context)
 
 
-def _predictor(tflite_model: TfliteModel, name: str) -> Predictor:
+def _make_predictor(tflite_model: TfliteModel, name: str) -> Predictor:
     from mltk_plugin_tflm.predictor import TflmPredictor
 
     return TflmPredictor(tflite_model, name)

@@ -1,4 +1,4 @@
-"""Predictions by TensorFlow Lite Micro."""
+"""Predictor that uses TensorFlow Lite Micro."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class TflmPredictor:
-    """A `mltk.plugins.Predictor` over TFLM's reference kernels, in a process that ends with the predictor.
+    """A `mltk.plugins.Predictor` that runs the reference kernels of TFLM in a separate process.
 
-    TFLM knows one shape for each tensor, the one in the file, so samples go through the model one by one.
+    TFLM only supports the tensor shapes of the file, so samples are processed one by one.
 
     Args:
-        model: The model; its first axis is the batch.
-        name: Its name, for files.
+        model: The model; the first axis is the batch.
+        name: Name for output files.
 
     Raises:
         TflmError: TFLM cannot run the model.
@@ -49,43 +49,43 @@ class TflmPredictor:
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """Shape of the first input; `None` for the batch."""
+        """Shape of the first input; the batch size is `None`."""
         return (None, *self.tflite_model.inputs[0].shape[1:])
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Return the first output, in float32, for a batch of any size.
+        """Return the first output, float32, for a batch of any size.
 
         Args:
-            batch: Samples, first axis the batch. Values of the type of the model's input are used as they are;
-                others are real numbers and are quantized if the model takes integers.
+            batch: Samples, batch axis first. Values with the type of the model input are used unchanged; others are
+                quantized if the input is quantized.
 
         Raises:
-            EvaluationError: The batch does not fit the model.
-            TflmError: The model fails on it.
+            EvaluationError: The shape of the batch does not match the model.
+            TflmError: The inference fails.
         """
         return self.tflite_model.dequantize_output_to_float32(self.run([batch])[0])
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return all outputs, in the types of the model, for one batch per input of the model.
+        """Return all outputs, in the types of the model, for one batch per model input.
 
         Args:
-            inputs: One array per input; converted as `predict` does.
+            inputs: One array per input, converted as in `predict`.
 
         Raises:
-            EvaluationError: The arrays do not fit the model.
-            TflmError: The model fails on them.
+            EvaluationError: The shapes of the arrays do not match the model.
+            TflmError: The inference fails.
         """
         model = self.tflite_model
         arrays = prepare_inputs(model, inputs, [tensor.shape for tensor in model.inputs])
         length = len(arrays[0])
         if length == 0:
             return [np.empty((0, *tensor.shape[1:]), tensor.dtype) for tensor in model.outputs]
-        # A model may be made for more samples than one; the last ones of an inference are then repeated.
+        # If the batch size of the model is not 1, the last inference is filled up with repeated samples.
         size = model.inputs[0].shape[0]
         count = -(-length // size)
         full = [np.resize(array, (count * size, *array.shape[1:])) for array in arrays]
         outputs = self._process.run([array.reshape(count, size, *array.shape[1:]) for array in full])
-        # A model made for one sample may leave the batch axis out of its result.
+        # Outputs of a model with batch size 1 may lack the batch axis.
         return [
             out.reshape(-1, *out.shape[2:])[:length] if out.shape[1:2] == (size,) else out for out in outputs
         ]

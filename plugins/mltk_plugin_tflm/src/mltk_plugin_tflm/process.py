@@ -1,4 +1,4 @@
-"""TensorFlow Lite Micro, in a process of its own."""
+"""TensorFlow Lite Micro in a separate process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
 
 ALIGNMENT = 16
-"""Bytes; the arenas asked for are multiples of it, as TFLM aligns what it puts into one."""
+"""Alignment of the arena size, in bytes; TFLM aligns its contents."""
 
 _LARGEST_ARENA = 2**31 - ALIGNMENT
 _SPARE = 16 << 20
-# For each byte of the tensors; scratch buffers of some kernels hold int32 for an int8 tensor.
+# Bytes of the arena per byte of the tensors: scratch buffers of some kernels are int32 for int8 tensors.
 _PER_BYTE = 8
-# For an inference, or an attempt; a damaged model may make a kernel run for ever.
+# Per inference or attempt; a damaged model may cause an endless loop.
 _LIMIT_SECONDS = 60
 _NOISE = re.compile(r"^\[RecordingMicroAllocator\]|^\s*$")
 
@@ -38,37 +38,37 @@ class TflmError(MltkError, RuntimeError):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of a model that was tried."""
+    """Result of an attempt to run a model."""
 
     problem: str | None
-    """Why it does not work; `None` if it does."""
+    """Reason of the failure; `None` if the attempt succeeded."""
     text: str
-    """All that TFLM printed."""
+    """Output of TFLM."""
     seconds: float | None = None
-    """The fastest inference, if it was timed."""
+    """Minimum time of an inference, if measured."""
 
 
 class TflmProcess:
-    """Runs models with TFLM's reference kernels, outside of this process: its end by a model is an error here.
+    """A process that runs models with the reference kernels of TFLM; a crash is an error in this process.
 
-    A context manager; leaving it ends the process. One model at a time.
+    It is a context manager, and holds one model at a time.
 
     Args:
         model: The first model.
 
     Raises:
-        TflmError: `tflite-micro` cannot be loaded.
+        TflmError: `tflite-micro` cannot be imported.
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        # Whatever the kernels print must stay readable after they have ended the process.
+        # Messages of the kernels must remain readable after a crash.
         self._printed = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "mltk_plugin_tflm._worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,
-            # Threads of a linear algebra library that is not used would not survive the forks.
+            # Threads of linear algebra libraries do not survive a fork.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
         )
         self._started = False
@@ -91,14 +91,14 @@ class TflmProcess:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._printed):
             if stream is not None:
-                # What could not be sent to a process that has gone is of no interest any more.
+                # Data that an ended process has not read can be discarded.
                 try:
                     stream.close()
                 except BrokenPipeError:
                     continue
 
     def load(self, model: TfliteModel) -> None:
-        """Take another model, for the calls that follow."""
+        """Load another model for the following calls."""
         self._model = model
         self._ask({"do": "load"}, [np.frombuffer(model.flatbuffer_data, np.uint8)])
 
@@ -132,18 +132,18 @@ class TflmProcess:
         )
         text = self._text()
         if "died" in header:
-            return Attempt(_of_signal(header["died"]), text)
+            return Attempt(_describe_signal(header["died"]), text)
         return Attempt(
             _reason(text, header["error"]) if "error" in header else None, text, header.get("time")
         )
 
     def open(self, preserve: bool = False) -> None:
-        """Make the model ready for `run`, or for `trace` if `preserve`.
+        """Prepare the model for `run`, or for `trace` if `preserve` is set.
 
         Raises:
-            TflmError: It cannot be run.
+            TflmError: TFLM cannot run the model.
         """
-        self._checked(
+        self._request(
             {
                 "do": "open",
                 "arena": generous_arena(self._model),
@@ -154,41 +154,40 @@ class TflmProcess:
         )
 
     def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return all outputs of several inferences.
+        """Run several inferences; return all outputs.
 
         Args:
-            inputs: One array per input of the model, of its type and shape with one more axis in front: the
-                inferences.
+            inputs: One array per model input, with the type of the input and an additional first axis for inferences.
 
         Raises:
-            TflmError: The model fails on them.
+            TflmError: The inference fails.
         """
-        return self._checked({"do": "run", "outputs": self._model.n_outputs}, inputs)
+        return self._request({"do": "run", "outputs": self._model.n_outputs}, inputs)
 
     def trace(self, inputs: Sequence[np.ndarray], tensors: Sequence[int]) -> list[np.ndarray]:
-        """Return the values that tensors have after one inference.
+        """Run one inference; return the values of tensors.
 
         Args:
-            inputs: The model's inputs, in its own types and shapes.
-            tensors: Numbers of the tensors.
+            inputs: Model inputs, with their types and shapes.
+            tensors: Tensor indices.
 
         Raises:
-            TflmError: The model fails on them.
+            TflmError: The inference fails.
         """
-        return self._checked({"do": "trace", "tensors": list(tensors)}, inputs)
+        return self._request({"do": "trace", "tensors": list(tensors)}, inputs)
 
-    def _checked(self, request: dict[str, Any], arrays: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
+    def _request(self, request: Mapping[str, object], arrays: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
         header, results = self._ask(request, arrays)
         if "error" in header:
             raise self.error(_reason(self._text(), header["error"]))
         return results
 
     def error(self, problem: str) -> TflmError:
-        """Return the error that names the model and what is wrong with it."""
+        """Return an error that names the model and the problem."""
         return TflmError(f"TensorFlow Lite Micro cannot run {self._model.source}: {problem}.")
 
     def _ask(
-        self, request: dict[str, Any], arrays: Sequence[np.ndarray] = ()
+        self, request: Mapping[str, object], arrays: Sequence[np.ndarray] = ()
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None
@@ -199,52 +198,52 @@ class TflmProcess:
             code = self._process.wait()
         text = self._text()
         if not self._started:
-            last = text.strip().splitlines()[-1:] or ["it ended without a word"]
+            last = text.strip().splitlines()[-1:] or ["it ended without a message"]
             raise TflmError(f"TensorFlow Lite Micro (the package tflite-micro) cannot be started: {last[0]}")
-        raise self.error(_of_signal(-code))
+        raise self.error(_describe_signal(-code))
 
     def _text(self) -> str:
-        """Return what was printed since the last request."""
+        """Return the output since the last request."""
         size = os.fstat(self._printed.fileno()).st_size
         return os.pread(self._printed.fileno(), size, 0).decode(errors="replace")
 
 
 def generous_arena(model: TfliteModel) -> int:
-    """Return a size of the arena that is more than enough, in bytes; what is not used of it costs nothing."""
+    """Return an arena size in bytes that is sufficient for the model; unused memory costs nothing."""
     total = 0
     for index in range(model.n_subgraphs):
         for tensor in model.get_flatbuffer_subgraph(index).tensors or ():
             shape = () if tensor.shape is None else tensor.shape
-            # Eight bytes are the most that an element has.
-            total += 8 * int(np.prod(shape, dtype=np.float64)) if not _has_data(model, tensor) else 0
+            # An element has at most 8 bytes.
+            total += 8 * int(np.prod(shape, dtype=np.float64)) if not _has_data(model, tensor.buffer) else 0
     return min(_LARGEST_ARENA, _SPARE + _PER_BYTE * total // ALIGNMENT * ALIGNMENT)
 
 
 def is_stateful(model: TfliteModel) -> bool:
-    """Return whether one inference may leave something for the next."""
+    """Return true if the model keeps state between inferences."""
     return any(tensor.is_variable for tensor in model.tensors) or any(
         layer.opcode_str == "var_handle" for layer in model.layers
     )
 
 
-def _has_data(model: TfliteModel, tensor: Any) -> bool:
-    data = model.flatbuffer_model.buffers[tensor.buffer].data
+def _has_data(model: TfliteModel, buffer: int) -> bool:
+    data = model.flatbuffer_model.buffers[buffer].data
     return data is not None and len(data) > 0
 
 
 def _reason(text: str, error: str) -> str:
-    """Return what TFLM printed as one line; without that, what its Python interface said."""
+    """Return the messages of TFLM in one line, or the Python error if there are none."""
     lines = [line.strip().rstrip(".") for line in text.splitlines() if not _NOISE.search(line)]
-    # The path of the source file stands before some messages.
+    # Some messages begin with the path of the source file.
     lines = [re.sub(r"^\S+/([\w.]+\.(?:cc|h))(?=[: ])", r"\1", line) for line in dict.fromkeys(lines)]
     return "; ".join(lines) or error
 
 
-def _of_signal(number: int) -> str:
+def _describe_signal(number: int) -> str:
     if number == signal.SIGALRM:
-        return f"it did not end within {_LIMIT_SECONDS} seconds"
+        return f"it did not finish within {_LIMIT_SECONDS} seconds"
     try:
         name = signal.Signals(number).name
     except ValueError:
         name = f"exit code {-number}"
-    return f"it ended the process that it ran in ({name})"
+    return f"it crashed its process ({name})"

@@ -1,4 +1,4 @@
-"""The profiler `tflm`: what a model needs, by TensorFlow Lite Micro itself."""
+"""The profiler `tflm`: memory, layer support and times with TensorFlow Lite Micro."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
 
 _SECONDS = 0.2
-"""About how long the model is run to time it; its layers by themselves take as long again."""
+"""Approximate time to measure the model; measuring its layers takes the same time again."""
 
 
 def profile(model: TfliteModel) -> ProfilingModelResults:
-    """Profile a model with TFLM's reference kernels on this computer.
+    """Profile a model with the reference kernels of TFLM on this computer.
 
-    The memory is TFLM's own figure. For its time each layer is run as a model of its own, with the values that it
-    gets in an inference of the whole model on random input.
+    TFLM reports the memory. The time of a layer is measured by running it as a separate model, with its inputs from an
+    inference of the model on random data.
 
     Returns:
-        Where TFLM does not run the model, memory and times are absent, and the layers that it refuses are marked.
+        The profile. If TFLM rejects layers, these are marked, and memory and times are missing.
 
     Raises:
-        TflmError: TFLM does not run the model although it refuses no layer, or `tflite-micro` is not there.
+        TflmError: TFLM cannot run the model but rejects no layer, or `tflite-micro` cannot be imported.
     """
     with TflmProcess(model) as process:
         try:
@@ -71,7 +71,7 @@ def _platform() -> str:
 def _time_layers(
     model: TfliteModel, inputs: Sequence[np.ndarray], process: TflmProcess
 ) -> Mapping[int, float]:
-    """Return the seconds of the layers that run by themselves."""
+    """Measure the time of each layer that can run separately, in seconds."""
     tensors = {tensor.index: tensor for layer in model.layers for tensor in layer_inputs(layer)}
     process.open(preserve=True)
     values = dict(zip(tensors, process.trace(inputs, list(tensors)), strict=True))

@@ -1,39 +1,41 @@
-"""Parts of a `.tflite` model as models of their own."""
+"""Extraction of layers of a `.tflite` model as a separate model."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mltk.tflite import TfliteModel
 
 if TYPE_CHECKING:
+    from ai_edge_litert.schema_py_generated import ModelT, OperatorT
+
     from mltk.tflite import TfliteLayer, TfliteTensor
 
 
 def layer_inputs(layer: TfliteLayer) -> list[TfliteTensor]:
-    """Return the tensors that a layer takes from others: neither constants nor its own state."""
+    """Return the inputs of a layer that are neither constants nor its state."""
     return [tensor for tensor in layer.inputs if not tensor.is_constant and not tensor.is_variable]
 
 
 def open_inputs(layers: Sequence[TfliteLayer]) -> list[TfliteTensor]:
-    """Return the tensors that some of these layers take and none of them gives."""
+    """Return the inputs of layers that are not outputs of these layers."""
     given = {tensor.index for layer in layers for tensor in layer.outputs}
     taken = {tensor.index: tensor for layer in layers for tensor in layer_inputs(layer)}
     return [tensor for index, tensor in taken.items() if index not in given]
 
 
 def cut(model: TfliteModel, layers: Sequence[TfliteLayer], outputs: Iterable[TfliteTensor]) -> TfliteModel:
-    """Return the model of some of the layers of a model.
+    """Extract layers of a model as a new model.
 
-    Its inputs are `open_inputs(layers)`, in that order. It has no metadata, no signatures, and only the data that it
-    needs. The other graphs of the model, which layers may refer to, stay as they are.
+    Its inputs are `open_inputs(layers)`, in that order. It has no metadata and signatures, and only the required
+    buffers. Other subgraphs, which layers may refer to, are kept.
 
     Args:
-        model: The model; it is not changed.
-        layers: Layers of its first graph, in their order; at least one.
-        outputs: What the new model gives.
+        model: The model; not modified.
+        layers: Layers of the first subgraph, in order; at least one.
+        outputs: Outputs of the new model.
     """
     source = model.flatbuffer_model
     graph = source.subgraphs[0]
@@ -50,7 +52,7 @@ def cut(model: TfliteModel, layers: Sequence[TfliteLayer], outputs: Iterable[Tfl
     part = copy.copy(source)
     part.metadata = part.metadataBuffer = part.signatureDefs = None
     part.description = None
-    # The numbers of other graphs' buffers must stay, so what is not needed is only emptied.
+    # Buffer indices of other subgraphs must not change, so unused buffers are emptied, not removed.
     others = {tensor.buffer for other in source.subgraphs[1:] for tensor in other.tensors or ()}
     needed = others | {graph.tensors[old].buffer for old in used}
     part.buffers = [
@@ -58,14 +60,14 @@ def cut(model: TfliteModel, layers: Sequence[TfliteLayer], outputs: Iterable[Tfl
     ]
     new_graph = copy.copy(graph)
     new_graph.tensors = [graph.tensors[old] for old in used]
-    new_graph.operators = [_renumbered(operator, new_index) for operator in operators]
+    new_graph.operators = [_renumber(operator, new_index) for operator in operators]
     new_graph.inputs = [new_index[tensor.index] for tensor in open_inputs(layers)]
     new_graph.outputs = [new_index[tensor.index] for tensor in outputs]
     part.subgraphs = [new_graph, *source.subgraphs[1:]]
-    return TfliteModel(_packed(part), path=model.path)
+    return TfliteModel(_pack(part), path=model.path)
 
 
-def _renumbered(operator: Any, new_index: dict[int, int]) -> Any:
+def _renumber(operator: OperatorT, new_index: dict[int, int]) -> OperatorT:
     copied = copy.copy(operator)
     for field in ("inputs", "outputs", "intermediates"):
         indices = getattr(operator, field)
@@ -74,7 +76,7 @@ def _renumbered(operator: Any, new_index: dict[int, int]) -> Any:
     return copied
 
 
-def _packed(model: Any) -> bytes:
+def _pack(model: ModelT) -> bytes:
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)

@@ -1,4 +1,4 @@
-"""Values to try a model with, and which of its layers TensorFlow Lite Micro refuses."""
+"""Random inputs for models, and detection of layers that TensorFlow Lite Micro rejects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FAILED_NODE = re.compile(r"(?:; )?Node \w+ \(number (\d+)\) failed to \w+ with 
 
 
 def random_values(tensor: TfliteTensor) -> np.ndarray:
-    """Return values for a tensor: normally distributed or all integers of a byte, and 0 for indices and the like."""
+    """Return values for a tensor: normally distributed floats, uniform int8 or uint8, or zeros for other types."""
     rng = np.random.default_rng(0)
     if tensor.dtype.kind == "f":
         return rng.standard_normal(tensor.shape).astype(tensor.dtype)
@@ -29,15 +29,15 @@ def random_values(tensor: TfliteTensor) -> np.ndarray:
 
 
 def refused_layers(model: TfliteModel, process: TflmProcess, problem: str) -> Mapping[int, str]:
-    """Find the layers that TFLM refuses: each is tried alone, as it stops at the first one of the model.
+    """Find all layers that TFLM rejects, by running each layer as a separate model.
 
     Args:
         model: The model.
-        process: Where to try; has another model afterwards.
-        problem: What TFLM said of the whole model; it names a layer that failed while it ran.
+        process: Process to use; holds another model afterwards.
+        problem: Message of TFLM for the whole model; may name a layer that failed.
 
     Returns:
-        The reasons by the number of the layer; empty if it takes each layer by itself.
+        The reasons by layer index; empty if TFLM accepts each layer separately.
     """
     failed = _FAILED_NODE.search(problem)
     reasons = {}
@@ -47,28 +47,28 @@ def refused_layers(model: TfliteModel, process: TflmProcess, problem: str) -> Ma
         if reason is None and failed is not None and int(failed[1]) == layer.index:
             reason = problem
         if reason is not None:
-            # The number is that of the part; the layer's own is known here.
+            # The node number refers to the separate model.
             reasons[layer.index] = _FAILED_NODE.sub("", reason) or reason
     return reasons
 
 
 def check(model: TfliteModel, process: TflmProcess) -> None:
-    """Prepare a model, so that what is wrong with it is told by its layers.
+    """Check that TFLM accepts a model.
 
     Args:
         model: The model.
-        process: Has it loaded.
+        process: Process that has loaded the model.
 
     Raises:
-        TflmError: TFLM does not take it; the message names the layers that it refuses.
+        TflmError: TFLM rejects the model; the message names the rejected layers.
     """
     problem = process.attempt(invoke=False).problem
     if problem is not None:
-        raise explained(model, process, problem)
+        raise explain(model, process, problem)
 
 
-def explained(model: TfliteModel, process: TflmProcess, problem: str) -> TflmError:
-    """Return the error for a model that TFLM does not run, with the layers that it refuses where it refuses some."""
+def explain(model: TfliteModel, process: TflmProcess, problem: str) -> TflmError:
+    """Return the error for a model that TFLM cannot run, with the rejected layers."""
     reasons = refused_layers(model, process, problem)
     named = "; ".join(f"{model.layers[index].name}: {reason}" for index, reason in reasons.items())
     return TflmError(f"TensorFlow Lite Micro cannot run {model.source}: {named or problem}.")
