@@ -185,7 +185,7 @@ def test_started_command_is_resumed_once_and_guards_its_results(there, tool, mlt
     assert "'custom tool work --wait' is active on there" in refused.stderr
     still = mltk_cli.invoke(["ssh", "--resume", "--no-wait", *command])
     assert still.exit_code == 0
-    assert "It runs on there" in still.stderr
+    assert "The command runs on there" in still.stderr
 
     (folder / "go").touch()
     wait_for(lambda: not is_active(folder), "its end")

@@ -66,7 +66,7 @@ class Settings:
 
 
 def gather_settings(
-    user_settings: Mapping[str, Any],
+    user_settings: Any,
     model: object,
     host: str | None,
     port: int | None,

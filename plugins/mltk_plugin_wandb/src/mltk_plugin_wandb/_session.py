@@ -61,14 +61,15 @@ def _open(model: Any, job: str) -> None:
     import wandb
 
     known = _id_of_training(model) if job == "train" else session_id(model)
-    if wandb.run is not None:
-        if state_of(model).run is wandb.run and known == wandb.run.id:
+    current = wandb.run
+    if current is not None:
+        if known == current.id and state_of(model).run is current:
             return
         # The run of another model, or of an earlier training run in this process.
         wandb.finish()
     # Sortable, as in the reference; the random digits distinguish training runs of the same second.
     run_id = known or f"{source_date():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-    arguments: dict[str, object] = {
+    arguments: dict[str, Any] = {
         "project": f"{model.name}-test" if model.test_mode_enabled else model.name,
         "job_type": job,
         "dir": model.log_dir,
@@ -76,7 +77,8 @@ def _open(model: Any, job: str) -> None:
         "resume": "allow" if known else "never",
         **model.wandb_init_kwargs,
     }
-    run = state_of(model).run = wandb.init(**arguments)
+    run = wandb.init(**arguments)
+    state_of(model).run = run
     if job == "train":
         atomic_write(Path(model.log_dir) / _SESSION_FILE, str(run.id))
     if model.wandb_config:
