@@ -1,9 +1,9 @@
-"""Does augmentation help with people who were not heard in training? Real digits, one speaker left out each time.
+"""Measure the benefit of augmentation for unseen speakers: spoken digits, leave-one-speaker-out.
 
     python benchmarks/audio_augmentation.py ../shared/data/kws_fsdd
 
-Trains the same network with and without augmentation, six times each, and writes the accuracy on the speaker left out,
-of the float model and of the int8 `.tflite` made from it.
+Train a network with and without augmentation, six times each, and print the accuracy on the held-out speaker, for
+the float model and the int8 `.tflite`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ AUGMENTATION = {
 
 
 def of_speaker(held_out, *, base_directory, search_class, split, **options):
-    """List the files of everybody else, or those of the speaker left out."""
+    """List the files of the held-out speaker, or of all other speakers."""
     label, paths = list_valid_filenames_in_directory(base_directory, search_class, split=None, **options)
     validation = split[0] == 0
     return label, [p for p in paths if p.split("/")[1].startswith(held_out) == validation]
@@ -69,7 +69,7 @@ def network(shape):
 
 
 def quantized(model, samples):
-    """Convert to int8 with int8 input and output; `samples` are what the ranges are measured on."""
+    """Convert to int8 with int8 input and output, calibrated with `samples`."""
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -79,7 +79,7 @@ def quantized(model, samples):
 
 
 def accuracies(root, speaker, epochs, augmentation):
-    """Train without one speaker; the accuracies on that one: float, int8."""
+    """Train without one speaker; return the float and int8 accuracy on this speaker."""
     keras.utils.set_random_seed(1)
     datagen = ParallelAudioDataGenerator(
         frontend_settings=AudioFeatureGeneratorSettings(**FRONTEND),
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--speakers", nargs="+", default=SPEAKERS)
     parser.add_argument("--only", choices=["without", "with"])
     options = parser.parse_args()
-    # Random offsets are part of both: without them the network knows the place of a word.
+    # Both use random offsets: otherwise the network learns the position of words.
     for name, augmentation in (("without", {}), ("with", AUGMENTATION)):
         if options.only not in (None, name):
             continue

@@ -1,8 +1,8 @@
-"""Clips per second of the audio data path: without augmentation, with noise, and with everything.
+"""Measure audio batches in clips per second: without augmentation, with noise, and with all augmentation.
 
     python benchmarks/audio_batches.py ../shared/data/kws_fsdd
 
-Recordings of one second at 16 kHz, in memory after a first pass; batches of 32; spectrograms of 98 × 32.
+Recordings of one second at 16 kHz, in memory after a first epoch; batches of 32; spectrograms of 98 × 32.
 """
 
 from __future__ import annotations

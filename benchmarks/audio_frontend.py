@@ -1,14 +1,14 @@
-"""Time the audio front end beside the reference's compiled one, and compare the two on random settings and signals.
+"""Compare the audio front end with the compiled one of the reference: time, and results for random settings.
 
-The reference needs packages that conflict with ours, so it lives in an environment of its own, and this script talks
-to a process there. Its front end alone needs neither TensorFlow nor the rest of its requirements:
+The reference needs conflicting packages, so it runs in a process with a separate environment. Its front end needs
+neither TensorFlow nor its other requirements:
 
     python3.10 -m venv /path/to/reference
     /path/to/reference/bin/pip install --no-deps silabs-mltk==0.20.0
     /path/to/reference/bin/pip install "numpy<2"
     python benchmarks/audio_frontend.py --reference /path/to/reference/bin/python --compare 1000
 
-`MLTK_REFERENCE_PYTHON` stands for `--reference`. Without either, only our own time is measured.
+`MLTK_REFERENCE_PYTHON` can replace `--reference`. Without either, only mltk is measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BATCH = 32
 
 
 class Reference:
-    """The reference's front end in another process: JSON lines, followed by arrays as bytes."""
+    """The front end of the reference in another process; messages are JSON lines followed by arrays as bytes."""
 
     def __init__(self, python: str) -> None:
         command = [python, __file__, "--serve"]
@@ -43,10 +43,10 @@ class Reference:
         self._process.wait()
 
     def process(self, settings: dict, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """Return uint16 and int8 features, the activity flags, and the seconds for the uint16 features.
+        """Return uint16 features, int8 features, activity flags, and the time of the uint16 features in seconds.
 
         Raises:
-            ValueError: The reference refuses the settings.
+            ValueError: The reference rejects the settings.
         """
         request = {"settings": dict(settings), "clips": clips.shape}
         self._process.stdin.write(json.dumps(request).encode() + b"\n" + clips.tobytes())
@@ -66,7 +66,7 @@ class Reference:
 
 
 def serve() -> None:
-    """Answer requests with the reference's front end; runs in its environment."""
+    """Serve requests with the front end of the reference, in its environment."""
     from importlib.util import find_spec, module_from_spec, spec_from_file_location
 
     # Importing the package itself would import TensorFlow.
@@ -202,14 +202,14 @@ def random_clip(rng: np.random.Generator, length: int) -> np.ndarray:
         lambda: scale * np.sin(rng.uniform(0, np.pi) * t) + rng.uniform(-8000, 8000),
         lambda: scale * np.sin(np.cumsum(np.linspace(0, rng.uniform(0, np.pi), length))),
         lambda: np.where(t < length // 2, 0, rng.normal(scale=scale, size=length)),
-        # The inverse of the window, so that the transform's input is at its limit throughout.
+        # The inverse of the window, so that the input of the transform is at its limit.
         lambda: np.sign(np.sin(rng.uniform(0, 3) * t)) * scale / np.sin(np.pi * (t % 400 + 0.5) / 400) ** 2,
     ]
     return np.clip(kinds[rng.integers(len(kinds))](), -32768, 32767).astype(np.int16)
 
 
 def compare(reference: Reference, count: int, seed: int) -> int:
-    """Return how many of `count` random settings give a bit that differs."""
+    """Count the settings, of `count` random ones, whose results differ in any bit."""
     from mltk.errors import SpecificationError
     from mltk_plugin_audio.frontend import (
         AudioFeatureGenerator,

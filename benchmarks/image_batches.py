@@ -1,4 +1,4 @@
-"""Measure image batches: the augmentation of the reference's `image_example1`, grey 96×96 JPEG files."""
+"""Measure image batches: augmentation of the reference's `image_example1`, grayscale 96×96 JPEG files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def write_images(folder: Path, n: int, seed: int = 1) -> None:
-    """Write `n` smooth random grey pictures as JPEG files in three classes."""
+    """Write `n` smooth random grayscale images as JPEG files in three classes."""
     import cv2
     from PIL import Image
 
@@ -47,7 +47,7 @@ def settings(workers: int, cache_bytes: int) -> dict[str, object]:
 
 
 def measure(folder: Path, workers: int, cache_bytes: int, epochs: int) -> dict[str, float]:
-    """Return seconds to the first batch, imports included, and samples per second; for a fresh process."""
+    """Return seconds to the first batch, including imports, and samples per second. Call it in a new process."""
     start = time.perf_counter()
     from mltk_plugin_image import ParallelImageDataGenerator
 

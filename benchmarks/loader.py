@@ -1,7 +1,7 @@
-"""Compare ways to make batches ahead of time: concurrent.futures (ours), grain, tf.data.
+"""Compare engines that prefetch batches: concurrent.futures (used by mltk), grain, tf.data.
 
-Each engine runs in a process of its own, with the same source, an image data path of NumPy and OpenCV, and
-with one whose batches cost nothing, which shows the overhead of the engine itself.
+Each engine runs in a separate process, with a source that augments images with NumPy and OpenCV, and with a source of
+precomputed batches, which shows the overhead of the engine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Engine = Callable[[Any, int], Iterator[Batch]]
 
 
 class Images:
-    """Batches of 32 pictures, 96×96×1, turned and with noise; about 2 ms each."""
+    """Batches of 32 images, 96×96×1, rotated and with noise; about 2 ms each."""
 
     def __init__(self, batches: int) -> None:
         self.batches = batches
@@ -43,7 +43,7 @@ class Images:
 
 
 class Nothing:
-    """Batches that are there already."""
+    """Precomputed batches."""
 
     def __init__(self, batches: int) -> None:
         self.batches = batches
@@ -100,8 +100,8 @@ ENGINES: dict[str, tuple[Engine, str]] = {
 
 
 def measure(name: str, workers: int) -> dict[str, float]:
-    """Return the figures of one engine; meant for a fresh process."""
-    import cv2  # noqa: F401 (every engine's source needs it; not part of what the engine costs)
+    """Measure one engine. Call it in a new process."""
+    import cv2  # noqa: F401 (needed by the source of every engine, so not measured)
 
     engine, module = ENGINES[name]
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()

@@ -1,11 +1,11 @@
-"""Measure mltk beside the same work written by hand with Keras and TensorFlow; medians and their ratio.
+"""Compare mltk with the same work in plain Keras and TensorFlow; print medians and ratios.
 
     python benchmarks/plain_keras.py [epoch] [command] [quantize] [--runs 5]
 
-epoch     an epoch of the network of the reference's `image_example1`: JPEG files with full augmentation by mltk, beside
-          the same pictures in memory without augmentation by `fit`; one after the other in one process
-command   `mltk train`, with quantization and both evaluations, against a script that does the same, each as a process
-quantize  the float32 and the int8 file of a trained model, against the bare converter with the same samples
+epoch     an epoch of the reference's `image_example1`: JPEG files with full augmentation in mltk, against `fit` with
+          the same images in memory without augmentation; alternating in one process
+command   `mltk train`, with quantization and both evaluations, against a script that does the same, in new processes
+quantize  conversion of a trained model to float32 and int8, against the plain converter with the same samples
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def epoch(folder: Path, runs: int) -> None:
     def fit_plain() -> None:
         plain.fit(plain_x, plain_y, batch_size=32, epochs=1, verbose=0)
 
-    times, used = _in_turns([fit_ours, fit_plain], runs, warm_up=2)
+    times, used = _measure_alternately([fit_ours, fit_plain], runs, warm_up=2)
     print(f"| epoch, s | {times[0]:.3f} | {times[1]:.3f} | {times[0] / times[1]:.2f} | 1.15 |")
     print(f"| epoch, processor s | {used[0]:.3f} | {used[1]:.3f} | {used[0] / used[1]:.2f} | |")
     model.unload_dataset()
@@ -160,7 +160,7 @@ def command(folder: Path, runs: int) -> None:
 
         return once
 
-    (ours, plain), _ = _in_turns(
+    (ours, plain), _ = _measure_alternately(
         [
             run(program, "train", "specs/bench_arrays.py", "--clean", "--epochs", str(EPOCHS)),
             run(sys.executable, str(script)),
@@ -196,7 +196,7 @@ def quantize(folder: Path, runs: int) -> None:
         ):
             (work / f"{name}.tflite").write_bytes(content)
 
-    times, _ = _in_turns([ours, bare], runs, warm_up=1)
+    times, _ = _measure_alternately([ours, bare], runs, warm_up=1)
     print(
         f"| quantize, float32 and int8, s | {times[0]:.3f} | {times[1]:.3f} | {times[0] / times[1]:.2f} | 1.2 |"
     )
@@ -210,12 +210,13 @@ def _work_folder(folder: Path) -> Path:
     return work
 
 
-def _in_turns(
+def _measure_alternately(
     functions: list[Callable[[], None]], runs: int, warm_up: int
 ) -> tuple[list[float], list[float]]:
-    """Return the median seconds of each function, by the clock and of this process's processor time.
+    """Call functions alternately, after warm-up calls.
 
-    They are called in turns, after some calls that do not count.
+    Returns:
+        Median wall-clock times and median processor times of the functions, in seconds.
     """
     seconds: list[list[float]] = [[] for _ in functions]
     processor: list[list[float]] = [[] for _ in functions]
@@ -247,7 +248,7 @@ def main() -> None:
             COMPARISONS[options.names[0]](Path(name), options.runs)
             return
         for comparison in (COMPARISONS[name] for name in options.names or COMPARISONS):
-            # Each in a process of its own: they set variables that TensorFlow reads once.
+            # Separate processes: they set variables that TensorFlow reads only once.
             words = [sys.executable, __file__, comparison.__name__, "--runs", str(options.runs)]
             table = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
             print("\n".join(table[2:]), flush=True)

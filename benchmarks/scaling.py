@@ -1,9 +1,9 @@
-"""How batches scale: samples per second by worker threads, start-up and memory by the number of files.
+"""Measure the scaling of batches: throughput by worker threads, start-up time and memory by number of files.
 
     python benchmarks/scaling.py [--workers 1 2] [--files 100 1000 10000 100000]
 
-Pictures with the full augmentation of the reference's `image_example1`; clips with that of its `audio_example1`. Every
-figure is from a process of its own. Many files are hard links to a few.
+Images use the full augmentation of the reference's `image_example1`, clips that of `audio_example1`. Each figure is
+measured in a new process. Most files are hard links to a few files.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import measure  # noqa: E402
 
 
 def write_links(folder: Path, count: int) -> Path:
-    """Write `count` names of pictures in three classes, a thousand of them for each file."""
+    """Create `count` image paths in three classes; a thousand hard links share a file."""
     originals = folder.with_name("originals")
     if not originals.exists():
         data.write_images(originals, 300)
@@ -39,7 +39,7 @@ def write_links(folder: Path, count: int) -> Path:
 
 
 def first_batch(folder: str) -> dict[str, float]:
-    """Return the seconds to the first batch and the bytes of memory for each file, imports not counted."""
+    """Return the time to the first batch in seconds and the memory per file in bytes, without imports."""
     from mltk_plugin_image import ParallelImageDataGenerator
 
     def memory() -> int:
@@ -47,7 +47,7 @@ def first_batch(folder: str) -> dict[str, float]:
 
     def start(path: str) -> tuple[object, float]:
         begin = time.perf_counter()
-        # Decoded pictures are kept up to a limit; here it is the list of files that counts.
+        # Measure the list of files only, not the cache of decoded images.
         generator = ParallelImageDataGenerator(cores=1, rotation_range=35, cache_bytes=0)
         iterator = generator.flow_from_directory(path, (96, 96), "grayscale", list(data.GESTURES))
         next(iter(iterator))

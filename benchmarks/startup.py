@@ -1,6 +1,6 @@
-"""Time of commands that only look, against `python -c pass`; the aim is at most 10 times that, plus 60 ms.
+"""Measure the time of commands that only read; the target is at most 10 times `python -c pass`, plus 60 ms.
 
-And `mltk --help` with 200 more plugins, each with a command; the aim is less than twice the time without them.
+Also measure `mltk --help` with 200 additional plugins; the target is less than twice the time without them.
 
 python benchmarks/startup.py
 """
@@ -22,7 +22,7 @@ PLUGINS = 200
 
 
 def main() -> None:
-    """Print the medians; empty and full runs alternate, so that a busy machine slows both."""
+    """Print the medians; empty and full runs alternate, so that other load affects both."""
     with tempfile.TemporaryDirectory() as folder:
         for command in COMMANDS:
             empty, full = [], []
@@ -61,7 +61,7 @@ def _write_plugins(folder: Path) -> None:
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: many-{n}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[mltk.plugins]\nmany{n} = {module}\n")
-    # As pip does.
+    # pip does the same.
     compileall.compile_dir(folder, quiet=1)
 
 

@@ -1,4 +1,4 @@
-"""Data of the measurements: pictures and sounds made with a seed."""
+"""Generated images and recordings for the benchmarks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATE = 16_000
 
 
 def write_images(folder: Path, n: int, seed: int = 1, size: int = 96) -> Path:
-    """Write `n` smooth random grey pictures as JPEG files, in three classes that a small network can learn."""
+    """Write `n` smooth random grayscale images as JPEG files, in three classes that a small network can learn."""
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def write_images(folder: Path, n: int, seed: int = 1, size: int = 96) -> Path:
 def write_clips(folder: Path, n: int, seed: int = 1) -> Path:
     """Write `n` one-second WAV files named as in Speech Commands, and two minutes of background noise.
 
-    A clip is a chord with an envelope, 0.4 to 0.8 s long, in faint noise; the classes differ by pitch.
+    A clip is a chord with an envelope, 0.4 to 0.8 s long, with faint noise; the classes differ in pitch.
     """
     rng = np.random.default_rng(seed)
     words = (*WORDS, *OTHER_WORDS)

@@ -1,6 +1,6 @@
-"""One measurement in one process: `python measure.py CASE KEY=VALUE …`; the figures come as JSON in the last line.
+"""Run one measurement: `python measure.py CASE KEY=VALUE …` prints the figures as JSON in the last line.
 
-Run by the interpreter of either side: every name used here is one that both have.
+It runs with mltk and with the reference, so it only uses names that exist in both.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def image_batches(data: str, workers: str, epochs: str) -> dict[str, float]:
 
 
 def audio_batches(data: str, workers: str, epochs: str, changes: str = "") -> dict[str, float]:
-    """Settings of `audio_example1`; with `changes`, also another loudness, speed and pitch for every clip."""
+    """Settings of `audio_example1`; with `changes`, also random loudness, speed and pitch."""
     from mltk.core.preprocess.audio.audio_feature_generator import AudioFeatureGeneratorSettings
     from mltk.core.preprocess.audio.parallel_generator import ParallelAudioDataGenerator
 
@@ -81,7 +81,7 @@ def audio_batches(data: str, workers: str, epochs: str, changes: str = "") -> di
 
 
 def _rates(iterator, epochs: int, start: float) -> dict[str, float]:
-    # Ours ends after an epoch, the reference's goes on for ever.
+    # The iterator of mltk ends after an epoch, that of the reference is infinite.
     n = len(iterator)
     rates = []
     first = 0.0
@@ -103,7 +103,7 @@ def _rates(iterator, epochs: int, start: float) -> dict[str, float]:
 
 
 def evaluate_int8(spec: str, samples: str) -> dict[str, float]:
-    """Evaluate the `.tflite` of a trained model in process."""
+    """Evaluate the `.tflite` of a trained model in this process."""
     import os
 
     os.environ["MLTK_BENCHMARK_SAMPLES"] = samples
@@ -117,7 +117,7 @@ def evaluate_int8(spec: str, samples: str) -> dict[str, float]:
 
 
 def quantize(spec: str) -> dict[str, float]:
-    """Quantize a trained model in process: the float32 and the int8 file."""
+    """Convert a trained model to float32 and int8 in this process."""
     import mltk.core as mltk_core
 
     model = mltk_core.load_mltk_model(spec)
@@ -127,7 +127,7 @@ def quantize(spec: str) -> dict[str, float]:
 
 
 def list_models() -> dict[str, float]:
-    """List the models of the search path, for the first time in a process and again."""
+    """List the models of the search path twice; the first call of a process is measured separately."""
     from mltk.core import list_mltk_models
 
     seconds = []

@@ -1,10 +1,10 @@
-"""Measure mltk and the system that it succeeds in turns, in one run; print the medians and their ratio.
+"""Compare mltk with the reference in alternating runs; print medians and ratios.
 
     benchmarks/install_reference.sh /path/to/reference
     python benchmarks/reference/run.py --reference /path/to/reference/bin/python [CASE …] [--runs 3]
 
-Both sides get the same data (made with a seed), settings and work. Memory is the greatest sum, over the processes of a
-command, of what each holds for itself and its share of what is held in common (PSS), read every 10 ms.
+Both sides use the same generated data, settings and work. Memory is the maximum of the proportional set size (PSS) of
+all processes of a command, sampled every 10 ms.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its interpreter, and a cache folder of its own."""
+    """One side of the comparison: interpreter and cache directory."""
 
     name: str
     python: Path
     home: Path
 
     def run(self, *command: object, memory: bool = False, **variables: object) -> tuple[Figures, str]:
-        """Run the interpreter; return the seconds, with `memory` also the megabytes, and what it printed."""
+        """Run the interpreter; return the time in seconds, with `memory` also the memory in MB, and the output."""
         environment = {
             **os.environ,
             "MLTK_CACHE_DIR": str(self.home / "cache"),
             "HOME": str(self.home),
             "TF_CPP_MIN_LOG_LEVEL": "3",
             "CUDA_VISIBLE_DEVICES": "-1",
-            # The template of a plugin, an evaluator, is no part of what a user installs.
+            # Users do not install the plugin template, an evaluator.
             **({"MLTK_BLOCK_PLUGINS": "example"} if find_spec("mltk_plugin_example") else {}),
             **{name: str(value) for name, value in variables.items()},
         }
@@ -86,7 +86,7 @@ class Side:
 
 
 class _Peak:
-    """Watches the memory of a process and of all that descend from it."""
+    """Memory monitor of a process and its descendants."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -109,7 +109,7 @@ class _Peak:
     def _family(self, pid: int) -> list[int]:
         try:
             text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-        except OSError:  # it has ended
+        except OSError:  # the process has ended
             return []
         return [pid, *(p for child in text.split() for p in self._family(int(child)))]
 
@@ -123,18 +123,18 @@ class _Peak:
 
 @dataclass
 class Case:
-    """What is measured: for each figure whether more is better, and the ratio that is asked for."""
+    """A benchmark, with the target ratio of each figure."""
 
     summary: str
     run: Callable[[Side], Figures]
     targets: dict[str, float] = field(default_factory=dict)
     memory: Callable[[Side], Figures] | None = None
-    """The same with the memory looked at, which takes time, so that the seconds of this run do not count."""
+    """The same run with memory sampling, which affects the time, so its time is ignored."""
     prepare: Callable[[Side], object] = lambda _: None
 
 
 def train(spec: str, folder: Path, side: Side, memory: bool = False) -> Figures:
-    """Train, quantize and evaluate with a copy of the specification, as a user does."""
+    """Train, quantize and evaluate a copy of the specification, like a user."""
     copy = side.home / "specs"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(SPECS, copy)
@@ -162,7 +162,7 @@ def summarize(tflite: Path, side: Side, memory: bool = False) -> Figures:
 
 
 def cases(folder: Path) -> dict[str, Case]:
-    """Make the data and return the cases by name."""
+    """Create the data and return the cases by name."""
     images = data.write_images(folder / "images", 1350)
     clips = data.write_clips(folder / "clips", 1326)
     specs = partial(many_specs, folder / "many")
@@ -176,7 +176,7 @@ def cases(folder: Path) -> dict[str, Case]:
         train("bench_image", images, side)
 
     def evaluate_images(share: float) -> Callable[[Side], Figures]:
-        """Evaluate with this share of 11,112 pictures."""
+        """Evaluate with this fraction of 11,112 images."""
 
         def run(side: Side) -> Figures:
             pictures = folder / "pictures"
@@ -263,7 +263,7 @@ def cases(folder: Path) -> dict[str, Case]:
     }
 
 
-# How many times better ours is: more of these is better, less of the others.
+# Figures for which higher is better; for others, lower is better.
 MORE_IS_BETTER = {"samples_per_s", "first_epoch"}
 
 

@@ -1,4 +1,4 @@
-"""The exceptions that mltk raises for what a user can put right.
+"""Exceptions for errors that a user can fix.
 
 The command line turns every `MltkError` into one line on stderr and exit code 1. Any other exception is
 a defect and keeps its traceback. A message says what is wrong, where, and what to do.
@@ -7,42 +7,41 @@ a defect and keeps its traceback. A message says what is wrong, where, and what 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from mltk.utils.string_formatting import printable
 
 
 class MltkError(Exception):
-    """What the user gave, or the machine's state, does not allow the operation.
+    """An operation is impossible because of its input or the state of the machine.
 
     Args:
-        message: One or a few whole sentences in one line: what, where, what to do. Control characters, which
-            names in a file may contain, are made visible.
-        **more: What the other base class of a subclass takes besides.
+        message: Sentences in one line: what, where, what to do. Control characters, which names in a file may
+            contain, are escaped.
+        **more: Arguments of the other base class of a subclass.
     """
 
-    def __init__(self, *message: object, **more: Any) -> None:
+    def __init__(self, *message: object, **more: object) -> None:
         super().__init__(*(printable(part) if isinstance(part, str) else part for part in message), **more)
 
 
 class ModelNotFoundError(MltkError, FileNotFoundError):
-    """No model, specification or archive of that name or path."""
+    """A model, specification or archive was not found."""
 
 
 class SpecificationError(MltkError, ValueError):
-    """A model specification, or a value set in it, is not usable."""
+    """A model specification, or a value in it, is invalid."""
 
 
 class DatasetError(MltkError, ValueError):
-    """A data set, or one of its files, is missing or not usable."""
+    """A data set, or a file of it, is missing or invalid."""
 
 
 class FileFormatError(MltkError, ValueError):
-    """A file (archive, `.tflite`, parameters, Keras file) is damaged or of another kind."""
+    """A file (archive, `.tflite`, parameters, Keras file) is damaged or has another format."""
 
 
 class ArchiveFileNotFoundError(MltkError, FileNotFoundError):
-    """The model archive, or the wanted member of it, does not exist."""
+    """The model archive, or the requested file in it, does not exist."""
 
 
 class ConversionError(MltkError, RuntimeError):
@@ -50,11 +49,11 @@ class ConversionError(MltkError, RuntimeError):
 
 
 class EvaluationError(MltkError, RuntimeError):
-    """The evaluation cannot be done on this model or data."""
+    """The evaluation is not possible with this model or data."""
 
 
 class TrustError(MltkError, PermissionError):
-    """Going on would run code from a file that was not declared trusted."""
+    """The operation would run code from a file that is not trusted."""
 
 
 class DownloadError(MltkError, OSError):
@@ -65,8 +64,8 @@ def did_you_mean(name: str, known: Iterable[object]) -> str:
     """Return `" Did you mean 'a' or 'b'?"` for up to three near matches, or an empty string.
 
     Args:
-        name: What the user typed.
-        known: An iterable of the valid names.
+        name: The name that the user typed.
+        known: The valid names.
     """
     import difflib
 

@@ -1,4 +1,4 @@
-"""The network of `bench_image` on arrays in memory, for the evaluation of many samples; runs on either side."""
+"""The network of `bench_image` on arrays in memory, for evaluations of many samples; for mltk and the reference."""
 
 # @mltk_model
 import importlib.util
@@ -17,7 +17,7 @@ class MyModel(
     """A classifier of arrays."""
 
 
-# Made before anything is measured.
+# Created before the measurement.
 N = int(os.environ.get("MLTK_BENCHMARK_SAMPLES", "96"))
 Y = np.arange(N) % 3
 X = np.random.default_rng(1).normal(size=(N, 96, 96, 1)).astype("float32")
@@ -30,13 +30,13 @@ def load(subset=None, **kwargs):
 
 
 def representative_samples():
-    # The reference takes single samples of arrays from a function only.
+    # The reference accepts single samples only from a function.
     for i in range(len(my_model.x)):
         yield [my_model.x[i : i + 1]]
 
 
 def builder():
-    # Beside this file on either side, and no module of any package.
+    # A file next to this one, not part of a package.
     spec = importlib.util.spec_from_file_location("bench_image", Path(__file__).with_name("bench_image.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""The network and the settings of the reference's `audio_example1`, 3 epochs; runs on either side."""
+"""Network and settings of the reference's `audio_example1`, 3 epochs; for mltk and the reference."""
 
 # @mltk_model
 import os

@@ -1,4 +1,4 @@
-"""The network and the settings of the reference's `image_example1`, 3 epochs; runs on either side."""
+"""Network and settings of the reference's `image_example1`, 3 epochs; for mltk and the reference."""
 
 # @mltk_model
 import os
@@ -15,7 +15,7 @@ class MyModel(
     mltk_core.ImageDatasetMixin,
     mltk_core.EvaluateClassifierMixin,
 ):
-    """A classifier of pictures."""
+    """A classifier of images."""
 
 
 my_model = MyModel()

@@ -9,7 +9,7 @@ from mltk.errors import MltkError
 
 
 def source_date() -> datetime:
-    """Return the date to write into files: `SOURCE_DATE_EPOCH` where it is set, else now (UTC)."""
+    """Return the date for files: `SOURCE_DATE_EPOCH` if set, otherwise the current time (UTC)."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     if not epoch:
         return datetime.now(UTC)

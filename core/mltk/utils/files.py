@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and the folders mltk keeps its own in."""
+"""Atomic file writes, and the cache directory of mltk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp(\.[^.]*){0,2}", re.DOTALL)
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path in the folder of `path`; move it to `path` when the block ends well.
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds.
 
     Missing parent folders are made. When the block raises, the temporary file is removed and what stood
     at `path` before is untouched. The temporary name ends like the final one, because Keras and matplotlib choose the
@@ -63,12 +63,12 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def temporary_path(final: Path, suffix: str = "") -> Path:
-    """Return a name beside `final` that nothing has, and that `remove_temporaries` knows."""
+    """Return an unused path next to `final` that `remove_temporaries` recognizes."""
     return final.with_name(f".{final.name[:64]}.{secrets.token_hex(4)}.tmp{suffix}")
 
 
 def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:
-    """Write `content` (text as UTF-8) to `path` by way of a temporary file.
+    """Write `content` (text as UTF-8) to `path` atomically.
 
     Returns:
         The path written.
@@ -80,14 +80,14 @@ def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:
 
 
 def remove_temporaries(paths: Iterable[Path]) -> None:
-    """Remove temporary files that killed processes left, out of files that no other process writes at present."""
+    """Remove temporary files of killed processes, except files that another process is writing."""
     for path in paths:
         if _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Tell whether an error, or one that led to it, says that there is no space left, or none for this user."""
+    """Return true if an error, or a cause of it, reports a full disk or an exceeded quota."""
     cause: BaseException | None = error
     while cause is not None:
         # HDF5 hands the system's words on, within errors of several kinds.

@@ -1,4 +1,4 @@
-"""Folders that a program writes as a whole, once."""
+"""Atomic writes of folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write_folder_once(
     write: Callable[[Path], object],
     add: bool = False,
 ) -> str:
-    """Write a folder by way of a temporary one, unless what is there has the same content.
+    """Write a folder atomically, unless it exists with the same content.
 
     Args:
         folder: The folder.

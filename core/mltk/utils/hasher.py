@@ -12,14 +12,14 @@ import numpy as np
 
 
 class Hash(Protocol):
-    """What is needed of the objects of `hashlib`."""
+    """Interface of the objects of `hashlib`."""
 
     def update(self, data: bytes, /) -> None:
         """Add bytes."""
         ...
 
     def hexdigest(self) -> str:
-        """Return the hash as text."""
+        """Return the hash as hexadecimal text."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Locks between processes, which end with the process that holds them, however it ends."""
+"""Locks between processes; the end of a process releases its locks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class LockedError(Exception):
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike[str], purpose: str = "", wait: bool = False) -> Iterator[None]:
-    """Hold a lock within the block; a process that has it already may take it again.
+    """Hold a lock within the block; the lock is reentrant within a process.
 
     The lock is a file, which is there while it is held. One that a killed process left holds nobody up. On a file
     system that knows no locks, there is none.

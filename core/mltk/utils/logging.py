@@ -10,30 +10,30 @@ _logger: logging.Logger | None = None
 
 
 def get_mltk_logger() -> logging.Logger:
-    """Return the logger that operations report to; `mltk` unless another was set."""
+    """Return the logger of operations; `mltk` by default."""
     return _logger or logging.getLogger("mltk")
 
 
 def set_mltk_logger(logger: logging.Logger | None) -> None:
-    """Make operations report to `logger`; `None` goes back to `mltk`."""
+    """Set the logger of operations; `None` restores `mltk`."""
     global _logger
     _logger = logger
 
 
 class LogFileHandler(logging.FileHandler):
-    """A log file that nobody's work depends on: on a full disk it just ends."""
+    """A log file whose write errors, such as a full disk, are ignored."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Write nothing to stderr, where an operation that fails says so itself."""
+        """Ignore write errors; a failing operation reports its own error."""
 
     def close(self) -> None:
-        """Close the file; what was not written yet may be lost."""
+        """Close the file; buffered text may be lost."""
         with contextlib.suppress(OSError):
             super().close()
 
 
 def file_logger(name: str, path: Path, parent: logging.Logger | None = None) -> logging.Logger:
-    """Return a child of `parent` that also writes everything, with times, to `path` (started anew)."""
+    """Return a child of `parent` that also writes all messages, with timestamps, to a new file `path`."""
     logger = (parent or get_mltk_logger()).getChild(name)
     for handler in list(logger.handlers):
         logger.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""File paths: normalizing, listing, and folders below mltk's own folder."""
+"""Normalization and listing of paths, and folders in the cache directory of mltk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def fullpath(path: str | os.PathLike[str]) -> str:
 
 
 def create_user_dir(suffix: str = "", base_dir: str | os.PathLike[str] | None = None) -> str:
-    """Make a folder and return its path.
+    """Create a folder and return its path.
 
     Args:
         suffix: Path below the base folder.

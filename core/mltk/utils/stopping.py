@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a program where nothing is lost, the second at once."""
+"""Ctrl-C and SIGTERM: the first signal ends a program cleanly, the second immediately."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _in_steps = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM within the block raise `KeyboardInterrupt`, and a second one end the process.
+    """Raise `KeyboardInterrupt` on the first Ctrl-C or SIGTERM within the block; end the process on the second.
 
     Within `in_steps` the exception waits for the next `stop_here`. Signals that are ignored, as under nohup, stay so.
     """
@@ -54,7 +54,7 @@ def stop_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_steps() -> Iterator[None]:
-    """Let the signals of `stop_signals` have their effect between steps only, where the block calls `stop_here`."""
+    """Delay the signals of `stop_signals` until the block calls `stop_here`."""
     global _in_steps
     _in_steps += 1
     try:
@@ -65,6 +65,6 @@ def in_steps() -> Iterator[None]:
 
 
 def stop_here() -> None:
-    """Raise `KeyboardInterrupt` when a signal has asked for it."""
+    """Raise `KeyboardInterrupt` if a signal was received."""
     if _requested:
         raise KeyboardInterrupt

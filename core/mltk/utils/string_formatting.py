@@ -1,4 +1,4 @@
-"""Numbers, tables and what others wrote as text for people."""
+"""Text formatting of numbers, tables and untrusted strings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def printable(text: str, lines: bool = False) -> str:
 
 
 def format_units(value: float, precision: int = 3, add_space: bool = True) -> str:
-    """Return a number with an SI letter: `format_units(1234567)` is `1.235 M`.
+    """Format a number with an SI prefix: `format_units(1234567)` is `1.235 M`.
 
     Args:
         value: The number.
@@ -55,7 +55,7 @@ def format_units(value: float, precision: int = 3, add_space: bool = True) -> st
 
 
 def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as aligned plain text with a frame; a cell may have several lines."""
+    """Format a table as aligned text with a frame; a cell may have several lines."""
     table = [[cell.split("\n") for cell in row] for row in [headers, *rows]]
     widths = [max(len(line) for row in table for line in row[column]) for column in range(len(headers))]
     rule = "+" + "+".join("-" * (width + 2) for width in widths) + "+"

@@ -8,7 +8,7 @@ from mltk.errors import SpecificationError
 
 
 def worker_count(cores: float, name: str = "cores") -> int:
-    """Return the number of threads that a setting stands for, at least 1.
+    """Convert a setting to a number of threads, at least 1.
 
     Args:
         cores: An int is the number itself, a float is a fraction (0 to 1) of the cores of this process.

@@ -12,7 +12,7 @@ class Model(MltkModel, TrainMixin):
 
 @pytest.fixture
 def randomize():
-    """Give a network weights of which none is 0, as a trained one has: the converter leaves out biases of 0."""
+    """Give a network random, nonzero weights: the converter omits biases that are 0."""
 
     def fill(network, seed=1):
         rng = np.random.default_rng(seed)
@@ -28,7 +28,7 @@ def randomize():
 
 @pytest.fixture
 def to_int8():
-    """Convert a network to an int8 `TfliteModel` as `mltk quantize` does, calibrated with normal noise or samples."""
+    """Convert a network to an int8 `TfliteModel`, calibrated with samples or normally distributed noise."""
     from mltk.core import TfliteModel
     from mltk.operations.conversion.converter import convert
     from mltk.operations.conversion.settings import converter_settings

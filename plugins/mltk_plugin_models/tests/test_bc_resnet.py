@@ -1,4 +1,4 @@
-"""BC-ResNet and the front end that can be part of it."""
+"""BC-ResNet and its audio front end."""
 
 from types import SimpleNamespace
 
@@ -14,7 +14,7 @@ from mltk.models.shared.kws_streaming.models import bc_resnet as from_flags
 
 RNG = np.random.default_rng(5)
 
-# Those of the reference's kws_bc_resnet, for a shorter clip.
+# The flags of the reference's kws_bc_resnet, with a shorter clip.
 FLAGS = {
     "sample_rate": 16000,
     "window_size_ms": 30.0,
@@ -78,7 +78,7 @@ def test_it_survives_saving_and_int8(sub_groups, randomize, to_int8, tmp_path):
     assert np.abs(model.predict(x, y_dtype=np.float32) - expected).max() < 0.02
 
 
-def test_bands_are_normalised_by_themselves_in_training_and_the_same_way_afterwards():
+def test_bands_are_normalized_separately_in_training_and_inference():
     layer = bc_resnet.SubSpectralNormalization(sub_groups=2)
     # Bands of three frequencies with means 0 and 100.
     x = RNG.normal(size=(50, 4, 6, 2)).astype(np.float32) + np.repeat([0, 100], 3)[:, None].astype(np.float32)
@@ -91,7 +91,7 @@ def test_bands_are_normalised_by_themselves_in_training_and_the_same_way_afterwa
     np.testing.assert_allclose(layer(x), trained, atol=1e-2)
 
 
-def test_one_band_is_batch_normalisation():
+def test_one_band_is_batch_normalization():
     layer = bc_resnet.SubSpectralNormalization(sub_groups=1)
     x = RNG.normal(size=(3, 4, 6, 2)).astype(np.float32)
     np.testing.assert_allclose(layer(x), x / np.sqrt(1.001), atol=1e-5)
@@ -138,12 +138,12 @@ def test_a_network_from_flags_takes_samples_or_spectrograms(tmp_path):
 @pytest.mark.parametrize(
     ("flag", "message"),
     [
-        ({"preprocess": "mfcc"}, "preprocess must be 'raw' or 'micro', not 'mfcc'"),
-        ({"use_spec_augment": 1}, "use_spec_augment must be 0, not 1"),
-        ({"feature_type": "mfcc_op"}, "feature_type must be 'mfcc_tf', not 'mfcc_op'"),
-        ({"paddings": "causal"}, "padding must be 'same', not 'causal'"),
-        ({"filters": "8"}, "must have one value for each stage"),
-        ({"sub_groups": 7}, "20 frequencies cannot be divided into 7 bands"),
+        ({"preprocess": "mfcc"}, "preprocess must be 'raw' or 'micro', got 'mfcc'"),
+        ({"use_spec_augment": 1}, "use_spec_augment must be 0, got 1"),
+        ({"feature_type": "mfcc_op"}, "feature_type must be 'mfcc_tf', got 'mfcc_op'"),
+        ({"paddings": "causal"}, "padding must be 'same', got 'causal'"),
+        ({"filters": "8"}, "must have the same length: one value per stage"),
+        ({"sub_groups": 7}, "sub_groups=7 must divide the number of frequencies, 20"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -152,6 +152,6 @@ def test_flags_that_are_not_supported_are_named(flag, message):
         from_flags.model(SimpleNamespace(**{**FLAGS, **flag}))
 
 
-def test_a_normal_block_changes_no_shape():
-    with pytest.raises(ValueError, match="as many filters as its input has channels, 4"):
+def test_a_normal_block_keeps_the_shape():
+    with pytest.raises(ValueError, match="requires stride 1 and filters=4"):
         bc_resnet.NormalBlock(8)(keras.Input((10, 10, 4)))

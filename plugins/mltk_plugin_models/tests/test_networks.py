@@ -30,7 +30,7 @@ def test_all_blocks_of_resnet_scale_with_the_number_of_filters():
     assert _channels(ResNet10V1((16, 16, 3), num_filters=8)) == [8, 8, 8, 16, 16, 16, 32, 32, 32]
 
 
-def test_mobilenet_v2_is_that_of_keras_where_keras_has_it():
+def test_mobilenet_v2_equals_that_of_keras():
     ours = MobileNetV2((32, 32, 3), alpha=0.5, classes=10)
     theirs = keras.applications.MobileNetV2((32, 32, 3), alpha=0.5, classes=10, weights=None)
     assert [w.shape for w in ours.weights] == [w.shape for w in theirs.weights]
@@ -52,18 +52,18 @@ def test_mobilenet_v2_without_a_classifier_gives_features(settings, shape):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"alpha": 0}, "alpha must be above 0, not 0"),
-        ({"pooling": "mean"}, "pooling must be 'avg', 'max' or None, not 'mean'"),
+        ({"alpha": 0}, "alpha must be greater than 0, got 0"),
+        ({"pooling": "mean"}, "pooling must be 'avg', 'max' or None, got 'mean'"),
         ({"weights": "imagenet"}, "there are no pretrained weights"),
     ],
     ids=["alpha", "pooling", "weights"],
 )
-def test_mobilenet_v2_refuses_what_it_cannot_do(settings, message):
+def test_mobilenet_v2_rejects_invalid_arguments(settings, message):
     with pytest.raises(ValueError, match=message):
         MobileNetV2((32, 32, 3), **settings)
 
 
-def test_the_penalty_is_on_the_kernels_but_the_depthwise_ones():
+def test_only_kernels_that_are_not_depthwise_have_a_penalty():
     for regularizer in (0.5, keras.regularizers.L2(0.5)):
         network = DepthwiseSeparableConv2D_ARM((20, 10, 1), filters=4, regularizer=regularizer)
         kinds = [type(la).__name__ for la in network.layers if getattr(la, "kernel_regularizer", None)]

@@ -8,7 +8,7 @@ def test_loading_the_plugin_is_quick():
     assert_imports_light("mltk_plugin_models.plugin")
 
 
-def test_the_custom_layers_are_offered(mltk_plugin_manager):
+def test_the_plugin_provides_the_custom_layers(mltk_plugin_manager):
     mltk_plugin_manager.register(mltk_plugin_models.plugin, "models")
     offers = mltk_plugin_manager.collect_offers("mltk_custom_objects")
     assert {"MultiScaleTemporalConvolution", "NormalBlock", "SpeechFeatures", "TransitionBlock"} <= set(

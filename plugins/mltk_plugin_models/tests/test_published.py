@@ -65,7 +65,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_parameters_macs_and_ops_are_the_published_ones(name):
+def test_parameters_macs_and_ops_equal_the_published_ones(name):
     published = MODELS[name]
     network = published.build()
     metrics = keras_model_metrics(network)

@@ -17,7 +17,7 @@ def _small(**settings):
 
 @pytest.mark.parametrize("time", [9, 10, 17])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_one_kernel_does_what_several_did(time, stride):
+def test_a_fused_kernel_equals_several_kernels(time, stride):
     layer = tenet.MultiScaleTemporalConvolution(stride=stride, scales=[5, 3, 9])
     x = RNG.normal(size=(2, time, 1, 4)).astype(np.float32)
     before = np.asarray(layer(x))
@@ -31,7 +31,7 @@ def test_one_kernel_does_what_several_did(time, stride):
     np.testing.assert_allclose(layer(x), before, atol=1e-5)
 
 
-def test_a_fused_network_answers_as_before(randomize, tmp_path):
+def test_fusing_does_not_change_predictions(randomize, tmp_path):
     network = randomize(_small())
     x = RNG.normal(size=(5, 21, 1, 6)).astype(np.float32)
     before, n_params = network.predict(x, verbose=0), network.count_params()
@@ -107,17 +107,20 @@ def test_two_bodies_fit_into_one_model():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tenet.TENet((20, 4), 2), r"shape \(time, 1, features\), not \(20, 4\)"),
-        (lambda: tenet.TENet((20, 4, 1), 2), r"shape \(time, 1, features\), not \(20, 4, 1\)"),
-        (lambda: tenet.MultiScaleTemporalConvolution(scales=[4]), "odd numbers from 3, not 4"),
-        (lambda: tenet.MultiScaleTemporalConvolution(scales=1), "odd numbers from 3, not 1"),
+        (lambda: tenet.TENet((20, 4), 2), r"shape \(time, 1, features\), got \(20, 4\)"),
+        (lambda: tenet.TENet((20, 4, 1), 2), r"shape \(time, 1, features\), got \(20, 4, 1\)"),
+        (lambda: tenet.MultiScaleTemporalConvolution(scales=[4]), "odd numbers, at least 3, got 4"),
+        (lambda: tenet.MultiScaleTemporalConvolution(scales=1), "odd numbers, at least 3, got 1"),
         (lambda: tenet.MultiScaleTemporalConvolution().fuse(), "has no kernels yet"),
-        (lambda: tenet.InvertedBottleneckBlock(keras.Input((9, 1, 4)), 8, 1), "the input has 4, not 8"),
-        (lambda: tenet.InvertedBottleneckBlock(keras.Input((9, 2, 4)), 4, 1), "must have the shape"),
+        (
+            lambda: tenet.InvertedBottleneckBlock(keras.Input((9, 1, 4)), 8, 1),
+            "the input must have 8 channels, got 4",
+        ),
+        (lambda: tenet.InvertedBottleneckBlock(keras.Input((9, 2, 4)), 4, 1), "must have shape"),
     ],
     ids=["two axes", "time and frequency swapped", "even", "too short", "not built", "channels", "width"],
 )
-def test_what_cannot_work_is_refused(call, message):
+def test_invalid_arguments_are_rejected(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
@@ -125,5 +128,5 @@ def test_what_cannot_work_is_refused(call, message):
 def test_a_stride_longer_than_a_kernel_cannot_be_fused():
     layer = tenet.MultiScaleTemporalConvolution(stride=4, scales=[3, 9])
     layer.build((None, 20, 1, 2))
-    with pytest.raises(ValueError, match="A stride of 4 is longer than the shortest kernel, 3"):
+    with pytest.raises(ValueError, match="The stride 4 exceeds the shortest kernel, 3"):
         layer.fuse()

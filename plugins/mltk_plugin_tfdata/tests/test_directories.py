@@ -108,7 +108,7 @@ def test_a_recording_that_cannot_be_read_is_named(recordings):
         list(iterate_batches(x))
 
 
-def test_a_missing_class_is_said_with_what_there_is(pictures):
+def test_a_missing_class_is_reported_with_the_existing_ones(pictures):
     with pytest.raises(DatasetError, match=r"no folder for class 'scissors'.*'rock'"):
         load_image_directory(pictures, ["rock", "scissors"])
 

@@ -106,11 +106,11 @@ def test_padding_keeps_a_recording_at_one_end(mirror):
     [
         (
             lambda name, text: text + "1,2,x\n" if "ring_hyw" in name else text,
-            "Line 184 of '.*ring_hyw.txt' is no acceler",
+            "Line 184 of '.*ring_hyw.txt' is not an acceler",
         ),
         (
             lambda name, text: text + "1,nan,2\n" if "ring_hyw" in name else text,
-            "is no acceleration: '1,nan,2'",
+            "is not an acceleration: '1,nan,2'",
         ),
     ],
     ids=["text", "nan"],

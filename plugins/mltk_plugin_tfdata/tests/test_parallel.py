@@ -1,4 +1,4 @@
-"""`parallel_process`: Python functions in threads, in order, with their own errors."""
+"""`parallel_process`: order, parallel calls and errors."""
 
 import random
 import threading
@@ -97,7 +97,7 @@ def test_callbacks_with_global_generators_give_the_same_whatever_the_number_of_j
     assert np.random.random() == expected
 
 
-def test_a_callback_that_draws_only_now_and_then_is_found_out():
+def test_a_callback_that_rarely_uses_global_generators_is_detected():
     def callback(v):
         return np.random.random() if v >= 3 else 0.0
 
@@ -121,7 +121,7 @@ def test_tensorflow_in_callbacks_does_not_wait_for_threads_that_callbacks_hold()
     assert list(data.as_numpy_iterator()) == [sum(i * i for i in range(n)) + 6 for n in range(12)]
 
 
-def test_what_a_callback_raises_is_raised_with_its_own_traceback_and_the_element():
+def test_exceptions_of_a_callback_are_raised_with_its_own_traceback_and_the_element():
     def broken(path):
         if path == b"/data/3.wav":
             raise KeyError("no such label")
@@ -133,7 +133,7 @@ def test_what_a_callback_raises_is_raised_with_its_own_traceback_and_the_element
         list(iterate_batches(data))
     assert caught.traceback[-1].name == "broken"
     assert caught.value.__notes__ == [
-        "It happened in parallel_process('training'), in element 3 of the data set: '/data/3.wav'."
+        "Raised in parallel_process('training') by element 3 of the data set: '/data/3.wav'."
     ]
 
 
@@ -153,10 +153,10 @@ def test_a_pool_that_was_shut_down_says_so():
         ({"n_jobs": 0}, "n_jobs must be at least 1"),
         ({"n_jobs": 1.5}, "n_jobs as a fraction"),
         ({"job_batch_size": 0}, "job_batch_size must be at least 1"),
-        ({"callback": 3}, "is no function: 3"),
+        ({"callback": 3}, "must be callable, got 3"),
     ],
 )
-def test_wrong_settings_are_refused(arguments, message):
+def test_wrong_settings_are_rejected(arguments, message):
     with pytest.raises(SpecificationError, match=message):
         parallel_process(numbers(), **{"callback": lambda v: v, **arguments})
 
@@ -165,19 +165,19 @@ def test_wrong_settings_are_refused(arguments, message):
     ("result", "dtype", "message"),
     [
         (None, np.float32, "returned None. Is a `return` missing?"),
-        (np.zeros(2), (np.float32, np.int32), "must return 2 arrays, as dtype says, not ndarray"),
-        ((np.zeros(2),), (np.float32, np.int32), "must return 2 arrays, as dtype says, not 1 results"),
+        (np.zeros(2), (np.float32, np.int32), "must return 2 arrays (dtype has 2 types), got ndarray"),
+        ((np.zeros(2),), (np.float32, np.int32), "must return 2 arrays (dtype has 2 types), got 1 results"),
     ],
     ids=["None", "array", "too few"],
 )
-def test_wrong_results_are_refused(result, dtype, message):
+def test_wrong_results_are_rejected(result, dtype, message):
     data, _ = parallel_process(numbers(), lambda v: result, dtype=dtype)
     with pytest.raises(SpecificationError) as caught:
         list(iterate_batches(data))
     assert message in str(caught.value)
 
 
-def test_env_is_accepted_and_said_to_have_no_effect(caplog):
+def test_env_is_accepted_and_reported_as_ignored(caplog):
     with caplog.at_level("INFO", logger="mltk"):
         data, _ = parallel_process(numbers(2), lambda v: v, dtype=np.int64, env={"A": "1"})
     assert list(data.as_numpy_iterator()) == [0, 1]

@@ -1,4 +1,4 @@
-"""What the plugin provides, and that it costs nothing until it is used."""
+"""Public names, command, models and import time of the plugin."""
 
 import pytest
 

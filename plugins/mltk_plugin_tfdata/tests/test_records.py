@@ -26,7 +26,7 @@ def listed(data):
     ]
 
 
-def test_what_is_written_is_read_in_order_whatever_the_number_of_files(tmp_path):
+def test_elements_are_read_in_order_whatever_the_number_of_files(tmp_path):
     for shards in (1, 3):
         folder = write_tfrecords(rows(), tmp_path / str(shards), shards=shards)
         data = read_tfrecords(folder)
@@ -99,26 +99,26 @@ def test_elements_of_any_structure_and_length_come_back(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (lambda: rows().repeat(), "repeats without an end"),
+        (lambda: rows().repeat(), "infinite data set cannot be written"),
         (lambda: rows().take(0), "is empty"),
         (
             lambda: tf.data.Dataset.from_tensor_slices(tf.ragged.constant([[1], [2, 3]])),
-            "hold a RaggedTensorSpec, which cannot be written",
+            "Only tensors can be written, but the elements contain a RaggedTensorSpec",
         ),
         (
             lambda: tf.data.Dataset.range(2).map(lambda v: tf.numpy_function(axes, [v], tf.int64)),
-            "differ in their number of axes",
+            "their number of axes varies",
         ),
     ],
     ids=["endless", "empty", "ragged", "axes"],
 )
-def test_data_that_cannot_be_written_are_refused(tmp_path, data, message):
+def test_data_that_cannot_be_written_are_rejected(tmp_path, data, message):
     with pytest.raises(DatasetError, match=message):
         write_tfrecords(data(), tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 
-def test_folders_and_shards_that_cannot_be_read_are_refused(tmp_path):
+def test_folders_and_shards_that_cannot_be_read_are_rejected(tmp_path):
     with pytest.raises(DatasetError, match=r"features\.json is missing or damaged"):
         read_tfrecords(tmp_path)
     folder = write_tfrecords(rows(), tmp_path / "r", shards=2)
@@ -162,7 +162,7 @@ def test_a_cache_is_filled_once_and_known_by_its_identity(tmp_path):
 
 
 def test_a_cache_needs_an_identity_that_can_be_told_from_others():
-    with pytest.raises(SpecificationError, match="needs to be told what the elements depend on"):
+    with pytest.raises(SpecificationError, match="cache_to_disk requires an identity"):
         cache_to_disk(rows())
     with pytest.raises(SpecificationError, match="Cannot make a hash of a object"):
         cache_to_disk(rows(), object())

@@ -294,13 +294,13 @@ my_model.class_weights = "none"
         ),
         (
             "data, _ = tf_dataset.parallel_process(data.batch(4), lambda a, b: a[99], name='training')",
-            "IndexError: index 99 is out of bounds for axis 0 with size 4 It happened in parallel_process('training'), "
-            "in element 0 of the data set.",
+            "IndexError: index 99 is out of bounds for axis 0 with size 4 Raised in parallel_process('training') by "
+            "element 0 of the data set.",
         ),
     ],
     ids=["NaN", "endless", "all filtered out", "empty", "shape", "shape from Python", "callback"],
 )
-def test_wrong_data_are_one_line(tmp_path, mltk_cli, change, message):
+def test_wrong_data_are_reported_in_one_line(tmp_path, mltk_cli, change, message):
     text = FUNCTION + WRONG.format(change=change)
     text = text.replace(
         "import numpy as np", "import numpy as np\nfrom mltk.core.preprocess.utils import tf_dataset", 1

@@ -1,4 +1,4 @@
-"""`seeded_batches`: pure functions of seed, epoch and position."""
+"""`seeded_batches` as pure functions of seed, epoch and position."""
 
 import numpy as np
 import pytest
@@ -62,9 +62,13 @@ def test_columns_may_be_texts_lists_and_tensors_and_the_function_may_be_left_out
 
 @pytest.mark.parametrize(
     ("columns", "message"),
-    [((X, Y[:3]), "differ in length: 11, 3"), ((X[:0], Y[:0]), "has no sample"), (3.0, "has no sample")],
+    [
+        ((X, Y[:3]), "differ in length: 11, 3"),
+        ((X[:0], Y[:0]), "The data set is empty"),
+        (3.0, "The data set is empty"),
+    ],
 )
-def test_columns_that_cannot_be_used_are_refused(columns, message):
+def test_columns_that_are_invalid_are_rejected(columns, message):
     with pytest.raises(DatasetError, match=message):
         seeded_batches(columns, batch_size=2, seed=0)
     with pytest.raises(SpecificationError, match="batch_size must be at least 1"):
@@ -74,7 +78,7 @@ def test_columns_that_cannot_be_used_are_refused(columns, message):
 def test_values_that_are_not_finite_and_operations_that_fail_are_one_line():
     x = X.copy()
     x[5] = np.inf
-    with pytest.raises(DatasetError, match="Batch 2 of the data holds values that are not finite"):
+    with pytest.raises(DatasetError, match="Batch 2 of the data contains NaN or infinite values"):
         list(seeded_batches((x, Y), batch_size=4, seed=0, shuffle=False))
 
     def missing(path, seed):

@@ -1,4 +1,4 @@
-"""The `tf.data` service: a dispatcher and workers in processes of their own, on this machine."""
+"""The `tf.data` service, with a dispatcher and workers in separate processes."""
 
 import socket
 import subprocess
@@ -64,7 +64,7 @@ my_model.build_model_function = build
 
 
 class Service:
-    """Starts dispatchers and workers, and ends those that were started."""
+    """Dispatcher and worker processes."""
 
     def __init__(self):
         self.processes = []
@@ -90,7 +90,7 @@ class Service:
 
 @pytest.fixture(scope="module")
 def started():
-    """A dispatcher and two workers: address, and the workers' processes."""
+    """Start a dispatcher and two workers; yield the address and the worker processes."""
     service = Service()
     try:
         dispatcher = service.start("dispatcher", "--port", "0")
@@ -119,7 +119,7 @@ def trained(load_spec, address=None, callback=None):
 
 
 @pytest.mark.slow
-def test_a_training_is_the_same_with_a_service_and_when_a_worker_is_killed(load_spec, started, caplog):
+def test_a_training_run_is_the_same_with_a_service_and_when_a_worker_is_killed(load_spec, started, caplog):
     address, workers = started
     without, _ = trained(load_spec)
 
@@ -142,7 +142,7 @@ def test_a_training_is_the_same_with_a_service_and_when_a_worker_is_killed(load_
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_function_that_calls_python_is_refused():
+def test_a_function_that_calls_python_is_rejected():
     def python(x, seed):
         return tf.numpy_function(np.sqrt, [x], tf.float32)
 
@@ -154,9 +154,9 @@ def test_a_function_that_calls_python_is_refused():
 @pytest.mark.parametrize(
     "address", ["localhost:5050", "grpc://localhost", "http://localhost:1", "grpc://:1", "grpc://h:0"]
 )
-def test_an_address_of_another_form_is_refused_where_it_is_set(load_spec, address):
+def test_an_address_of_another_form_is_rejected_where_it_is_set(load_spec, address):
     model = load_spec("served_v1", SPEC)
-    with pytest.raises(SpecificationError, match=r"must be 'grpc://HOST:PORT', not"):
+    with pytest.raises(SpecificationError, match=r"must be 'grpc://HOST:PORT', got"):
         model.tf_data_service = address
 
 
@@ -166,7 +166,7 @@ def test_an_address_that_nobody_listens_on_is_one_line_in_bounded_time(load_spec
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with pytest.raises(
-        DatasetError, match=rf"Nobody answers at my_model.tf_data_service = 'grpc://127.0.0.1:{port}'"
+        DatasetError, match=rf"No dispatcher answers at my_model.tf_data_service = 'grpc://127.0.0.1:{port}'"
     ):
         trained(load_spec, f"grpc://127.0.0.1:{port}")
 
@@ -179,7 +179,7 @@ def test_a_dispatcher_without_workers_is_one_line_in_bounded_time(monkeypatch):
     batches = seeded_batches(np.zeros((4, 2), np.float32), batch_size=2, seed=0)
     batches.use_service(service.ServiceStream(batches.source, dispatcher.target))
     with pytest.raises(
-        DatasetError, match=r"No worker of the tf.data service at .* gave a batch within 0 s. Start one"
+        DatasetError, match=r"No worker of the tf.data service at .* sent a batch within 0 s. Start one"
     ):
         next(iter(batches))
     batches.close()
@@ -189,14 +189,16 @@ def test_other_data_cannot_come_from_a_service(load_spec):
     model = load_spec("served_v1", SPEC)
     model.dataset = lambda **kwargs: (np.zeros((4, 6), np.float32), np.zeros(4))
     model.tf_data_service = "grpc://localhost:1"
-    with pytest.raises(SpecificationError, match="the training data are of type ndarray"):
+    with pytest.raises(
+        SpecificationError, match=r"requires training data from seeded_batches\(…\), got ndarray"
+    ):
         train_model(model, quantize=False, create_archive=False)
 
 
-def test_large_columns_are_not_sent(monkeypatch):
+def test_large_columns_are_rejected(monkeypatch):
     monkeypatch.setattr(service, "_LARGEST_COLUMNS", 10)
     batches = seeded_batches(["a long text"], batch_size=2, seed=0)
-    with pytest.raises(DatasetError, match="Give the paths of files"):
+    with pytest.raises(DatasetError, match="Pass file paths as columns"):
         service.ServiceStream(batches.source, "grpc://localhost:1")
 
 
@@ -216,4 +218,4 @@ def test_a_port_that_is_taken_and_a_dispatcher_that_is_missing_are_one_line(mltk
     )
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
-    assert "Nobody answers" in result.stderr
+    assert "No dispatcher answers" in result.stderr

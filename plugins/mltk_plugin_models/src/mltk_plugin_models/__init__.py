@@ -1,1 +1,1 @@
-"""Networks for small devices to build specifications on, for mltk."""
+"""Neural networks for small devices, for use in model specifications."""

@@ -1,12 +1,17 @@
-"""The pieces that the convolutional networks are made of."""
+"""Building blocks of the convolutional networks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import keras
+
+T = TypeVar("T")
 
 
 def conv_bn(
-    x: Any,
+    x: keras.KerasTensor,
     filters: int,
     kernel_size: int | tuple[int, int] = 1,
     strides: int | tuple[int, int] = 1,
@@ -15,19 +20,19 @@ def conv_bn(
     ceiling: float | None = None,
     momentum: float = 0.99,
     name: str | None = None,
-    **settings: Any,
-) -> Any:
-    """Convolve, normalise over the batch, and cut off below 0 if `relu`, above `ceiling` if given.
+    **settings: object,
+) -> keras.KerasTensor:
+    """Apply a convolution, batch normalization and, unless `relu` is false, a ReLU.
 
     Args:
         x: Tensor of shape (batch, height, width, channels).
-        filters: Channels of the result.
-        kernel_size: Height and width of the window.
-        strides: Steps of the window.
-        relu: Whether to cut off.
-        ceiling: Where to cut off above.
-        momentum: Of the normalisation's running statistics.
-        name: Of the convolution, and the beginning of the others' names, which summaries and the `.tflite` show.
+        filters: Number of output channels.
+        kernel_size: Height and width of the kernel.
+        strides: Strides along height and width.
+        relu: If true, apply a ReLU.
+        ceiling: Maximum of the ReLU; unlimited by default.
+        momentum: Momentum of the batch normalization's moving statistics.
+        name: Name of the convolution, and prefix of the names of the other layers.
         settings: Further arguments of `keras.layers.Conv2D`.
     """
     import keras
@@ -38,16 +43,16 @@ def conv_bn(
 
 
 def depthwise_bn(
-    x: Any,
+    x: keras.KerasTensor,
     kernel_size: int | tuple[int, int] = 3,
     strides: int | tuple[int, int] = 1,
     *,
     ceiling: float | None = None,
     momentum: float = 0.99,
     name: str | None = None,
-    **settings: Any,
-) -> Any:
-    """Convolve each channel by itself, normalise over the batch, and cut off below 0; arguments as of `conv_bn`."""
+    **settings: object,
+) -> keras.KerasTensor:
+    """Apply a depthwise convolution, batch normalization and a ReLU. See `conv_bn` for the arguments."""
     import keras
 
     settings = {"padding": "same", **settings}
@@ -56,14 +61,14 @@ def depthwise_bn(
 
 
 def batch_norm(
-    x: Any,
+    x: keras.KerasTensor,
     *,
     relu: bool = True,
     ceiling: float | None = None,
     momentum: float = 0.99,
     name: str | None = None,
-) -> Any:
-    """Normalise over the batch, and cut off below 0 if `relu`; arguments as of `conv_bn`."""
+) -> keras.KerasTensor:
+    """Apply batch normalization and, unless `relu` is false, a ReLU. See `conv_bn` for the arguments."""
     import keras
 
     x = keras.layers.BatchNormalization(momentum=momentum, name=name and f"{name}_bn")(x)
@@ -71,15 +76,15 @@ def batch_norm(
 
 
 def classifier(
-    x: Any, classes: int, pool_size: tuple[int, int], dropout: float = 0.0, **settings: Any
-) -> Any:
-    """Average windows of the map, and classify what results.
+    x: keras.KerasTensor, classes: int, pool_size: tuple[int, int], dropout: float = 0.0, **settings: object
+) -> keras.KerasTensor:
+    """Apply average pooling, dropout and a softmax layer.
 
     Args:
         x: Tensor of shape (batch, height, width, channels).
         classes: Number of classes.
-        pool_size: Height and width of a window.
-        dropout: Share of the averages that is dropped in training, 0 to 1.
+        pool_size: Height and width of the pooling window.
+        dropout: Dropout rate, 0 to 1.
         settings: Further arguments of `keras.layers.Dense`.
 
     Returns:
@@ -87,15 +92,15 @@ def classifier(
     """
     import keras
 
-    # Not global pooling, which in a .tflite is the operator MEAN instead of AVERAGE_POOL_2D and RESHAPE.
+    # Global pooling would be converted to the operator MEAN instead of AVERAGE_POOL_2D and RESHAPE.
     x = keras.layers.Flatten()(keras.layers.AveragePooling2D(pool_size)(x))
     if dropout:
         x = keras.layers.Dropout(dropout)(x)
     return keras.layers.Dense(classes, activation="softmax", **settings)(x)
 
 
-def l2(regularizer: Any) -> Any:
-    """Return the regularizer for a factor of the L2 penalty; other values as they are."""
+def l2(regularizer: float | T) -> keras.regularizers.L2 | T:
+    """Convert a number to an L2 regularizer; return any other value unchanged."""
     import keras
 
     return keras.regularizers.L2(regularizer) if isinstance(regularizer, float) else regularizer

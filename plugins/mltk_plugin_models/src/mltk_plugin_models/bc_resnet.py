@@ -1,4 +1,4 @@
-"""BC-ResNet, a network for keyword spotting that convolves along frequency in two dimensions, along time in one.
+"""BC-ResNet, a network for keyword spotting with 2D convolutions over frequency and 1D convolutions over time.
 
 Kim, Chang, Lee and Sung, "Broadcasted Residual Learning for Efficient Keyword Spotting", Interspeech 2021
 (arXiv:2106.04140). This module imports Keras.
@@ -16,54 +16,54 @@ _PACKAGE = "mltk_plugin_models"
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class SubSpectralNormalization(keras.layers.Layer):  # type: ignore[misc]
-    """Batch normalisation of each of several bands of frequencies by itself.
+    """Batch normalization with separate statistics for each frequency band.
 
     Chang, Park, Cho and Kim, "SubSpectral Normalization for Neural Audio Data Processing", ICASSP 2021
     (arXiv:2103.13620).
 
     Args:
-        sub_groups: Number of bands; the number of frequencies is a multiple of it.
-        kwargs: As of every Keras layer.
+        sub_groups: Number of bands; must divide the number of frequencies.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input and output have shape (batch, time, frequency, channels).
     """
 
-    def __init__(self, sub_groups: int = 5, **kwargs: Any) -> None:
+    def __init__(self, sub_groups: int = 5, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.sub_groups = sub_groups
         self.batch_norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Raises:
-            ValueError: The number of frequencies is no multiple of that of the bands.
+            ValueError: `sub_groups` does not divide the number of frequencies.
         """
         _, _, frequencies, channels = input_shape
         if frequencies is None or frequencies % self.sub_groups:
             raise ValueError(
-                f"{frequencies} frequencies cannot be divided into {self.sub_groups} bands (sub_groups)."
+                f"sub_groups={self.sub_groups} must divide the number of frequencies, {frequencies}."
             )
         self.batch_norm.build((None, None, None, self.sub_groups * (channels or 0)))
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the normalised input."""
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """Normalize the input."""
         if self.sub_groups == 1:
             return self.batch_norm(inputs, training=training)
         return self._normalize(inputs) if training else self._scale(inputs)
 
-    def _normalize(self, x: Any) -> Any:
+    def _normalize(self, x: keras.KerasTensor) -> keras.KerasTensor:
         ops, (_, time, frequencies, channels) = keras.ops, x.shape
         bands, width = self.sub_groups, frequencies // self.sub_groups
         time = -1 if time is None else time
-        # Each band's channels become channels of their own.
+        # Move the bands into the channel axis.
         x = ops.transpose(ops.reshape(x, (-1, time, bands, width, channels)), (0, 1, 3, 2, 4))
         x = self.batch_norm(ops.reshape(x, (-1, time, width, bands * channels)), training=True)
         x = ops.transpose(ops.reshape(x, (-1, time, width, bands, channels)), (0, 1, 3, 2, 4))
         return ops.reshape(x, (-1, time, frequencies, channels))
 
-    def _scale(self, x: Any) -> Any:
-        # One multiplication and one addition on the device, instead of two transpositions besides.
+    def _scale(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        # At inference, one multiplication and one addition; no transpositions.
         ops, norm = keras.ops, self.batch_norm
         scale = norm.gamma * ops.rsqrt(norm.moving_variance + norm.epsilon)
         shift = norm.beta - norm.moving_mean * scale
@@ -77,13 +77,13 @@ class SubSpectralNormalization(keras.layers.Layer):  # type: ignore[misc]
         )
         return x * scale + shift
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal layer."""
+    def get_config(self) -> dict[str, object]:
+        """Return the configuration of the layer."""
         return {**super().get_config(), "sub_groups": self.sub_groups}
 
 
 class _Block(keras.layers.Layer):  # type: ignore[misc]
-    """What the two kinds of blocks share; arguments as of `NormalBlock`."""
+    """Common base of the blocks. See `NormalBlock` for the arguments."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class _Block(keras.layers.Layer):  # type: ignore[misc]
         dropout: float = 0.5,
         use_one_step: bool = True,
         sub_groups: int = 5,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         if padding != "same":
-            raise ValueError(f"padding must be 'same', not {padding!r}: streaming models are not supported.")
+            raise ValueError(f"padding must be 'same', got {padding!r}: streaming models are not supported.")
         self.filters = filters
         self.dilation = _pair(dilation)
         self.stride = _pair(stride)
@@ -121,23 +121,23 @@ class _Block(keras.layers.Layer):  # type: ignore[misc]
         for layer in (self.time_conv, self.time_norm, self.conv):
             layer.build(average)
 
-    def _along_frequency(self, x: Any, training: bool | None) -> Any:
+    def _along_frequency(self, x: keras.KerasTensor, training: bool | None) -> keras.KerasTensor:
         return self.norm(self.frequency_conv(x), training=training)
 
-    def _along_time(self, x: Any, training: bool | None) -> Any:
+    def _along_time(self, x: keras.KerasTensor, training: bool | None) -> keras.KerasTensor:
         x = self.time_conv(keras.ops.mean(x, axis=2, keepdims=True))
         x = self.conv(keras.ops.silu(self.time_norm(x, training=training)))
         return self.drop(x, training=training)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal layer."""
+    def get_config(self) -> dict[str, object]:
+        """Return the configuration of the layer."""
         names = ("filters", "dilation", "stride", "padding", "dropout", "use_one_step", "sub_groups")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class TransitionBlock(_Block):
-    """The block with which the number of channels, or of frequencies, changes; arguments as of `NormalBlock`."""
+    """A block that changes the number of channels or frequencies. See `NormalBlock` for the arguments."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -147,36 +147,36 @@ class TransitionBlock(_Block):
         self.first_norm = keras.layers.BatchNormalization(dtype=self.dtype_policy)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Make the weights."""
+        """Create the weights."""
         self.first_conv.build(input_shape)
         shape = self.first_conv.compute_output_shape(input_shape)
         self.first_norm.build(shape)
         self._build(shape)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the block's output."""
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """Apply the block."""
         x = keras.ops.relu(self.first_norm(self.first_conv(inputs), training=training))
         x = self._along_frequency(x, training)
         return keras.ops.relu(self._along_time(x, training) + x)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
-        """Return the shape of the output."""
-        return self.first_conv.compute_output_shape(input_shape)
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
+        """Return the output shape."""
+        return tuple(self.first_conv.compute_output_shape(input_shape))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
 class NormalBlock(_Block):
-    """A convolution along frequency, plus one along time of the average over all frequencies, plus the input.
+    """A residual block: the input, a convolution along frequency, and a convolution of its mean along time, summed.
 
     Args:
-        filters: Channels of the result.
-        dilation: Of the convolutions: along time and along frequency.
-        stride: Steps along time and frequency.
+        filters: Number of output channels.
+        dilation: Dilation along time and frequency.
+        stride: Strides along time and frequency.
         padding: Must be 'same'.
-        dropout: Share of the channels that is dropped in training, 0 to 1.
-        use_one_step: Without effect; streaming models use it.
-        sub_groups: Bands that are normalised by themselves; 1 is batch normalisation.
-        kwargs: As of every Keras layer.
+        dropout: Dropout rate of channels, 0 to 1.
+        use_one_step: Ignored; only used by streaming models.
+        sub_groups: Number of frequency bands with separate normalization; 1 for batch normalization.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
     Input and output have shape (batch, time, frequency, channels).
 
@@ -185,30 +185,30 @@ class NormalBlock(_Block):
     """
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Make the weights.
+        """Create the weights.
 
         Raises:
-            ValueError: The output would have another shape than the input.
+            ValueError: The output shape would differ from the input shape.
         """
         if tuple(self.stride) != (1, 1) or input_shape[-1] != self.filters:
             raise ValueError(
-                f"NormalBlock needs a stride of 1 and as many filters as its input has channels, {input_shape[-1]}; "
-                f"TransitionBlock changes them."
+                f"NormalBlock requires stride 1 and filters={input_shape[-1]} (its input channels), "
+                f"got stride {self.stride} and filters={self.filters}. Use TransitionBlock instead."
             )
         self._build(input_shape)
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Return the block's output."""
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        """Apply the block."""
         x = self._along_frequency(inputs, training)
         return keras.ops.relu(self._along_time(x, training) + inputs + x)
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Any:
-        """Return the shape of the output."""
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> Sequence[int | None]:
+        """Return the output shape."""
         return input_shape
 
 
 def BCResNet(  # noqa: N802 - the name specifications use
-    input_shape: Sequence[int] | Any,
+    input_shape: Sequence[int] | keras.KerasTensor,
     label_count: int,
     first_filters: int = 16,
     last_filters: int = 32,
@@ -223,26 +223,26 @@ def BCResNet(  # noqa: N802 - the name specifications use
     return_softmax: bool = True,
     sub_groups: int = 1,
 ) -> keras.Model:
-    """Build a BC-ResNet; without other arguments, the paper's BC-ResNet-1 with batch normalisation throughout.
+    """Build a BC-ResNet; the defaults are BC-ResNet-1 of the paper with batch normalization.
 
     Args:
-        input_shape: Time steps, frequencies, channels; or a tensor to begin with.
+        input_shape: Time steps, frequencies, channels; or an input tensor.
         label_count: Number of classes.
         first_filters: Channels of the first convolution.
         last_filters: Channels before the classifier.
-        blocks_n: Of each stage: normal blocks after the transition block.
-        filters: Of each stage: channels.
-        dilations: Of each stage: dilation along time and frequency.
-        strides: Of each stage: steps of the transition block along time and frequency.
-        dropouts: Of each stage: share of the channels that is dropped in training, 0 to 1.
-        pools: Of each stage: time steps that are pooled after it.
+        blocks_n: Normal blocks after the transition block, per stage.
+        filters: Channels, per stage.
+        dilations: Dilation along time and frequency, per stage.
+        strides: Strides of the transition block along time and frequency, per stage.
+        dropouts: Dropout rate of channels, 0 to 1, per stage.
+        pools: Pooling size along time after the stage, per stage.
         paddings: Must be 'same'.
-        max_pool: Pool with maxima, not averages.
-        return_softmax: Give probabilities, not logits.
-        sub_groups: Bands of frequencies that are normalised by themselves (5 in the paper).
+        max_pool: Use maximum pooling instead of average pooling.
+        return_softmax: Return probabilities instead of logits.
+        sub_groups: Number of frequency bands with separate normalization (5 in the paper).
 
     Returns:
-        The model, not compiled; input (batch, time, frequency, channels), output (batch, label_count).
+        The uncompiled model; input (batch, time, frequency, channels), output (batch, label_count).
 
     Raises:
         ValueError: The lists differ in length, or `paddings` is not 'same'.
@@ -269,32 +269,32 @@ def BCResNet(  # noqa: N802 - the name specifications use
 
 
 def bc_resnet(
-    x: Any,
+    x: keras.KerasTensor,
     *,
     first_filters: int,
     last_filters: int,
-    stages: Mapping[str, Sequence[Any]],
+    stages: Mapping[str, Sequence[object]],
     max_pool: bool,
     **settings: Any,
-) -> Any:
-    """Apply a BC-ResNet without its classifier to a tensor.
+) -> keras.KerasTensor:
+    """Apply the layers of a BC-ResNet before the classifier.
 
     Args:
         x: Tensor of shape (batch, time, frequency, channels).
-        first_filters: As of `BCResNet`.
-        last_filters: As of `BCResNet`.
-        stages: By name, the arguments of `BCResNet` that have one value for each stage.
-        max_pool: As of `BCResNet`.
-        settings: Further arguments of all blocks.
+        first_filters: See `BCResNet`.
+        last_filters: See `BCResNet`.
+        stages: Arguments of `BCResNet` with one value per stage, by name.
+        max_pool: See `BCResNet`.
+        **settings: Further arguments of all blocks.
 
     Returns:
         Features, shape (batch, last_filters).
 
     Raises:
-        ValueError: As of `BCResNet`.
+        ValueError: See `BCResNet`.
     """
     if len({len(values) for values in stages.values()}) > 1:
-        raise ValueError(f"{', '.join(stages)} must have one value for each stage, all of them.")
+        raise ValueError(f"{', '.join(stages)} must have the same length: one value per stage.")
     layers = keras.layers
     x = layers.Conv2D(first_filters, 5, strides=(1, 2), padding="same")(x)
     names = ("blocks_n", "filters", "dilations", "strides", "dropouts", "pools")

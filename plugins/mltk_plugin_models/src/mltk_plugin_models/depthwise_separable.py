@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mltk_plugin_models._blocks import classifier, conv_bn, depthwise_bn, l2
 
@@ -14,9 +14,9 @@ def DepthwiseSeparableConv2D_ARM(  # noqa: N802 - the name specifications use
     input_shape: tuple[int, int, int] = (50, 10, 1),
     num_classes: int = 12,
     filters: int = 64,
-    regularizer: Any = 1e-4,
+    regularizer: float | keras.regularizers.Regularizer | None = 1e-4,
 ) -> keras.Model:
-    """Build the small DS-CNN: one convolution, four depthwise separable ones, one fully connected layer.
+    """Build the small DS-CNN: one convolution, four depthwise separable convolutions, one dense layer.
 
     Zhang, Suda, Lai and Chandra, "Hello Edge: Keyword Spotting on Microcontrollers", 2017 (arXiv:1711.07128), in the
     form of the MLPerf Tiny benchmark: Banbury et al., "MLPerf Tiny Benchmark", 2021 (arXiv:2106.07597).
@@ -24,11 +24,11 @@ def DepthwiseSeparableConv2D_ARM(  # noqa: N802 - the name specifications use
     Args:
         input_shape: Time steps, features, channels.
         num_classes: Number of classes.
-        filters: Channels of each convolution.
-        regularizer: Factor of the L2 penalty on the kernels (but the depthwise ones), a Keras regularizer, or `None`.
+        filters: Number of channels of each convolution.
+        regularizer: L2 factor or Keras regularizer of the kernels, except depthwise kernels.
 
     Returns:
-        The model, not compiled; input (batch, *input_shape), output probabilities (batch, num_classes).
+        The uncompiled model; input (batch, *input_shape), output probabilities (batch, num_classes).
     """
     import keras
 

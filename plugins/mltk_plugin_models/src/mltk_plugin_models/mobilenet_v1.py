@@ -9,25 +9,25 @@ from mltk_plugin_models._blocks import classifier, conv_bn, depthwise_bn, l2
 if TYPE_CHECKING:
     import keras
 
-# Of each depthwise separable convolution: channels, as a multiple of those of the first convolution, and stride.
+# For each depthwise separable convolution: (channels relative to the first convolution, stride).
 _LAYERS = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *5 * ((16, 1),), (32, 2), (32, 1))
 
 
 def MobileNetV1(  # noqa: N802 - the name specifications use
     input_shape: tuple[int, int, int] = (96, 96, 3), num_classes: int = 2, num_filters: int = 8
 ) -> keras.Model:
-    """Build MobileNet: one convolution and thirteen depthwise separable ones.
+    """Build MobileNet: one convolution and thirteen depthwise separable convolutions.
 
     Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", 2017
-    (arXiv:1704.04861). The kernels have an L2 penalty of 1e-4, the depthwise ones none, as the paper advises.
+    (arXiv:1704.04861). As in the paper, kernels other than depthwise kernels have an L2 penalty of 1e-4.
 
     Args:
         input_shape: Height, width, channels.
         num_classes: Number of classes.
-        num_filters: Channels of the first convolution: 32 times the paper's width multiplier, so 8 stands for 0.25.
+        num_filters: Channels of the first convolution: 32 times the paper's width multiplier (8 means 0.25).
 
     Returns:
-        The model, not compiled; input (batch, *input_shape), output probabilities (batch, num_classes).
+        The uncompiled model; input (batch, *input_shape), output probabilities (batch, num_classes).
     """
     import keras
 

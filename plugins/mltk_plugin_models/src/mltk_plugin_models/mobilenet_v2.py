@@ -1,25 +1,28 @@
-"""MobileNetV2, for inputs of any size."""
+"""MobileNetV2 for inputs of any size."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypedDict
 
 from mltk_plugin_models._blocks import conv_bn, depthwise_bn
 
 if TYPE_CHECKING:
     import keras
 
-# Of each group of bottlenecks: expansion factor, channels, how many, stride of the first (table 2 of the paper).
+
+class _Relu6(TypedDict):
+    ceiling: float
+    momentum: float
+    use_bias: bool
+
+
+# For each group of bottlenecks: (expansion factor, channels, count, stride of the first), table 2 of the paper.
 _GROUPS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
+    *((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)),
+    *((6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)),
 )
-_RELU6: dict[str, Any] = {"ceiling": 6.0, "momentum": 0.999, "use_bias": False}
+_RELU6: _Relu6 = {"ceiling": 6.0, "momentum": 0.999, "use_bias": False}
 
 
 def MobileNetV2(  # noqa: N802 - the name specifications use
@@ -28,7 +31,7 @@ def MobileNetV2(  # noqa: N802 - the name specifications use
     include_top: bool = True,
     pooling: str | None = None,
     classes: int = 1000,
-    classifier_activation: Any = "softmax",
+    classifier_activation: str | Callable[..., keras.KerasTensor] | None = "softmax",
     last_block_filters: int | None = None,
     weights: None = None,
 ) -> keras.Model:
@@ -40,16 +43,16 @@ def MobileNetV2(  # noqa: N802 - the name specifications use
 
     Args:
         input_shape: Height, width, channels.
-        alpha: Width multiplier of all channels but the last; above 0.
-        include_top: End in a pooled, fully connected layer.
-        pooling: Without it, how to pool the last map: 'avg', 'max' or `None` for not at all.
+        alpha: Width multiplier of all convolutions except the last; greater than 0.
+        include_top: Add global pooling and a dense layer.
+        pooling: Pooling of the last feature map without `include_top`: 'avg', 'max' or `None`.
         classes: Number of classes.
-        classifier_activation: Activation of the fully connected layer; `None` gives logits.
-        last_block_filters: Channels of the last convolution; `None` for the paper's 1280, or more if alpha is above 1.
-        weights: Must be `None`; there are no pretrained ones.
+        classifier_activation: Activation of the dense layer; `None` returns logits.
+        last_block_filters: Channels of the last convolution; by default 1280, or more if alpha exceeds 1.
+        weights: Must be `None`: there are no pretrained weights.
 
     Returns:
-        The model, not compiled; input (batch, *input_shape), output (batch, classes), or features.
+        The uncompiled model; input (batch, *input_shape), output (batch, classes), or features.
 
     Raises:
         ValueError: An argument is out of range.
@@ -57,11 +60,13 @@ def MobileNetV2(  # noqa: N802 - the name specifications use
     import keras
 
     if alpha <= 0:
-        raise ValueError(f"alpha must be above 0, not {alpha}.")
+        raise ValueError(f"alpha must be greater than 0, got {alpha}.")
     if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling must be 'avg', 'max' or None, not {pooling!r}.")
+        raise ValueError(f"pooling must be 'avg', 'max' or None, got {pooling!r}.")
     if weights is not None:
-        raise ValueError("weights must be None: there are no pretrained weights; load them into the model.")
+        raise ValueError(
+            "weights must be None: there are no pretrained weights. Load weights into the model instead."
+        )
 
     inputs = keras.Input(input_shape)
     x = conv_bn(inputs, _multiple_of_8(32 * alpha), 3, 2, name="conv", **_RELU6)
@@ -80,7 +85,9 @@ def MobileNetV2(  # noqa: N802 - the name specifications use
     return keras.Model(inputs, x, name=f"mobilenetv2_{alpha:.2f}_{input_shape[0]}")
 
 
-def _bottleneck(x: Any, expansion: int, channels: int, stride: int, name: str) -> Any:
+def _bottleneck(
+    x: keras.KerasTensor, expansion: int, channels: int, stride: int, name: str
+) -> keras.KerasTensor:
     import keras
 
     inputs = x
@@ -88,7 +95,7 @@ def _bottleneck(x: Any, expansion: int, channels: int, stride: int, name: str) -
         x = conv_bn(x, expansion * x.shape[-1], name=f"{name}_expand", **_RELU6)
     padding = "same"
     if stride > 1:
-        # So that windows lie as with the weights of the paper's authors, whatever the size of the map is.
+        # Matches the window positions of the weights published by the authors.
         x = keras.layers.ZeroPadding2D([(size % 2, 1) for size in x.shape[1:3]])(x)
         padding = "valid"
     x = depthwise_bn(x, strides=stride, padding=padding, name=f"{name}_depth", **_RELU6)
@@ -99,6 +106,6 @@ def _bottleneck(x: Any, expansion: int, channels: int, stride: int, name: str) -
 
 
 def _multiple_of_8(channels: float) -> int:
-    """Return the nearest multiple of 8, at least 8 and not more than 10 % below."""
+    """Round to a multiple of 8: at least 8, and at most 10 % below the value."""
     nearest = max(8, int(channels + 4) // 8 * 8)
     return nearest + 8 if nearest < 0.9 * channels else nearest

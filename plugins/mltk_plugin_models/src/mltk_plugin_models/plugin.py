@@ -1,4 +1,4 @@
-"""The plugin `models`: the custom layers of its networks, for Keras files that hold them."""
+"""Hooks of the plugin `models`: custom layers for loading Keras files."""
 
 from __future__ import annotations
 
@@ -9,18 +9,11 @@ mltk_api_version = 1
 
 @hookimpl
 def mltk_custom_objects() -> dict[str, object]:
-    """Offer the custom layers."""
+    """Return the custom layers of the networks."""
     from mltk_plugin_models.bc_resnet import NormalBlock, SubSpectralNormalization, TransitionBlock
     from mltk_plugin_models.kws_streaming.layers.speech_features import SpeechFeatures
     from mltk_plugin_models.tenet import MultiScaleTemporalConvolution
 
-    layers = (
-        *(
-            MultiScaleTemporalConvolution,
-            NormalBlock,
-            SpeechFeatures,
-            SubSpectralNormalization,
-            TransitionBlock,
-        ),
-    )
+    layers: tuple[type, ...] = (MultiScaleTemporalConvolution, NormalBlock, SpeechFeatures)
+    layers += (SubSpectralNormalization, TransitionBlock)
     return {layer.__name__: layer for layer in layers}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def ResNet10V1(  # noqa: N802 - the name specifications use
     input_shape: tuple[int, int, int] = (32, 32, 3), num_classes: int = 10, num_filters: int = 16
 ) -> keras.Model:
-    """Build a small residual network: one convolution and three residual blocks of two.
+    """Build a small residual network: one convolution and three residual blocks of two convolutions.
 
     He, Zhang, Ren and Sun, "Deep Residual Learning for Image Recognition", CVPR 2016 (arXiv:1512.03385), in the form of
     the MLPerf Tiny benchmark (arXiv:2106.07597). The kernels have an L2 penalty of 1e-4.
@@ -21,10 +21,10 @@ def ResNet10V1(  # noqa: N802 - the name specifications use
     Args:
         input_shape: Height, width, channels.
         num_classes: Number of classes.
-        num_filters: Channels of the first block; the second has twice, the third four times as many.
+        num_filters: Channels of the first block; the second has 2, the third 4 times as many.
 
     Returns:
-        The model, not compiled; input (batch, *input_shape), output probabilities (batch, num_classes).
+        The uncompiled model; input (batch, *input_shape), output probabilities (batch, num_classes).
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""The plugin `tfdata`: the commands of the `tf.data` service. Its mixin and functions need no hook."""
+"""Hooks of the plugin `tfdata`: the command of the `tf.data` service."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ mltk_api_version = 1
 
 @hookimpl
 def mltk_commands() -> list[Command]:
-    """Add the command that starts dispatchers and workers."""
+    """Return the command that starts dispatchers and workers."""
     return [
         Command(
             "tfdata-service",
-            "Start a dispatcher or worker that prepares batches for trainings.",
+            "Start a dispatcher or worker that prepares batches of training runs.",
             "mltk_plugin_tfdata.cli.tfdata_service_cmd:tfdata_service_command",
         )
     ]

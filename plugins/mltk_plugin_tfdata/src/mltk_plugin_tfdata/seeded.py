@@ -1,62 +1,62 @@
-"""Batches that are a pure function of seed, epoch and position, computed by TensorFlow, here or on other machines."""
+"""Batches that are a pure function of seed, epoch and position, computed by TensorFlow operations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mltk.data.loader import BatchIterator
-from mltk.data.seeding import batch_rng
-from mltk.data.tf_data import data_errors
+from mltk.data import BatchIterator, batch_rng, data_errors
 from mltk.errors import DatasetError, SpecificationError
+from mltk_plugin_tfdata.service import ServiceStream
 
 if TYPE_CHECKING:
-    from mltk_plugin_tfdata.service import ServiceStream
+    import tensorflow as tf
+    from numpy.typing import ArrayLike
 
 _WORKERS = 2
 _PREFETCH = 4
 
-SampleFunction = Callable[..., Any]
+SampleFunction = Callable[..., object]
 """`f(*columns, seed)` in TensorFlow operations → `x`, `(x, y)` or `(x, y, sample_weight)`."""
 
 
 def seeded_batches(
-    columns: Any,
+    columns: ArrayLike | tf.Tensor | tuple[ArrayLike | tf.Tensor, ...],
     function: SampleFunction | None = None,
     *,
     batch_size: int,
     seed: int,
     shuffle: bool = True,
 ) -> SeededBatches:
-    """Return batches of samples that `function` makes of the rows of some columns.
+    """Return batches of samples that `function` computes from the rows of columns.
 
-    Order and randomness depend on the seed, the epoch and the position alone. So a training that was interrupted goes
-    on as if it had not been, and `my_model.tf_data_service` (see `TfDataDatasetMixin`) changes no bit of the result.
+    Order and randomness only depend on seed, epoch and position. A resumed training run therefore gives the same result
+    as an uninterrupted one, also with `my_model.tf_data_service` (see `TfDataDatasetMixin`).
 
     Args:
-        columns: An array, list or tensor, or a tuple of these with equal lengths: paths and labels, for instance.
-        function: `f(*row, seed)`, called for one sample with scalars or tensors of the columns, and a seed int32 `(2,)`
-            for `tf.random.stateless_*` and `tf.image.stateless_*`. Traced once, so in TensorFlow operations. Returns
-            `x`, `(x, y)` or `(x, y, sample_weight)`. By default the row itself.
-        batch_size: Samples per batch; the last of an epoch may have fewer.
-        seed: Of order and randomness: `my_model.seed`.
-        shuffle: Another order in each epoch. Without it, each sample also gets the same seed in each epoch.
+        columns: An array, list or tensor, or a tuple of these with equal lengths, such as paths and labels.
+        function: `f(*row, seed)` in TensorFlow operations, called for one sample; seed is int32 `(2,)`, for
+            `tf.random.stateless_*` and `tf.image.stateless_*`. Returns `x`, `(x, y)` or `(x, y, sample_weight)`. By
+            default, the row is the sample.
+        batch_size: Samples per batch; the last batch of an epoch may be smaller.
+        seed: Seed of order and augmentation, usually `my_model.seed`.
+        shuffle: Shuffle the rows in each epoch. Otherwise, order and sample seeds are the same in each epoch.
 
     Returns:
-        What `fit` and the operations of mltk take in place of a `tf.data.Dataset`.
+        Batches for `fit` and the operations of mltk.
 
     Raises:
         DatasetError: There are no rows, or the columns differ in length.
     """
     if batch_size < 1:
-        raise SpecificationError(f"batch_size must be at least 1, not {batch_size}.")
-    return SeededBatches(_Rows(_as_columns(columns), function, batch_size, seed, shuffle))
+        raise SpecificationError(f"batch_size must be at least 1, got {batch_size}.")
+    return SeededBatches(_Rows(_to_columns(columns), function, batch_size, seed, shuffle))
 
 
 class SeededBatches(BatchIterator):
-    """The batches of `seeded_batches`; a `BatchIterator` over TensorFlow operations."""
+    """The result of `seeded_batches`: a `BatchIterator` over TensorFlow operations."""
 
     source: _Rows
 
@@ -64,11 +64,11 @@ class SeededBatches(BatchIterator):
         super().__init__(source, workers=_WORKERS, prefetch=_PREFETCH)
 
     def use_service(self, stream: ServiceStream) -> None:
-        """Take batches from workers of the `tf.data` service."""
+        """Read batches from workers of the `tf.data` service."""
         self.source.stream = stream
 
     def close(self) -> None:
-        """End all passes, also those on other machines."""
+        """Stop all iterations, also on other machines."""
         super().close()
         if self.source.stream is not None:
             self.source.stream.close()
@@ -77,11 +77,11 @@ class SeededBatches(BatchIterator):
 
 
 class _Rows:
-    """The `BatchSource`: what the batch at a position is."""
+    """`BatchSource` that computes the batch at a position."""
 
     def __init__(
         self,
-        columns: tuple[Any, ...],
+        columns: tuple[tf.Tensor, ...],
         function: SampleFunction | None,
         batch_size: int,
         seed: int,
@@ -104,7 +104,7 @@ class _Rows:
 
     @property
     def nbytes(self) -> int:
-        """Size of the columns; texts count with their length."""
+        """Size of the columns in bytes."""
         return sum(
             sum(map(len, c.numpy().flat)) if c.dtype.name == "string" else int(c.numpy().nbytes)
             for c in self._columns
@@ -113,32 +113,32 @@ class _Rows:
     def batch(self, epoch: int, index: int) -> tuple[np.ndarray, ...]:
         """Return one batch."""
         position = epoch * len(self) + index
-        return self.local(position) if self.stream is None else self.stream.get(position)
+        return self.make_locally(position) if self.stream is None else self.stream.get(position)
 
-    def local(self, position: int) -> tuple[np.ndarray, ...]:
-        """Return the batch at a position, counted through all epochs, made by this process."""
+    def make_locally(self, position: int) -> tuple[np.ndarray, ...]:
+        """Compute the batch at a position, counted over all epochs, in this process."""
         import tensorflow as tf
 
         with data_errors():
             tensors = self._make(tf.constant(position, tf.int64))
-        return self.checked(position, tuple(t.numpy() for t in tensors))
+        return self.check(position, tuple(t.numpy() for t in tensors))
 
-    def checked(self, position: int, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """Return a batch, or refuse it for values that are not finite."""
+    def check(self, position: int, batch: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """Return a batch, or raise an error if it contains values that are not finite."""
         if any(part.dtype.kind == "f" and not np.isfinite(part).all() for part in batch):
             raise DatasetError(
-                f"Batch {position % len(self) + 1} of the data holds values that are not finite (NaN or infinite)."
+                f"Batch {position % len(self) + 1} of the data contains NaN or infinite values."
             )
         return batch
 
-    def make(self, position: Any) -> tuple[Any, ...]:
-        """Return the tensors of the batch at a position: int64, a scalar tensor."""
+    def make(self, position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Return the tensors of the batch at a position, an int64 scalar."""
         import tensorflow as tf
 
         n, size, batches = self._n, self._batch_size, len(self)
         epoch, index = position // batches, position % batches
         rows = tf.range(index * size, tf.minimum((index + 1) * size, n))
-        # What is not shuffled is validated or evaluated with: the same in each epoch.
+        # Unshuffled data serve for validation and evaluation: they are the same in each epoch.
         epoch = epoch if self._shuffle else tf.zeros_like(epoch)
         if self._shuffle:
             key = tf.random.experimental.stateless_fold_in(self._order_key, epoch)
@@ -146,7 +146,7 @@ class _Rows:
         columns = tuple(tf.gather(column, rows) for column in self._columns)
         key = tf.random.experimental.stateless_fold_in(self._sample_key, epoch)
 
-        def sample(row: Any, *values: Any) -> Any:
+        def sample(row: tf.Tensor, *values: tf.Tensor) -> tuple[object, ...]:
             if self._function is None:
                 return values
             made = self._function(*values, tf.random.experimental.stateless_fold_in(key, row))
@@ -157,10 +157,10 @@ class _Rows:
         return tuple(samples.batch(size).get_single_element())
 
 
-def _as_columns(columns: Any) -> tuple[Any, ...]:
+def _to_columns(columns: object) -> tuple[tf.Tensor, ...]:
     import tensorflow as tf
 
-    # Kept on the CPU, where the data are prepared.
+    # The input pipeline runs on the CPU.
     with tf.device("/CPU:0"):
         tensors = tuple(
             tf.convert_to_tensor(c) for c in (columns if isinstance(columns, tuple) else (columns,))
@@ -169,5 +169,5 @@ def _as_columns(columns: Any) -> tuple[Any, ...]:
     if len(set(lengths)) != 1:
         raise DatasetError(f"The columns differ in length: {', '.join(map(str, lengths))}.")
     if lengths[0] == 0:
-        raise DatasetError("The data set has no sample.")
+        raise DatasetError("The data set is empty.")
     return tensors

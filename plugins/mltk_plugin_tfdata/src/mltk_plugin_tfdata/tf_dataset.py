@@ -1,22 +1,31 @@
-"""Utilities for `tf.data`; importable as `mltk.core.preprocess.utils.tf_dataset`."""
+"""Data sets from directories; importable as `mltk.core.preprocess.utils.tf_dataset`."""
 
 from __future__ import annotations
 
 import os
 import wave
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mltk.data.listing import Split, list_dataset_directory
-from mltk.data.tf_data import record_failure
+from mltk.data import (
+    ListFilenamesFunction,
+    ProcessSamplesFunction,
+    Split,
+    list_dataset_directory,
+    record_failure,
+)
 from mltk.errors import DatasetError
 from mltk.utils.files import atomic_path, cache_dir
 from mltk_plugin_tfdata.parallel import ProcessPool, parallel_process
 from mltk_plugin_tfdata.records import cache_to_disk, read_tfrecords, write_tfrecords
 from mltk_plugin_tfdata.seeded import SeededBatches, seeded_batches
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 __all__ = [
     "ProcessPool",
@@ -54,42 +63,43 @@ def load_audio_directory(
     white_list_formats: Iterable[str] | None = None,
     follow_links: bool = False,
     shuffle_index_directory: str | os.PathLike[str] | None = None,
-    list_valid_filenames_in_directory_function: Callable[..., Any] | None = None,
-    process_samples_function: Callable[..., Any] | None = None,
-) -> tuple[Any, Any]:
-    """List a folder with one folder of recordings per class, as two data sets of equal length.
+    list_valid_filenames_in_directory_function: ListFilenamesFunction | None = None,
+    process_samples_function: ProcessSamplesFunction | None = None,
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Load a directory with one subdirectory of recordings per class.
 
-    The classes `_unknown_` (recordings of folders that are not named) and `_silence_` (a second of zeros) are made up;
-    their sizes are those of the mean named class times a factor. For the arguments that are not described here see
+    The class `_unknown_` contains recordings of other subdirectories, the class `_silence_` one second of zeros. Their
+    sizes are relative to the mean size of the other classes. See also
     `mltk.core.preprocess.utils.list_dataset_directory`.
 
     Args:
-        directory: The folder.
-        classes: Names of its folders, in the order of the ids.
-        unknown_class_percentage: Factor, 0 or greater.
-        silence_class_percentage: Factor, 0 or greater.
+        directory: The directory.
+        classes: Names of the subdirectories, in the order of the class ids.
+        unknown_class_percentage: Relative size of `_unknown_`, at least 0.
+        silence_class_percentage: Relative size of `_silence_`, at least 0.
         class_counts: Filled with the number of samples per class.
-        onehot_encode: Labels are one-hot int32 `(n_classes,)` instead of ids.
+        onehot_encode: Return one-hot labels, int32 `(n_classes,)`, instead of class ids.
         shuffle: Shuffle the samples once.
-        seed: Of that order.
-        split: Part of each class, as fractions.
-        max_samples_per_class: -1: all.
-        sample_rate_hz: Rate that recordings are resampled to; by default they keep their own.
-        return_audio_data: Give what is in the files, float32 `(n,)` from -1 to 1, instead of their paths. They are
-            read by the audio plugin.
-        return_audio_sample_rate: With the data: give `(samples, rate)`; the rate is int32, in Hz.
-        white_list_formats: File name endings; by default `.wav`, `.flac`, `.ogg` and `.mp3`.
-        follow_links: Follow links to folders.
-        shuffle_index_directory: Keeps the order of the files.
-        list_valid_filenames_in_directory_function: Lists the files of a class.
-        process_samples_function: May edit the lists.
+        seed: Seed of the order.
+        split: Part of each class to load, as two fractions (begin, end).
+        max_samples_per_class: Maximum number of samples per class; -1 for all.
+        sample_rate_hz: Resample recordings to this rate in Hz; not resampled by default.
+        return_audio_data: Return audio samples, float32 `(n,)` from -1 to 1, instead of paths; requires the audio
+            plugin.
+        return_audio_sample_rate: Return `(samples, rate)` instead of samples; rate is int32, in Hz.
+        white_list_formats: File extensions; by default `.wav`, `.flac`, `.ogg` and `.mp3`.
+        follow_links: Follow symbolic links to directories.
+        shuffle_index_directory: Directory for the index of the shuffled files.
+        list_valid_filenames_in_directory_function: Function that lists the files of a class.
+        process_samples_function: Function that may edit the lists.
 
     Returns:
-        `(x, y)`: two `tf.data.Dataset`. x: absolute path, samples, or samples and rate; y: int32 id, or one-hot.
+        `(x, y)`: two `tf.data.Dataset`. x: absolute path, samples, or samples and rate; y: int32 class id or
+        one-hot label.
 
     Raises:
-        DatasetError: The folder, the folder of a class, or all samples of a class are missing.
-        PluginNotInstalledError: `return_audio_data` needs the audio plugin.
+        DatasetError: The directory, the subdirectory of a class, or all samples of a class are missing.
+        PluginNotInstalledError: The audio plugin is missing.
     """
     import tensorflow as tf
 
@@ -119,7 +129,7 @@ def load_audio_directory(
     x = tf.data.Dataset.from_tensor_slices(paths)
     if read is not None:
 
-        def step(path: Any) -> Any:
+        def step(path: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
             samples, rate = tf.numpy_function(read, [path], (tf.float32, tf.int32), stateful=False)
             samples.set_shape([None])
             rate.set_shape([])
@@ -143,35 +153,19 @@ def load_image_directory(
     white_list_formats: Iterable[str] | None = None,
     follow_links: bool = False,
     shuffle_index_directory: str | os.PathLike[str] | None = None,
-    list_valid_filenames_in_directory_function: Callable[..., Any] | None = None,
-    process_samples_function: Callable[..., Any] | None = None,
-) -> tuple[Any, Any]:
-    """List a folder with one folder of images per class, as two data sets of equal length.
+    list_valid_filenames_in_directory_function: ListFilenamesFunction | None = None,
+    process_samples_function: ProcessSamplesFunction | None = None,
+) -> tuple[tf.data.Dataset, tf.data.Dataset]:
+    """Load a directory with one subdirectory of images per class.
 
-    The arguments are those of `load_audio_directory`; there is no class `_silence_`.
-
-    Args:
-        directory: The folder.
-        classes: Names of its folders, in the order of the ids.
-        unknown_class_percentage: Size of the class `_unknown_`, relative to the mean named class.
-        class_counts: Filled with the number of samples per class.
-        onehot_encode: Labels are one-hot int32 `(n_classes,)` instead of ids.
-        shuffle: Shuffle the samples once.
-        seed: Of that order.
-        split: Part of each class, as fractions.
-        max_samples_per_class: -1: all.
-        return_image_data: Give the images, uint8 `(height, width, channels)`, instead of their paths.
-        white_list_formats: File name endings; by default `.png`, `.jpg`, `.jpeg`, `.bmp` and `.gif`.
-        follow_links: Follow links to folders.
-        shuffle_index_directory: Keeps the order of the files.
-        list_valid_filenames_in_directory_function: Lists the files of a class.
-        process_samples_function: May edit the lists.
+    The arguments are those of `load_audio_directory`, without the class `_silence_`. By default, files end in `.png`,
+    `.jpg`, `.jpeg`, `.bmp` or `.gif`. With `return_image_data`, x are images, uint8 `(height, width, channels)`.
 
     Returns:
-        `(x, y)`: two `tf.data.Dataset`. x: absolute path, or image; y: int32 id, or one-hot.
+        `(x, y)`: two `tf.data.Dataset`. x: absolute path or image; y: int32 class id or one-hot label.
 
     Raises:
-        DatasetError: The folder, the folder of a class, or all samples of a class are missing.
+        DatasetError: The directory, the subdirectory of a class, or all samples of a class are missing.
     """
     import tensorflow as tf
 
@@ -195,7 +189,7 @@ def load_image_directory(
     x = tf.data.Dataset.from_tensor_slices(paths)
     if return_image_data:
 
-        def step(path: Any) -> Any:
+        def step(path: tf.Tensor) -> tf.Tensor:
             image = tf.numpy_function(_read_image, [path], tf.uint8, stateful=False)
             image.set_shape([None, None, None])
             return image
@@ -205,7 +199,7 @@ def load_image_directory(
 
 
 def enable_numpy_behavior() -> bool:
-    """Give tensors the attributes and type promotion of NumPy's arrays, for the whole process.
+    """Enable the attributes and type promotion of NumPy arrays for tensors in this process.
 
     Returns:
         True.
@@ -216,7 +210,7 @@ def enable_numpy_behavior() -> bool:
     return True
 
 
-def _labels(ids: Sequence[int], n_classes: int | None) -> Any:
+def _labels(ids: Sequence[int], n_classes: int | None) -> tf.data.Dataset:
     import tensorflow as tf
 
     labels = np.asarray(ids, np.int32)
@@ -226,7 +220,8 @@ def _labels(ids: Sequence[int], n_classes: int | None) -> Any:
 
 
 def _audio_reader(sample_rate_hz: int | None) -> Callable[[bytes], tuple[np.ndarray, np.int32]]:
-    from mltk.core.preprocess.utils import audio
+    # The name resolves, or raises PluginNotInstalledError, at run time.
+    audio = import_module("mltk.core.preprocess.utils.audio")
 
     def read(path: bytes) -> tuple[np.ndarray, np.int32]:
         try:
@@ -244,7 +239,7 @@ def _read_image(path: bytes) -> np.ndarray:
     import tensorflow as tf
 
     try:
-        # The pipeline's own operation would not say which file it cannot read.
+        # As an operation of the pipeline, the error would not name the file.
         image: np.ndarray = tf.io.decode_image(tf.io.read_file(path), expand_animations=False).numpy()
     except tf.errors.OpError as e:
         reason = " ".join(e.message.split("[Op:")[0].split())
@@ -254,7 +249,7 @@ def _read_image(path: bytes) -> np.ndarray:
 
 
 def _silent_file(rate: int) -> str:
-    """Return the path of a recording of one second of zeros, which is written when it is not there."""
+    """Return the path of a recording of one second of zeros; write it if it does not exist."""
     path = Path(cache_dir()) / "datasets" / "silence" / f"silence-{rate}hz.wav"
     if not path.is_file():
         with atomic_path(path) as temporary, wave.open(str(temporary), "wb") as file:

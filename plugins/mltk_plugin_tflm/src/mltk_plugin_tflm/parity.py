@@ -224,8 +224,8 @@ def _quantized(context: EvaluationContext) -> TfliteModel:
     return model if isinstance(model, TfliteModel) else _load_tflite(context)
 
 
-def _load_tflite(context: EvaluationContext, **options: str) -> TfliteModel:
-    model = load_tflite_model(cast("MltkModel", context.model), **options)
+def _load_tflite(context: EvaluationContext, archive_file_ext: str | None = None) -> TfliteModel:
+    model = load_tflite_model(cast("MltkModel", context.model), archive_file_ext=archive_file_ext)
     assert isinstance(model, TfliteModel)
     return model
 

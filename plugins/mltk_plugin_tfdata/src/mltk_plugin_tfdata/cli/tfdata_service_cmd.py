@@ -1,40 +1,54 @@
-"""`mltk tfdata-service`."""
+"""The command `mltk tfdata-service`."""
 
 from __future__ import annotations
 
 import signal
 import socket
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from mltk.errors import MltkError
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+class _Server(Protocol):
+    """Common interface of `DispatchServer` and `WorkerServer`."""
+
+    _address: str
+    target: str
+
 
 @click.group("tfdata-service")
 def tfdata_service_command() -> None:
-    """Prepare the batches of trainings on other machines, with TensorFlow's tf.data service.
+    """Prepare training batches on other machines with the tf.data service of TensorFlow.
 
     Start one dispatcher and any number of workers, then set my_model.tf_data_service = 'grpc://HOST:PORT'.
 
-    Whoever reaches their ports can have any TensorFlow graph run, which can read and write files:
-    use them in a network that you trust.
+    Anyone who can reach their ports can run any TensorFlow graph, which can read and write files:
+    use them only in a network that you trust.
     """
 
 
 @tfdata_service_command.command("dispatcher")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=5050, show_default=True, help="0: any free one."
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=5050,
+    show_default=True,
+    help="Port to listen on; 0 selects a free port.",
 )
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False),
     metavar="FOLDER",
-    help="Keep the state there, so that a dispatcher that is started again goes on.",
+    help="Keep the state in this folder, so that a restarted dispatcher can continue.",
 )
 def dispatcher_command(port: int, work_dir: str | None) -> None:
-    """Start the process that hands out the work; it ends with Ctrl-C or SIGTERM."""
+    """Start the process that distributes the work. End it with Ctrl-C or SIGTERM."""
     service = _service()
     _check_free(port)
     config = service.DispatcherConfig(
@@ -47,13 +61,18 @@ def dispatcher_command(port: int, work_dir: str | None) -> None:
 
 
 @tfdata_service_command.command("worker")
-@click.option("--dispatcher", required=True, metavar="HOST:PORT", help="Where the dispatcher listens.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free one.")
+@click.option("--dispatcher", required=True, metavar="HOST:PORT", help="Address of the dispatcher.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    show_default=True,
+    help="Port to listen on; 0 selects a free port.",
+)
 @click.option(
     "--host",
     metavar="NAME",
-    help="Name under which trainers reach this machine; by default localhost for a dispatcher on localhost, else the "
-    "machine's own name.",
+    help="Name of this machine for trainers; by default localhost if the dispatcher is local, or the host name.",
 )
 @click.option(
     "--timeout",
@@ -63,7 +82,7 @@ def dispatcher_command(port: int, work_dir: str | None) -> None:
     help="Seconds to wait for the dispatcher.",
 )
 def worker_command(dispatcher: str, port: int, host: str | None, timeout: int) -> None:
-    """Start a process that prepares batches; it ends with Ctrl-C or SIGTERM."""
+    """Start a process that prepares batches. End it with Ctrl-C or SIGTERM."""
     from mltk_plugin_tfdata.service import connect, parse_address
 
     address = dispatcher if "://" in dispatcher else f"grpc://{dispatcher}"
@@ -83,30 +102,31 @@ def worker_command(dispatcher: str, port: int, host: str | None, timeout: int) -
     _serve(service.WorkerServer(config), "worker")
 
 
-def _service() -> Any:
+def _service() -> ModuleType:
     from mltk.keras.environment import import_tensorflow
 
     import_tensorflow()
     import tensorflow as tf
 
-    # Workers give the bits that the trainer would.
+    # Workers must compute the same bits as the trainer.
     tf.config.experimental.enable_op_determinism()
-    return tf.data.experimental.service
+    service: ModuleType = tf.data.experimental.service
+    return service
 
 
-def _serve(server: Any, kind: str) -> None:
+def _serve(server: _Server, kind: str) -> None:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     where = server.target if kind == "dispatcher" else f"grpc://{server._address}"
-    # To stdout and at once: programs that start it read the port here.
+    # Other programs read the port from this line.
     click.echo(f"tf.data {kind} at {where}")
     while not ended.wait(1.0):
         pass
 
 
 def _check_free(port: int) -> None:
-    """TensorFlow ends the process when the port is taken."""
+    """Check that a port is free: TensorFlow would abort the process."""
     if port == 0:
         return
     with socket.socket(socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET) as probe:

@@ -1,7 +1,7 @@
-"""Pictures of a circle, a square, a triangle or a cross, drawn by seeded code: 24×24 grey pixels.
+"""Generated grayscale images, 24×24 pixels, of a circle, square, triangle or cross.
 
-There is nothing to download and no licence but that of this plugin. Position, size, angle, brightness, a shaded
-background and noise differ from picture to picture; some shapes are filled and some are outlines.
+The licence is that of this plugin. Position, size, angle, brightness, background and noise vary; some shapes are
+filled, others are outlines.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ INPUT_SHAPE = (24, 24, 1)
 
 
 def load_data(samples_per_class: int = 600, seed: int = 1) -> tuple[Subset, Subset]:
-    """Return `((x_train, y_train), (x_test, y_test))`.
+    """Generate `((x_train, y_train), (x_test, y_test))`.
 
-    x is uint8 `(n, 24, 24, 1)`, 0 to 255; y is int32 `(n,)`, the class id; the classes take turns.
+    x is uint8 `(n, 24, 24, 1)`, 0 to 255; y is int32 `(n,)`, the class id; the classes alternate.
 
     Args:
-        samples_per_class: For training; the test part has a third of it.
-        seed: 0 or greater.
+        samples_per_class: Training samples per class; there are a third as many test samples.
+        seed: Seed of the generator, at least 0.
     """
     rng = np.random.default_rng(seed)
     return _subset(samples_per_class, rng), _subset(-(-samples_per_class // 3), rng)
@@ -42,7 +42,7 @@ def _subset(per_class: int, rng: np.random.Generator) -> Subset:
     radius = rng.uniform(5, 9, n)
     center = rng.uniform(9, size - 10, (2, n))
     angle = rng.uniform(-0.35, 0.35, n)
-    # Pixels in the coordinates of the shape: turned, and 1 at its radius.
+    # Pixel coordinates relative to the shape: rotated, with radius 1.
     v, u = np.mgrid[:size, :size][:, None] - center[:, :, None, None]
     sin, cos = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
     u, v = (cos * u + sin * v) / radius[:, None, None], (cos * v - sin * u) / radius[:, None, None]
@@ -63,7 +63,7 @@ def _subset(per_class: int, rng: np.random.Generator) -> Subset:
 
 
 def _distances(u: NDArray[np.float64], v: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return the signed distances from the edges of all shapes; negative within."""
+    """Return the signed distances to the edges of all shapes; negative inside."""
     square = np.maximum(np.abs(u), np.abs(v)) - 0.8
     triangle = np.maximum(v - 0.6, 0.866 * np.abs(u) - 0.5 * v - 0.5)
     bars = [np.maximum(np.abs(a) - 0.28, np.abs(b) - 0.95) for a, b in ((u, v), (v, u))]

@@ -1,1 +1,1 @@
-"""Model specifications that come with the plugin."""
+"""Model specifications of the plugin."""

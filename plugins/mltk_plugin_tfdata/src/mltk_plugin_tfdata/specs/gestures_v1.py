@@ -1,7 +1,7 @@
 """Gestures of a wand from three axes of acceleration: a W, a circle, an angle, and anything else.
 
 Trains on simulated gestures (`mltk.datasets.accelerometer.gestures`) of sixteen persons and is tested on eight others.
-The augmentation consists of TensorFlow operations, so a tf.data service may prepare the batches: see `tf_data_service`.
+The augmentation uses TensorFlow operations, so a tf.data service can prepare the batches: see `tf_data_service`.
 
     mltk train gestures_v1
     mltk evaluate gestures_v1 --tflite
@@ -39,17 +39,17 @@ my_model.checkpoint["monitor"] = "val_accuracy"
 # Data set
 my_model.classes = list(gestures.CLASSES)
 my_model.input_shape = gestures.INPUT_SHAPE
-# With machines to prepare batches (mltk tfdata-service --help):
+# To prepare batches on other machines (mltk tfdata-service --help):
 # my_model.tf_data_service = "grpc://dispatcher:5050"
 
 
-def scaled(x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Bring acceleration in m/s² to about -2 to 2."""
+def scale(x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scale acceleration in m/s² to about -2 to 2."""
     return x / 10.0, y
 
 
-def augmented(x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Turn the wand a little, move the gesture in time, and change its strength."""
+def augment(x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Rotate the wand slightly, shift the gesture in time, and change its amplitude."""
     seeds = tf.unstack(tf.random.split(seed, 4))
     roll, pitch, yaw = tf.unstack(tf.random.stateless_normal([3], seeds[0], stddev=0.15))
     turn = tf.stack([[1.0, -yaw, roll], [yaw, 1.0, -pitch], [-roll, pitch, 1.0]])
@@ -59,36 +59,36 @@ def augmented(x: tf.Tensor, y: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, t
     mean = tf.reduce_mean(motion, axis=0)
     motion = mean + (motion - mean) * tf.random.stateless_uniform([], seeds[2], 0.75, 1.3)
     motion += tf.random.stateless_normal(tf.shape(motion), seeds[3], stddev=0.1)
-    return scaled(tf.ensure_shape(motion, x.shape[:2])[..., None], y, seed)
+    return scale(tf.ensure_shape(motion, x.shape[:2])[..., None], y, seed)
 
 
 def load(subset: str, test: bool = False, **kwargs: object) -> object:
-    """Return batches of a subset; a sixth of the training gestures is held back to watch the training."""
+    """Return batches of a subset; a sixth of the training data is used for validation."""
     (x, y), (x_test, y_test) = gestures.load_data(samples_per_class=12 if test else 600)
     settings = {"batch_size": my_model.batch_size, "seed": my_model.seed}
     if subset == "evaluation":
-        return seeded_batches((x_test, y_test), scaled, shuffle=False, **settings)
+        return seeded_batches((x_test, y_test), scale, shuffle=False, **settings)
     held_out = len(x) // 6
-    validation = seeded_batches((x[:held_out], y[:held_out]), scaled, shuffle=False, **settings)
-    training = seeded_batches((x[held_out:], y[held_out:]), augmented, **settings)
+    validation = seeded_batches((x[:held_out], y[:held_out]), scale, shuffle=False, **settings)
+    training = seeded_batches((x[held_out:], y[held_out:]), augment, **settings)
     return training, None, validation
 
 
 my_model.dataset = load
 
-# Conversion: all int8, input and output too
+# Conversion: int8, including input and output
 my_model.tflite_converter["optimizations"] = [tf.lite.Optimize.DEFAULT]
 my_model.tflite_converter["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 my_model.tflite_converter["inference_input_type"] = tf.int8
 my_model.tflite_converter["inference_output_type"] = tf.int8
 my_model.tflite_converter["representative_dataset"] = "generate"
 
-# For the firmware: what acceleration in m/s² is multiplied with
+# For the firmware: factor for acceleration in m/s²
 my_model.model_parameters["samplewise_norm.rescale"] = 0.1
 
 
 def build_model(model: GesturesModel) -> tf.keras.Model:
-    """Return three convolutions over time, and one dense layer."""
+    """Build three convolutions over time and one dense layer."""
     layers = tf.keras.layers
     network = tf.keras.Sequential(name=model.name)
     network.add(layers.InputLayer(model.input_shape))

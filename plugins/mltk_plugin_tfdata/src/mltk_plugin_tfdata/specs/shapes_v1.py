@@ -1,7 +1,6 @@
-"""Circles, squares, triangles and crosses in pictures of 24×24 grey pixels, with a tf.data pipeline made by hand.
+"""Circles, squares, triangles and crosses in 24×24 grayscale images, with a custom tf.data pipeline.
 
-The loader returns `tf.data.Dataset`s, as in any TensorFlow program; pictures are drawn by seeded code
-(`mltk_plugin_tfdata.datasets.shapes`).
+The loader returns `tf.data.Dataset`s; the images are generated (`mltk_plugin_tfdata.datasets.shapes`).
 
     mltk train shapes_v1
     mltk evaluate shapes_v1 --tflite
@@ -18,7 +17,7 @@ from mltk_plugin_tfdata.datasets import shapes
 
 
 class ShapesModel(MltkModel, TrainMixin, DatasetMixin, EvaluateClassifierMixin):
-    """A classifier of pictures."""
+    """A classifier of images."""
 
 
 my_model = ShapesModel()
@@ -41,34 +40,32 @@ my_model.classes = list(shapes.CLASSES)
 my_model.input_shape = shapes.INPUT_SHAPE
 
 
-def augmented(picture: tf.Tensor, label: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mirror a picture, move it a little, and change brightness and contrast."""
+def augment(image: tf.Tensor, label: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Flip and shift an image, and change brightness and contrast."""
     seeds = tf.unstack(tf.random.split(tf.stack([my_model.seed, tf.cast(number, tf.int32)]), 4))
     height, width, channels = my_model.input_shape
-    picture = tf.image.stateless_random_flip_left_right(picture, seeds[0])
-    picture = tf.pad(picture, [[2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")
-    picture = tf.image.stateless_random_crop(picture, (height, width, channels), seeds[1])
-    picture = tf.image.stateless_random_brightness(picture, 0.15, seeds[2])
-    return tf.image.stateless_random_contrast(picture, 0.7, 1.3, seeds[3]), label
+    image = tf.image.stateless_random_flip_left_right(image, seeds[0])
+    image = tf.pad(image, [[2, 2], [2, 2], [0, 0]], mode="SYMMETRIC")
+    image = tf.image.stateless_random_crop(image, (height, width, channels), seeds[1])
+    image = tf.image.stateless_random_brightness(image, 0.15, seeds[2])
+    return tf.image.stateless_random_contrast(image, 0.7, 1.3, seeds[3]), label
 
 
 def pipeline(x: np.ndarray, y: np.ndarray, training: bool = False) -> tf.data.Dataset:
-    """Return batches of pictures, float32 about -1 to 1, and one-hot labels."""
+    """Return batches of images, float32 from -1 to 1, and one-hot labels."""
     labels = np.eye(my_model.n_classes, dtype=np.float32)[y]
     data = tf.data.Dataset.from_tensor_slices((x.astype(np.float32) / 127.5 - 1, labels))
     if training:
         data = data.shuffle(len(x), seed=my_model.seed)
-        # Other numbers in each epoch, and the same in each run.
+        # Different numbers in each epoch, the same in each training run.
         numbers = tf.data.Dataset.random(seed=my_model.seed, rerandomize_each_iteration=True)
         data = tf.data.Dataset.zip((data, numbers))
-        data = data.map(
-            lambda sample, number: augmented(*sample, number), num_parallel_calls=tf.data.AUTOTUNE
-        )
+        data = data.map(lambda sample, number: augment(*sample, number), num_parallel_calls=tf.data.AUTOTUNE)
     return data.batch(my_model.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def load(subset: str, test: bool = False, **kwargs: object) -> object:
-    """Return a subset; a sixth of the training pictures is held back to watch the training."""
+    """Return a subset; a sixth of the training data is used for validation."""
     (x, y), (x_test, y_test) = shapes.load_data(samples_per_class=12 if test else 600)
     if subset == "evaluation":
         return pipeline(x_test, y_test)
@@ -78,7 +75,7 @@ def load(subset: str, test: bool = False, **kwargs: object) -> object:
 
 my_model.dataset = load
 
-# Conversion: all int8, input and output too
+# Conversion: int8, including input and output
 my_model.tflite_converter["optimizations"] = [tf.lite.Optimize.DEFAULT]
 my_model.tflite_converter["supported_ops"] = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
 my_model.tflite_converter["inference_input_type"] = tf.int8
@@ -87,7 +84,7 @@ my_model.tflite_converter["representative_dataset"] = "generate"
 
 
 def build_model(model: ShapesModel) -> tf.keras.Model:
-    """Return three convolutions, and one dense layer."""
+    """Build three convolutions and one dense layer."""
     layers = tf.keras.layers
     network = tf.keras.Sequential(name=model.name)
     network.add(layers.InputLayer(model.input_shape))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import keras  # noqa: TID253 - the layer below derives from Keras'
 import numpy as np
 
-# What would change samples or spectrograms at random, by its value when it is off.
+# Random augmentation, with the value that disables it.
 _RANDOM = {"sp_time_shift_samples": 0, "sp_resample": 0.0, "use_spec_augment": 0, "use_spec_cutout": 0}
 _PARAMETERS = (
     *("sample_rate", "window_size_ms", "window_stride_ms", "feature_type", "window_type", "preemph"),
@@ -20,22 +21,21 @@ _PARAMETERS = (
 
 @keras.saving.register_keras_serializable("mltk_plugin_models")
 class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
-    """Logarithms of mel bands of the samples' spectrum, or cepstral coefficients.
+    """Log mel spectrogram or cepstral coefficients of audio samples.
 
-    Windows and discrete Fourier transform are one convolution with constants, so that the layer can be
-    quantized as any other.
+    The window and the Fourier transform are one convolution, so the layer can be quantized.
 
     Args:
-        params: From `get_params`.
-        kwargs: As of every Keras layer.
+        params: The result of `get_params`.
+        **kwargs: Arguments of `keras.layers.Layer`.
 
-    Input: samples, shape (batch, samples), usually -1 to 1. Output: shape (batch, windows, features).
+    Input shape (batch, samples), usually -1 to 1; output shape (batch, windows, features).
 
     Raises:
-        ValueError: A parameter has a value that is not supported.
+        ValueError: The value of a parameter is not supported.
     """
 
-    def __init__(self, params: Mapping[str, Any], **kwargs: Any) -> None:
+    def __init__(self, params: Mapping[str, Any], **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.params = dict(params)
         supported = {
@@ -47,7 +47,7 @@ class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
         for name, values in supported.items():
             if self.params[name] not in values:
                 raise ValueError(
-                    f"SpeechFeatures: {name} must be {' or '.join(map(repr, values))}, not {self.params[name]!r}."
+                    f"SpeechFeatures: {name} must be {' or '.join(map(repr, values))}, got {self.params[name]!r}."
                 )
         self.frame_size = self._samples("window_size_ms")
         self.frame_step = self._samples("window_stride_ms")
@@ -57,13 +57,13 @@ class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
         self._kernel = self._fourier()[:, used].transpose(0, 2, 1).reshape(self.frame_size, 1, -1)
 
     @staticmethod
-    def get_params(flags: Any) -> dict[str, Any]:
-        """Return the parameters of the layer from flags of the same names, and `sp_time_shift_ms`."""
+    def get_params(flags: SimpleNamespace) -> dict[str, Any]:
+        """Return the parameters of the layer from flags of the same names and `sp_time_shift_ms`."""
         shift = int(flags.sp_time_shift_ms * flags.sample_rate / 1000)
         return {**{name: getattr(flags, name) for name in _PARAMETERS}, "sp_time_shift_samples": shift}
 
-    def call(self, inputs: Any) -> Any:
-        """Return the features."""
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """Compute the features."""
         ops = keras.ops
         spectrum = ops.conv(inputs[..., None], self._kernel, strides=self.frame_step, padding="valid")
         real, imaginary = ops.split(spectrum, 2, axis=-1)
@@ -76,13 +76,13 @@ class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
         return features
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Return the shape of the output."""
+        """Return the output shape."""
         samples = input_shape[1]
         windows = None if samples is None else max(0, (samples - self.frame_size) // self.frame_step + 1)
         return input_shape[0], windows, self.params["dct_num_features"] or self.params["mel_num_bins"]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments that make an equal layer."""
+    def get_config(self) -> dict[str, object]:
+        """Return the configuration of the layer."""
         return {**super().get_config(), "params": self.params}
 
     def _samples(self, name: str) -> int:
@@ -93,21 +93,21 @@ class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
         return int(2 ** math.ceil(math.log2(self.frame_size)))
 
     def _fourier(self) -> np.ndarray:
-        """Return what turns samples into real and imaginary parts, shape (frame_size, bins, 2)."""
+        """Return the kernel of the Fourier transform, real and imaginary part, shape (frame_size, bins, 2)."""
         n = np.arange(self.frame_size)
         angles = 2 * np.pi / self._fft_size() * np.outer(n, np.arange(self._fft_size() // 2 + 1))
         parts: np.ndarray = np.stack([np.cos(angles), -np.sin(angles)], axis=-1)
         if self.params["window_type"] == "hann":
             parts *= (0.5 - 0.5 * np.cos(2 * np.pi / self.frame_size * n))[:, None, None]
-        # Of each sample its part of the next one is taken away, which comes down to its row of the transform.
+        # Pre-emphasis subtracts a fraction of the previous sample, here from the kernel.
         parts[:-1] -= self.params["preemph"] * parts[1:]
         return parts.astype(np.float32)
 
     def _mel(self) -> np.ndarray:
-        """Return the weight of each bin of the spectrum in each mel band, a triangle, shape (bins, bands)."""
+        """Return the triangular weights of the spectrum in each mel band, shape (bins, bands)."""
 
-        def mel(hertz: Any) -> Any:
-            return 1127 * np.log1p(np.asarray(hertz) / 700)
+        def mel(hertz: float | np.ndarray) -> np.ndarray:
+            return np.asarray(1127 * np.log1p(np.asarray(hertz) / 700))
 
         low, high = mel(self.params["mel_lower_edge_hertz"]), mel(self.params["mel_upper_edge_hertz"])
         edges = np.linspace(low, high, self.params["mel_num_bins"] + 2)
@@ -115,7 +115,7 @@ class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
         rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
         falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
         weights: np.ndarray = np.maximum(0, np.minimum(rising, falling))
-        # The mean of a window is no part of any band.
+        # The mean of a window belongs to no band.
         weights[0] = 0
         return weights.astype(np.float32)
 

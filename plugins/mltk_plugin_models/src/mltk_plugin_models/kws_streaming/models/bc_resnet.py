@@ -1,9 +1,9 @@
-"""BC-ResNet with its front end inside the model. This module imports Keras."""
+"""BC-ResNet with its audio front end in the model. This module imports Keras."""
 
 from __future__ import annotations
 
 import ast
-from typing import Any
+from types import SimpleNamespace
 
 import keras  # noqa: TID253 - the module's layers derive from Keras'
 
@@ -15,7 +15,7 @@ __all__ = ["NormalBlock", "TransitionBlock", "model", "speech_features"]
 _LISTS = ("blocks_n", "filters", "dilations", "strides", "dropouts", "pools")
 
 
-def model(flags: Any) -> keras.Model:
+def model(flags: SimpleNamespace) -> keras.Model:
     """Build a BC-ResNet.
 
     Args:
@@ -25,7 +25,7 @@ def model(flags: Any) -> keras.Model:
             `desired_samples`), or 'micro' for an input of `spectrogram_length` times `mel_num_bins`.
 
     Returns:
-        The model, not compiled; input (batch, samples) or (batch, time, frequency), output (batch, label_count).
+        The uncompiled model; input (batch, samples) or (batch, time, frequency), output (batch, label_count).
 
     Raises:
         ValueError: A flag is out of range.
@@ -37,7 +37,7 @@ def model(flags: Any) -> keras.Model:
     elif flags.preprocess == "micro":
         x = inputs = keras.Input((flags.spectrogram_length, flags.mel_num_bins))
     else:
-        raise ValueError(f"preprocess must be 'raw' or 'micro', not {flags.preprocess!r}.")
+        raise ValueError(f"preprocess must be 'raw' or 'micro', got {flags.preprocess!r}.")
     x = bc_resnet(
         keras.layers.Reshape((*x.shape[1:], 1))(x),
         first_filters=flags.first_filters,
@@ -51,6 +51,6 @@ def model(flags: Any) -> keras.Model:
     return keras.Model(inputs, keras.layers.Softmax()(x) if flags.return_softmax else x)
 
 
-def _parse(text: str) -> tuple[Any, ...]:
+def _parse(text: str) -> tuple[object, ...]:
     value = ast.literal_eval(text)
     return value if isinstance(value, tuple) else (value,)

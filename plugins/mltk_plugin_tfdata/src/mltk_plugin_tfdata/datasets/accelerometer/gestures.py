@@ -1,9 +1,8 @@
-"""Gestures of a wand, simulated: what a 3-axis accelerometer in it measures while it draws a figure in the air.
+"""Simulated gestures of a wand: 3-axis acceleration while it draws a figure in the air.
 
-Made by seeded code, so there is nothing to download and no licence but that of this plugin. A figure is a path of
-minimum-jerk strokes (Flash & Hogan, "The coordination of arm movements", 1985), whose acceleration is turned into the
-wand's own axes and added to gravity, tremor and the sensor's noise and offset. A person has a size, a tempo, a tilt of
-the hand and a way to slur; the persons of the test part are others than those of the training part.
+The licence is that of this plugin. A figure is a path of minimum-jerk strokes (Flash & Hogan, "The coordination of arm
+movements", 1985). Its acceleration is rotated into the axes of the wand; gravity, tremor, sensor noise and offset are
+added. Persons differ in size, speed, tilt and overlap of strokes. Training and test data have different persons.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ CLASSES = ("wing", "ring", "slope", "negative")
 """Class labels, by class id: a W, a circle, an angle, and anything else."""
 
 INPUT_SHAPE = (128, 3, 1)
-"""Samples at 64 Hz, axes, and a channel."""
+"""Samples at 64 Hz, axes, channels."""
 
 RATE = 64.0
 """Samples per second."""
@@ -34,13 +33,13 @@ _STROKES = {
 
 
 def load_data(samples_per_class: int = 600, seed: int = 1) -> tuple[Subset, Subset]:
-    """Return `((x_train, y_train), (x_test, y_test))`.
+    """Generate `((x_train, y_train), (x_test, y_test))`.
 
-    x is float32 `(n, 128, 3, 1)`, in m/s²; y is int32 `(n,)`, the class id; the classes take turns.
+    x is float32 `(n, 128, 3, 1)`, in m/s²; y is int32 `(n,)`, the class id; the classes alternate.
 
     Args:
-        samples_per_class: For training; the test part has a third of it.
-        seed: 0 or greater.
+        samples_per_class: Training samples per class; there are a third as many test samples.
+        seed: Seed of the generator, at least 0.
     """
     rng = np.random.default_rng(seed)
     return _subset(samples_per_class, 16, rng), _subset(-(-samples_per_class // 3), 8, rng)
@@ -63,7 +62,7 @@ class _Person:
         self.tilt = rng.normal(0.0, (0.35, 0.35, 0.25))
         """Roll, pitch and yaw of the hand, in radians."""
         self.slur = rng.uniform(0.0, 0.25)
-        """How far a stroke begins before the last one has ended, as a fraction of its duration."""
+        """Overlap of consecutive strokes, as a fraction of their duration."""
 
 
 def _sample(label: str, person: _Person, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -76,7 +75,7 @@ def _sample(label: str, person: _Person, rng: np.random.Generator) -> NDArray[np
         start = rng.uniform(0.05, t[-1] - seconds - 0.05)
         path = _figure(label, (t - start) / seconds, person.slur) * person.size * rng.uniform(0.8, 1.25)
         plane = np.gradient(np.gradient(path, t, axis=0), t, axis=0)
-    # The figure is drawn in the plane in front of the person: x to the right, z up.
+    # The figure is in the vertical plane: x to the right, z up.
     world = np.stack([plane[:, 0], rng.normal(0.0, 0.3) * plane[:, 1], plane[:, 1] + _GRAVITY], axis=1)
     turned = world @ _rotation(person.tilt + rng.normal(0.0, 0.12, 3))
     tremor = 0.15 * np.sin(2 * np.pi * rng.uniform(8, 11) * t[:, None] + rng.uniform(0, 6.3, 3))
@@ -84,7 +83,7 @@ def _sample(label: str, person: _Person, rng: np.random.Generator) -> NDArray[np
 
 
 def _figure(label: str, phase: NDArray[np.float64], slur: float) -> NDArray[np.float64]:
-    """Return positions `(n, 2)`; phase 0 is the beginning of the figure and 1 its end."""
+    """Return positions `(n, 2)`; the figure begins at phase 0 and ends at 1."""
     if label == "ring":
         angle = 2 * np.pi * _minimum_jerk(phase)
         return np.stack([np.sin(angle), np.cos(angle) - 1], axis=1) / 2
@@ -103,7 +102,7 @@ def _minimum_jerk(phase: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _other_motion(t: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return the acceleration `(n, 2)` of holding still, walking, or moving about."""
+    """Return the acceleration `(n, 2)` of a still, walking or moving person."""
     kind = rng.integers(3)
     if kind == 0:
         return np.zeros((len(t), 2))

@@ -1,0 +1,11 @@
+from mltk_plugin_tfdata.mixins import TfDataDatasetMixin as TfDataDatasetMixin
+from mltk_plugin_tfdata.parallel import ProcessPool as ProcessPool
+from mltk_plugin_tfdata.parallel import parallel_process as parallel_process
+from mltk_plugin_tfdata.records import cache_to_disk as cache_to_disk
+from mltk_plugin_tfdata.records import read_tfrecords as read_tfrecords
+from mltk_plugin_tfdata.records import write_tfrecords as write_tfrecords
+from mltk_plugin_tfdata.seeded import SeededBatches as SeededBatches
+from mltk_plugin_tfdata.seeded import seeded_batches as seeded_batches
+from mltk_plugin_tfdata.tf_dataset import enable_numpy_behavior as enable_numpy_behavior
+from mltk_plugin_tfdata.tf_dataset import load_audio_directory as load_audio_directory
+from mltk_plugin_tfdata.tf_dataset import load_image_directory as load_image_directory
