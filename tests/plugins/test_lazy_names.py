@@ -38,7 +38,9 @@ def test_every_name_in_the_table_exists(package):
 def test_editors_see_the_names_that_exist(package):
     module = import_module(package)
     tree = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
-    seen = {alias.asname for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names if alias.asname}
+    seen = {
+        alias.asname for n in tree.body if isinstance(n, ast.ImportFrom) for alias in n.names if alias.asname
+    }
     seen |= {n.targets[0].id for n in tree.body if isinstance(n, ast.Assign)}
     assert seen == set(module.__all__)
     assert set(module.__all__) <= set(dir(module))

@@ -26,30 +26,14 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.plugins.types import (
-        AugmentationStep,
-        Command,
-        CommandOption,
-        Compiler,
-        Evaluator,
-        LoadedDataset,
-        Model,
-        Parameter,
-        Profiler,
-        ReportSection,
-        RepresentativeDataset,
-        Runtime,
-        Setting,
-        Stage,
-        Subset,
-    )
+    from mltk.plugins import types
     from mltk.tflite import TfliteModel
 
 hookspec = pluggy.HookspecMarker("mltk")
 
 
 @hookspec
-def mltk_commands() -> Iterable[Command] | None:
+def mltk_commands() -> Iterable[types.Command] | None:
     """Add commands to `mltk`. Each by itself.
 
     Called by the command line for `mltk --help`, for name completion, and when a command is looked up. A command
@@ -62,7 +46,6 @@ def mltk_commands() -> Iterable[Command] | None:
     Example:
         ```python
         from mltk.plugins import Command, hookimpl
-
         @hookimpl
         def mltk_commands():
             return [Command("serve", "Serve predictions over HTTP.", "mltk_plugin_serve.command:serve")]
@@ -71,7 +54,7 @@ def mltk_commands() -> Iterable[Command] | None:
 
 
 @hookspec
-def mltk_command_options() -> Iterable[CommandOption] | None:
+def mltk_command_options() -> Iterable[types.CommandOption] | None:
     """Add options to commands of `mltk`. Each by itself.
 
     Called by the command line when a command is looked up to be run or to show its help; never for `mltk --help`. An
@@ -83,7 +66,6 @@ def mltk_command_options() -> Iterable[CommandOption] | None:
     Example:
         ```python
         from mltk.plugins import CommandOption, hookimpl
-
         @hookimpl
         def mltk_command_options():
             import click
@@ -99,7 +81,7 @@ def mltk_command_options() -> Iterable[CommandOption] | None:
 
 
 @hookspec
-def mltk_settings() -> Iterable[Setting] | None:
+def mltk_settings() -> Iterable[types.Setting] | None:
     """Declare settings that a specification may set as `my_model.settings["thermal.emissivity"] = 0.95`. Offers.
 
     Called when a specification first reads or sets a setting, and by `mltk plugins show`. Values are checked when they
@@ -111,7 +93,6 @@ def mltk_settings() -> Iterable[Setting] | None:
     Example:
         ```python
         from mltk.plugins import Setting, hookimpl
-
         @hookimpl
         def mltk_settings():
             return [Setting("thermal.emissivity", "Emissivity of the surface, 0 to 1.", float, default=0.95)]
@@ -120,7 +101,7 @@ def mltk_settings() -> Iterable[Setting] | None:
 
 
 @hookspec
-def mltk_stages(mltk_model: Model) -> Iterable[Stage] | None:
+def mltk_stages(mltk_model: types.Model) -> Iterable[types.Stage] | None:
     """Add stages to the training pipeline. Offers.
 
     Called once at the start of `mltk train` and `mltk.core.train_model`. The built-in stages are `train`, `archive`,
@@ -149,8 +130,8 @@ def mltk_stages(mltk_model: Model) -> Iterable[Stage] | None:
 
 @hookspec(firstresult=True)
 def mltk_load_dataset(
-    mltk_model: Model, subset: Subset, test: bool, options: Mapping[str, object]
-) -> LoadedDataset | None:
+    mltk_model: types.Model, subset: types.Subset, test: bool, options: Mapping[str, object]
+) -> types.LoadedDataset | None:
     """Load the data set of a model. First answer.
 
     Called by `DatasetMixin.load_dataset` unless the specification overrides that method. The built-in answer
@@ -168,7 +149,6 @@ def mltk_load_dataset(
     Example:
         ```python
         from mltk.plugins import LoadedDataset, hookimpl
-
         @hookimpl
         def mltk_load_dataset(mltk_model, subset):
             path = str(mltk_model.dataset)
@@ -183,7 +163,9 @@ def mltk_load_dataset(
 
 
 @hookspec
-def mltk_augmentations(mltk_model: Model, subset: Subset, domain: str) -> Iterable[AugmentationStep] | None:
+def mltk_augmentations(
+    mltk_model: types.Model, subset: types.Subset, domain: str
+) -> Iterable[types.AugmentationStep] | None:
     """Add steps to the data path. Offers.
 
     Called by data generators once per load, in the main process. The steps must be picklable. They are applied in the
@@ -214,7 +196,7 @@ def mltk_augmentations(mltk_model: Model, subset: Subset, domain: str) -> Iterab
 
 
 @hookspec(firstresult=True)
-def mltk_build_model(mltk_model: Model) -> keras.Model | None:
+def mltk_build_model(mltk_model: types.Model) -> keras.Model | None:
     """Build and compile the Keras model. First answer.
 
     Called by operations that train. The built-in answer calls `build_model_function` of the specification.
@@ -228,7 +210,6 @@ def mltk_build_model(mltk_model: Model) -> keras.Model | None:
     Example:
         ```python
         from mltk.plugins import hookimpl
-
         @hookimpl(wrapper=True)
         def mltk_build_model(mltk_model):
             keras_model = yield
@@ -250,7 +231,6 @@ def mltk_custom_objects() -> Mapping[str, object] | None:
     Example:
         ```python
         from mltk.plugins import hookimpl
-
         @hookimpl
         def mltk_custom_objects():
             from mltk_plugin_swish.layers import HardSwish
@@ -262,10 +242,10 @@ def mltk_custom_objects() -> Mapping[str, object] | None:
 
 @hookspec(firstresult=True)
 def mltk_convert_model(
-    mltk_model: Model,
+    mltk_model: types.Model,
     keras_model: keras.Model,
     settings: Mapping[str, object],
-    representative_dataset: RepresentativeDataset | None,
+    representative_dataset: types.RepresentativeDataset | None,
 ) -> bytes | None:
     """Convert the Keras model to a `.tflite`. First answer.
 
@@ -285,7 +265,6 @@ def mltk_convert_model(
     Example:
         ```python
         from mltk.plugins import hookimpl
-
         @hookimpl
         def mltk_convert_model(mltk_model, keras_model, settings):
             if mltk_model.model_parameters.get("converter") != "float16":
@@ -302,8 +281,8 @@ def mltk_convert_model(
 
 @hookspec
 def mltk_model_parameters(
-    mltk_model: Model, tflite_model: TfliteModel | None
-) -> Mapping[str, Parameter] | None:
+    mltk_model: types.Model, tflite_model: TfliteModel | None
+) -> Mapping[str, types.Parameter] | None:
     """Offer parameters to embed in the `.tflite`. Offers.
 
     Called when a model is quantized and by `update-params`. A value that the specification sets takes precedence.
@@ -319,7 +298,6 @@ def mltk_model_parameters(
     Example:
         ```python
         from mltk.plugins import Parameter, hookimpl
-
         @hookimpl
         def mltk_model_parameters(mltk_model):
             return {"radio.channel": Parameter(11, dtype="uint8")}
@@ -328,7 +306,7 @@ def mltk_model_parameters(
 
 
 @hookspec
-def mltk_evaluators(mltk_model: Model | None) -> Iterable[Evaluator] | None:
+def mltk_evaluators(mltk_model: types.Model | None) -> Iterable[types.Evaluator] | None:
     """Offer evaluators for a model. Offers.
 
     Called by `evaluate`. Evaluators with `default=True` run if the user selects none with `--evaluator`. Results and
@@ -344,7 +322,6 @@ def mltk_evaluators(mltk_model: Model | None) -> Iterable[Evaluator] | None:
     Example:
         ```python
         from mltk.plugins import Evaluator, hookimpl
-
         @hookimpl
         def mltk_evaluators(mltk_model):
             from mltk_plugin_latency.evaluator import evaluate
@@ -355,7 +332,7 @@ def mltk_evaluators(mltk_model: Model | None) -> Iterable[Evaluator] | None:
 
 
 @hookspec
-def mltk_runtimes() -> Iterable[Runtime] | None:
+def mltk_runtimes() -> Iterable[types.Runtime] | None:
     """Offer ways to run a `.tflite`. Offers.
 
     Called by `evaluate`: `--runtime NAME`, or `--NAME`, selects one; its results are stored in `eval/NAME/`. The
@@ -381,7 +358,7 @@ def mltk_runtimes() -> Iterable[Runtime] | None:
 
 
 @hookspec
-def mltk_profilers() -> Iterable[Profiler] | None:
+def mltk_profilers() -> Iterable[types.Profiler] | None:
     """Offer ways to measure the resources that a `.tflite` needs. Offers.
 
     Called by `profile`; `--accelerator NAME` selects one. By default the first with `default=True` is used, else the
@@ -407,7 +384,7 @@ def mltk_profilers() -> Iterable[Profiler] | None:
 
 
 @hookspec
-def mltk_compilers() -> Iterable[Compiler] | None:
+def mltk_compilers() -> Iterable[types.Compiler] | None:
     """Offer ways to prepare a `.tflite` for an accelerator. Offers.
 
     Called by `compile`; `--accelerator NAME` selects one.
@@ -432,7 +409,7 @@ def mltk_compilers() -> Iterable[Compiler] | None:
 
 
 @hookspec
-def mltk_report_sections(mltk_model: Model | None) -> Iterable[ReportSection] | None:
+def mltk_report_sections(mltk_model: types.Model | None) -> Iterable[types.ReportSection] | None:
     """Add lines to the summary of `mltk train` and figures to `mltk compare`. Each by itself.
 
     Called at the end of `mltk train`, and by `mltk compare` for each model.
@@ -458,7 +435,7 @@ def mltk_report_sections(mltk_model: Model | None) -> Iterable[ReportSection] | 
 
 
 @hookspec
-def mltk_event(mltk_model: Model, event: StrEnum, details: Mapping[str, object]) -> None:
+def mltk_event(mltk_model: types.Model, event: StrEnum, details: Mapping[str, object]) -> None:
     """Observe an event of a model. Each by itself.
 
     Called by `MltkModel.trigger_event`, after the handlers of the specification.
@@ -475,7 +452,6 @@ def mltk_event(mltk_model: Model, event: StrEnum, details: Mapping[str, object])
     Example:
         ```python
         from mltk.plugins import hookimpl
-
         @hookimpl
         def mltk_event(mltk_model, event, details):
             if event.name == "AFTER_TRAIN":

@@ -19,17 +19,7 @@ from mltk.plugins.discovery import FoundPlugin, find_plugins
 from mltk.plugins.types import PluginRecord
 from mltk.plugins.validation import as_sentence, first_line
 
-BUILTIN = (
-    "build",
-    "classifier",
-    "commands",
-    "convert",
-    "custom",
-    "dataset",
-    "profiler",
-    "runtime",
-    "stages",
-)
+BUILTIN = ("build", "classifier", "commands", "convert", "custom", "dataset", "profiler", "runtime", "stages")
 """Modules of `mltk.builtin`, each registered as the plugin `mltk.<name>`."""
 
 hookimpl = pluggy.HookimplMarker("mltk")

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
 
 Subset = Literal["training", "validation", "evaluation"]
+"""Part of a data set."""
 
 
 Status = Literal["active", "blocked", "broken", "incompatible"]
+"""Status of a plugin."""
 
 
 @dataclass(frozen=True)
@@ -380,5 +382,8 @@ class ReportSection:
 
 
 Parameters = Mapping[str, Parameter]
+"""Parameters by name."""
 CustomObjects = Mapping[str, object]
+"""Classes and functions by the name in a Keras file."""
 RepresentativeDataset = Callable[[], Iterable["list[np.ndarray]"]]
+"""Starts one pass over samples for calibration: a list with one array per model input, batch axis of length 1."""
