@@ -1,4 +1,4 @@
-"""The built-in behavior, as plugins: what mltk does when no other plugin answers.
+"""The built-in behavior as plugins, used if no other plugin answers.
 
-Each module imports nothing heavy and declares its hooks `trylast`.
+Each module imports nothing heavy; its hooks are `trylast`.
 """

@@ -1,12 +1,13 @@
-"""Judge a model as a classifier."""
+"""Evaluate a model as a classifier."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from mltk.plugins import EvaluationContext, Evaluator, hookimpl
+from mltk.errors import EvaluationError, MltkError
+from mltk.model.event import MltkModelEvent
+from mltk.plugins import EvaluationContext, Evaluator, hookimpl, inherits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,12 +20,10 @@ if TYPE_CHECKING:
 def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
     """Offer `classifier` for a bare `.tflite` and for models with `EvaluateClassifierMixin`."""
     if mltk_model is not None:
-        # A model that has the mixin has imported it.
-        module = sys.modules.get("mltk.model.mixins.evaluate")
-        if module is None or not isinstance(mltk_model, module.EvaluateClassifierMixin):
+        if not inherits(mltk_model, "mltk.model.mixins.evaluate:EvaluateClassifierMixin"):
             return []
         if getattr(mltk_model, "eval_custom_function", None) is not None:
-            # It stands in for this evaluator, which may still be chosen by name.
+            # The function replaces this evaluator, which can still be selected by name.
             return [_evaluator(default=False)]
     return [_evaluator(default=getattr(type(mltk_model), "default_evaluator", "classifier") == "classifier")]
 
@@ -42,8 +41,6 @@ def _evaluator(default: bool) -> Evaluator:
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
     import numpy as np
 
-    from mltk.errors import EvaluationError, MltkError
-    from mltk.model.event import MltkModelEvent
     from mltk.results.classifier import ClassifierEvaluationResults, limit_per_class
 
     labels: list[np.ndarray] = []

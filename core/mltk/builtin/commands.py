@@ -23,7 +23,6 @@ def mltk_commands() -> Iterable[Command]:
             ("tensorboard", "Open TensorBoard for a model."),
             ("compile", "Compile a .tflite file for an accelerator."),
             ("update-params", "Change the parameters in a .tflite file."),
-            ("doctor", "Check a silabs-mltk specification for migration problems."),
             ("custom", "Run a command that a model specification defines."),
             ("plugins", "List, check and create plugins."),
         )

@@ -1,4 +1,4 @@
-"""Evaluate with the specification's own function."""
+"""Evaluate a model with the function of its specification."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from mltk.errors import EvaluationError
 from mltk.plugins import EvaluationContext, Evaluator, hookimpl
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
 
 
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
-    from mltk.errors import EvaluationError
     from mltk.model.mixins.dataset import DatasetMixin
     from mltk.results.evaluation import EvaluationResults
 
@@ -38,7 +38,7 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
         )
     model: Any = context.model
     if isinstance(model, DatasetMixin):
-        # The function may use them as `my_model.x` and `my_model.y`; whether it needs any, it knows itself.
+        # The function may use `my_model.x` and `my_model.y`, or need no data.
         with contextlib.suppress(EvaluationError):
             context.batches()
     results = model.eval_custom_function(

@@ -1,9 +1,9 @@
-"""Load data by the loader protocol: a function, or a module or object with `load_dataset`."""
+"""Load data with a function, or with a module or object that has `load_dataset`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mltk.plugins import hookimpl
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @hookimpl(trylast=True)
 def mltk_load_dataset(
-    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, Any]
+    mltk_model: MltkModel, subset: Subset, test: bool, options: Mapping[str, object]
 ) -> LoadedDataset | None:
-    """Call the loader that `my_model.dataset` is or has."""
+    """Call the loader of `my_model.dataset`."""
     from mltk.model.mixins.dataset import load_generic_dataset
 
     return load_generic_dataset(mltk_model, subset, test, options)

@@ -1,4 +1,4 @@
-"""Profile a `.tflite` by reading it."""
+"""Profile a `.tflite` model without running it."""
 
 from __future__ import annotations
 

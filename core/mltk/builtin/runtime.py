@@ -1,4 +1,4 @@
-"""Run a `.tflite` with LiteRT."""
+"""Run a `.tflite` model with LiteRT."""
 
 from __future__ import annotations
 

@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
-from mltk.plugins import ReportContext, ReportSection, Stage, StageContext, hookimpl
+from mltk.plugins import ReportSection, Stage, hookimpl
 
 
 @hookimpl(trylast=True)
 def mltk_stages() -> Iterable[Stage]:
     """Offer `train`, `archive`, `quantize` and `evaluate`."""
     return [
-        Stage("train", "Train the model and write the Keras files.", _train),
-        Stage("archive", "Pack the archive of the model.", _archive),
-        Stage("quantize", "Convert the model to a .tflite file.", _quantize),
-        Stage("evaluate", "Evaluate the Keras model and the .tflite file.", _evaluate),
+        Stage("train", "Train the model and write the Keras files.", partial(_call, "train_stage")),
+        Stage("archive", "Pack the archive of the model.", partial(_call, "archive_stage")),
+        Stage("quantize", "Convert the model to a .tflite file.", partial(_call, "quantize_stage")),
+        Stage("evaluate", "Evaluate the Keras model and the .tflite file.", partial(_call, "evaluate_stage")),
     ]
 
 
 @hookimpl(trylast=True)
 def mltk_report_sections() -> Iterable[ReportSection]:
     """Offer the lines about the training run, its evaluations and its files."""
-    return [ReportSection("summary", lines=_summary_lines)]
+    return [ReportSection("summary", lines=partial(_call, "summary_lines"))]
 
 
-def _train(context: StageContext) -> None:
-    from mltk.operations.pipeline import train_stage
+def _call(function: str, context: object) -> Any:
+    """Call a function of the pipeline, which is imported on first use."""
+    from mltk.operations import pipeline
 
-    train_stage(context)
-
-
-def _archive(context: StageContext) -> None:
-    from mltk.operations.pipeline import archive_stage
-
-    archive_stage(context)
-
-
-def _quantize(context: StageContext) -> None:
-    from mltk.operations.pipeline import quantize_stage
-
-    quantize_stage(context)
-
-
-def _evaluate(context: StageContext) -> None:
-    from mltk.operations.pipeline import evaluate_stage
-
-    evaluate_stage(context)
-
-
-def _summary_lines(context: ReportContext) -> Iterable[tuple[str, str]]:
-    from mltk.operations.pipeline import summary_lines
-
-    return summary_lines(context)
+    return getattr(pipeline, function)(context)
