@@ -221,7 +221,7 @@ def _labels(ids: Sequence[int], n_classes: int | None) -> tf.data.Dataset:
 
 def _audio_reader(sample_rate_hz: int | None) -> Callable[[bytes], tuple[np.ndarray, np.int32]]:
     # The name resolves, or raises PluginNotInstalledError, at run time.
-    audio = import_module("mltk.core.preprocess.utils.audio")
+    audio = import_module("mltk.core.preprocess.utils").audio
 
     def read(path: bytes) -> tuple[np.ndarray, np.int32]:
         try:
