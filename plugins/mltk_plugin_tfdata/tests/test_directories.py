@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mltk.errors import PluginNotInstalledError
 from mltk.data.samples import iterate_batches
-from mltk.errors import DatasetError
+from mltk.errors import DatasetError, PluginNotInstalledError
 from mltk_plugin_tfdata import load_audio_directory, load_image_directory, tf_dataset
 
 
