@@ -69,7 +69,6 @@ def mltk_command_options() -> Iterable[types.CommandOption] | None:
         @hookimpl
         def mltk_command_options():
             import click
-
             option = click.Option(["--batch"], type=int, help="Batch size, instead of the specification's.")
 
             def apply(value, mltk_model):
@@ -120,7 +119,6 @@ def mltk_stages(mltk_model: types.Model) -> Iterable[types.Stage] | None:
         def write_model_card(context):
             text = f"{context.mltk_model.name}: {context.results}"
             (context.output_dir / "model_card.md").write_text(text)
-
         @hookimpl
         def mltk_stages(mltk_model):
             return [Stage("model_card", "Write a model card.", write_model_card, after="evaluate")]
@@ -155,7 +153,6 @@ def mltk_load_dataset(
             if not path.endswith(".npz"):
                 return None
             import numpy as np
-
             with np.load(path) as arrays:
                 return LoadedDataset(x=arrays[f"x_{subset}"], y=arrays[f"y_{subset}"])
         ```
@@ -186,7 +183,6 @@ def mltk_augmentations(
 
         def salt(batch, rng):
             return batch + 255.0 * (rng.random(batch.shape[:3])[..., None] < 0.001)
-
         @hookimpl
         def mltk_augmentations(subset, domain):
             if domain == "image" and subset == "training":
@@ -234,7 +230,6 @@ def mltk_custom_objects() -> Mapping[str, object] | None:
         @hookimpl
         def mltk_custom_objects():
             from mltk_plugin_swish.layers import HardSwish
-
             return {"HardSwish": HardSwish}
         ```
     """
@@ -270,7 +265,6 @@ def mltk_convert_model(
             if mltk_model.model_parameters.get("converter") != "float16":
                 return None
             import tensorflow as tf
-
             converter = tf.lite.TFLiteConverter.from_keras_model(keras_model)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
             converter.target_spec.supported_types = [tf.float16]
@@ -325,7 +319,6 @@ def mltk_evaluators(mltk_model: types.Model | None) -> Iterable[types.Evaluator]
         @hookimpl
         def mltk_evaluators(mltk_model):
             from mltk_plugin_latency.evaluator import evaluate
-
             return [Evaluator("latency", "Time per prediction on this computer.", evaluate, options=("runs",))]
         ```
     """
@@ -347,7 +340,6 @@ def mltk_runtimes() -> Iterable[types.Runtime] | None:
 
         def open_on_board(tflite_model, name):
             from mltk_plugin_board.predictor import BoardPredictor
-
             return BoardPredictor(tflite_model, name)
 
         @hookimpl
@@ -373,7 +365,6 @@ def mltk_profilers() -> Iterable[types.Profiler] | None:
 
         def profile(tflite_model):
             from mltk_plugin_board.serial import measure
-
             return measure(tflite_model.flatbuffer_data)
 
         @hookimpl
@@ -398,7 +389,6 @@ def mltk_compilers() -> Iterable[types.Compiler] | None:
 
         def compile_for_npu(tflite_model, optimize="speed"):
             from mltk_plugin_npu.toolchain import run
-
             return run(tflite_model.flatbuffer_data, optimize)
 
         @hookimpl
@@ -426,7 +416,6 @@ def mltk_report_sections(mltk_model: types.Model | None) -> Iterable[types.Repor
 
         def count_layers(context):
             return {"Convolutions": sum(layer.name == "conv_2d" for layer in context.tflite_model.layers)}
-
         @hookimpl
         def mltk_report_sections(mltk_model):
             return [ReportSection("convolutions", figures=count_layers)]
