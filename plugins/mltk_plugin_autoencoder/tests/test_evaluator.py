@@ -300,7 +300,7 @@ def test_a_missing_class_is_one_line_on_the_command_line(model, private_home):
     cli = MltkCli(private_home)
     done = cli.invoke(["evaluate", "curves_v1", "--classes", "normal"])
     assert done.exit_code == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("mltk: error: An autoencoder is judged by normal")
+    assert done.stderr.strip().splitlines()[-1].startswith("mltk: error: An autoencoder needs normal")
 
 
 @pytest.mark.parametrize(

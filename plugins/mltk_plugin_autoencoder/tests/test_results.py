@@ -151,7 +151,7 @@ def test_scores_that_are_all_equal_give_figures_and_plots(tmp_path):
 @pytest.mark.parametrize(
     ("scores", "classes", "message"),
     [
-        ([[1.0]], ["normal"], "at least two classes are needed"),
+        ([[1.0]], ["normal"], "name at least two classes"),
         ([[], [1.0]], ["ok", "bad"], "no sample of the normal class 'ok'"),
         ([[1.0], []], ["ok", "bad"], "no sample of the abnormal class 'bad'"),
         ([[1.0], [np.nan, 1.0]], ["ok", "bad"], "1 of 2 scores of the class 'bad' are NaN"),

@@ -88,7 +88,7 @@ def test_what_is_no_score_is_refused_in_one_line():
         as_score(3)
     with pytest.raises(EvaluationError, match=r"returned an array of shape \(4,\)"):
         as_score(lambda a, b: a - b).batch(*pair((2, 4)))
-    with pytest.raises(EvaluationError, match=r"ssim is for images.*\(4,\)"):
+    with pytest.raises(EvaluationError, match=r"ssim needs images.*\(4,\)"):
         SCORES["ssim"].batch(*pair((2, 4)))
 
 

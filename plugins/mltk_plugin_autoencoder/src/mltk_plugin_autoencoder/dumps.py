@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mltk.results.plots import drawing, save_figure
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -43,8 +45,6 @@ class SampleWriter:
             decoded: Of the same shape.
             scores: `(n,)`.
         """
-        from mltk.results.plots import drawing, save_figure
-
         for i in range(min(len(originals), LIMIT - first)):
             title = f"Score {scores[i]:.6g}"
             with drawing(

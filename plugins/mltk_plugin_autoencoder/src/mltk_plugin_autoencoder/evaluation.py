@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from mltk.core import evaluate_model, update_model_parameters
 from mltk.data.loader import BatchIterator
 from mltk.data.samples import iterate_batches
 from mltk.errors import EvaluationError, SpecificationError
@@ -60,8 +61,6 @@ def evaluate_autoencoder(
         SpecificationError: The model does not inherit the mixin.
         EvaluationError: The data set is not suitable.
     """
-    from mltk.core import evaluate_model
-
     if not isinstance(mltk_model, EvaluateAutoEncoderMixin):
         raise SpecificationError(
             f"The model '{mltk_model.name}' is not an autoencoder: its class must inherit EvaluateAutoEncoderMixin."
@@ -284,7 +283,7 @@ def _classes(context: EvaluationContext) -> tuple[str, ...]:
     classes = tuple(given or cast(Any, context.model).eval_classes)
     if len(set(classes)) < 2:
         raise EvaluationError(
-            f"An autoencoder is judged by normal and abnormal samples: name at least two classes, the normal one "
+            f"An autoencoder needs normal and abnormal samples: name at least two classes, the normal one "
             f"first (my_model.eval_classes, or --classes), not only {', '.join(classes)}."
         )
     return classes
@@ -324,8 +323,6 @@ def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationR
             "with the archive."
         )
         return
-    from mltk.core import update_model_parameters
-
     update_model_parameters(model, {model.threshold_parameter: results.recommended_threshold})
     context.logger.info(
         "Put %s = %.6g into the .tflite", model.threshold_parameter, results.recommended_threshold

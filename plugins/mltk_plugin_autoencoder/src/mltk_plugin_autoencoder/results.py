@@ -10,6 +10,7 @@ import numpy as np
 
 from mltk.errors import EvaluationError
 from mltk.results.evaluation import EvaluationResults
+from mltk.results.plots import line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,8 +228,6 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         axes.plot(stats["recall"], stats["precision"])
 
     def _draw_histogram(self, figure: Figure) -> None:
-        from mltk.results.plots import line_styles
-
         figure.set_size_inches(9.0, 6.4)
         upper, lower = figure.subplots(2, 1)
         upper.set_title(f"{self.name}: scores")
@@ -248,8 +247,6 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         upper.legend(loc="upper left", bbox_to_anchor=(1, 1))
 
     def _draw_class_roc(self, figure: Figure) -> None:
-        from mltk.results.plots import line_styles
-
         figure.set_size_inches(7.6, 9.6)
         upper, lower = figure.subplots(2, 1)
         _prepare(upper, f"{self.name}: ROC of each class", "False positive rate", "True positive rate")
@@ -339,7 +336,7 @@ def _above(ascending: Floats, thresholds: Floats) -> NDArray[np.int64]:
 def _check(scores: Sequence[Floats], labels: Sequence[str]) -> None:
     if len(labels) < 2:
         raise EvaluationError(
-            f"An autoencoder is judged by normal and abnormal samples: at least two classes are needed, the normal "
+            f"An autoencoder needs normal and abnormal samples: name at least two classes, the normal "
             f"one first, not only {', '.join(labels) or 'none'}."
         )
     if len(scores) != len(labels):

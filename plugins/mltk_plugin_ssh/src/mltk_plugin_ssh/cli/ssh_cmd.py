@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from mltk.cli import get_logger
+from mltk.errors import MltkError
+from mltk.sources.loading import load_mltk_model
+from mltk.sources.search import user_settings
 
 
 @click.command(
@@ -59,9 +62,6 @@ def ssh_command(
 
     remote_command = read_command(context, command)
     get_logger(verbose=verbose)
-    from mltk.errors import MltkError
-    from mltk.sources.loading import load_mltk_model
-    from mltk.sources.search import user_settings
     from mltk_plugin_ssh._session import Options, run
     from mltk_plugin_ssh._settings import gather_settings
 
