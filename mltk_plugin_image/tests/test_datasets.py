@@ -103,14 +103,14 @@ def small_idx(request: pytest.FixtureRequest, mirror: Mirror, monkeypatch: pytes
     return module, arrays, mirror
 
 
-def test_every_data_set_says_its_classes_shape_source_licence_and_size() -> None:
+def test_every_data_set_says_its_classes_shape_source_license_and_size() -> None:
     assert sorted(datasets.__all__) == datasets.__all__
     for name in datasets.__all__:
         module = getattr(datasets, name)
         assert len(set(module.CLASSES)) == len(module.CLASSES) > 2
         assert len(module.INPUT_SHAPE) in (2, 3)
         assert callable(module.load_data)
-        for word in ("Source:", "Licence:", "Size:"):
+        for word in ("Source:", "License:", "Size:"):
             assert word in module.__doc__
 
 

@@ -220,14 +220,19 @@ class GeneratorBatches(Generic[Generator, Data]):
         """
         for step in steps:
             rng = self.rng(position, f"{step.stream or f'step {step.name}'}{stream}")
-            available = {
-                "class_ids": self.labels.ids[position.indices],
-                "filenames": [self.names[i] for i in position.indices],
-                **context,
-            }
             wanted = select_arguments(
-                step.apply, tuple(available), f"The augmentation step '{step.name}'", "(batch, rng)"
+                step.apply,
+                ("class_ids", "filenames", *context),
+                f"The augmentation step '{step.name}'",
+                "(batch, rng)",
             )
+            available = context
+            if wanted:
+                available = {
+                    "class_ids": self.labels.ids[position.indices],
+                    "filenames": [self.names[i] for i in position.indices],
+                    **context,
+                }
             result = step.apply(x, rng, **{name: available[name] for name in wanted})
             if np.shape(result)[:1] != x.shape[:1]:
                 raise DatasetError(
@@ -348,5 +353,5 @@ class GeneratorIterator(BatchIterator, Generic[Batches]):
 
     @property
     def augmented(self) -> bool:
-        """Whether the augmentation steps are applied."""
+        """`True` if the augmentation steps are applied."""
         return self.batches.augment

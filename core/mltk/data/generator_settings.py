@@ -39,7 +39,7 @@ class FlowOptions:
 
     @property
     def same_every_epoch(self) -> bool:
-        """Whether each epoch has the same batches, as the validation subset does."""
+        """`True` for the validation subset, whose batches are the same in every epoch."""
         return self.subset == "validation"
 
 
@@ -129,7 +129,7 @@ class GeneratorSettings:
 
     @property
     def augmentation_enabled(self) -> bool:
-        """Whether to augment at all; generators with a setting for it override this."""
+        """Switch for all augmentation steps; generators with a setting for it override this."""
         return True
 
     def built_in_steps(self) -> Sequence[AugmentationStep]:

@@ -162,9 +162,9 @@ class RandomTransforms:
         return np.clip(batch, low, high, out=batch)
 
     def _contrast(self, batch: np.ndarray, factors: np.ndarray) -> np.ndarray:
-        grey = _mean_luminance(batch)
+        gray = _mean_luminance(batch)
         batch *= _per_image(factors)
-        batch += _per_image(grey * (1 - factors))
+        batch += _per_image(gray * (1 - factors))
         return np.clip(batch, *self.value_range, out=batch)
 
     def _add_noise(self, batch: np.ndarray, kinds: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -133,7 +133,7 @@ def opencv() -> ModuleType:
     import cv2
 
     cv2.setNumThreads(1)
-    return cv2  # type: ignore[no-any-return]  # OpenCV is untyped
+    return cv2
 
 
 def _jpeg_frame(data: bytes) -> tuple[int, int, int]:

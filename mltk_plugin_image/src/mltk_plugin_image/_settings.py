@@ -153,7 +153,7 @@ class ImageSettings(GeneratorSettings):
 
     @property
     def augmentation_enabled(self) -> bool:
-        """Whether to augment at all."""
+        """Switch for all augmentation steps: `random_transforms_enabled`."""
         return self.random_transforms_enabled
 
     def standardize_batch(self, x: np.ndarray) -> np.ndarray:

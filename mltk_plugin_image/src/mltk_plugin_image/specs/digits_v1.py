@@ -1,4 +1,4 @@
-"""Handwritten digits: a small convolutional network for 20×20 grey images.
+"""Handwritten digits: a small convolutional network for 20×20 gray images.
 
 Trains on the 2,500 training digits that the image plugin carries (OpenCV's sample image, Apache-2.0) and is tested
 on the other 2,500; OpenCV's tutorial reports 91 % for k-nearest-neighbours on this split.
@@ -27,7 +27,7 @@ my_model = DigitsModel()
 
 # General
 my_model.version = 1
-my_model.description = "Handwritten digits, 20x20 grey, int8"
+my_model.description = "Handwritten digits, 20x20 gray, int8"
 
 # Training
 my_model.epochs = 32
@@ -80,7 +80,7 @@ my_model.model_parameters["log_level"] = "info"
 
 
 def build_model(model: DigitsModel) -> tf.keras.Model:
-    """Return three convolutions with batch normalisation, and one dense layer."""
+    """Return three convolutions with batch normalization, and one dense layer."""
     layers = tf.keras.layers
     network = tf.keras.Sequential(name=model.name)
     network.add(layers.InputLayer(model.input_shape))
