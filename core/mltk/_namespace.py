@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from mltk.errors import MltkError
+from mltk.errors import PluginBlockedError, PluginNotInstalledError
 from mltk.reference_names import MODULES as REFERENCE_MODULES
 
 if TYPE_CHECKING:
@@ -52,14 +52,6 @@ class KnownPlugins(TypedDict):
     """Models, e.g. `command_words_v1`."""
     commands: dict[str, str]
     """Commands of `mltk`, e.g. `classify_audio`."""
-
-
-class PluginNotInstalledError(MltkError, ModuleNotFoundError):
-    """A public name belongs to a plugin that is not installed; `name` is the import name of the plugin."""
-
-
-class PluginBlockedError(PluginNotInstalledError):
-    """A public name belongs to a plugin that is installed and blocked."""
 
 
 def blocked_plugins() -> frozenset[str]:

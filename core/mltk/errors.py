@@ -60,6 +60,14 @@ class DownloadError(MltkError, OSError):
     """A download failed or does not have the expected checksum."""
 
 
+class PluginNotInstalledError(MltkError, ModuleNotFoundError):
+    """A public name belongs to a plugin that is not installed; `name` is the import name of the plugin."""
+
+
+class PluginBlockedError(PluginNotInstalledError):
+    """A public name belongs to a plugin that is installed and blocked."""
+
+
 def did_you_mean(name: str, known: Iterable[object]) -> str:
     """Return `" Did you mean 'a' or 'b'?"` for up to three near matches, or an empty string.
 

@@ -1,4 +1,4 @@
-"""What commands write: messages, tables, logs."""
+"""Messages, tables and logs of commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from mltk.cli import _logging
+from mltk.errors import did_you_mean
+from mltk.plugins import get_plugin_manager
 from mltk.utils.string_formatting import printable
 
 if TYPE_CHECKING:
@@ -92,8 +95,6 @@ def print_did_you_mean_error(
         possible_args: The names there are.
         and_exit: End the running command, or the program.
     """
-    from mltk.errors import did_you_mean
-
     known = list(possible_args)
     hint = did_you_mean(not_found_arg, known) or f" There are: {', '.join(known) or 'none'}."
     print_error(f"{msg}: '{not_found_arg}'.{hint}")
@@ -109,9 +110,11 @@ def parse_accelerator_option(accelerator: str | None) -> str | None:
     """
     if not accelerator:
         return None
-    from mltk.plugins import get_plugin_manager
-
-    known = {name.lower(): name for hook in _ACCELERATOR_HOOKS for name in get_plugin_manager().collect_offers(hook)}
+    known = {
+        name.lower(): name
+        for hook in _ACCELERATOR_HOOKS
+        for name in get_plugin_manager().collect_offers(hook)
+    }
     name = known.get(accelerator.lower())
     if name is None:
         print_did_you_mean_error("Unknown accelerator", accelerator, known.values(), and_exit=True)
@@ -135,8 +138,6 @@ def get_logger(name: str | None = None, verbose: bool = False, console: bool = T
         console: Show messages at all.
     """
     import logging
-
-    from mltk.cli import _logging
 
     context = click.get_current_context(silent=True)
     command = None

@@ -14,7 +14,7 @@ _COLORS = {logging.WARNING: "yellow", logging.ERROR: "red", logging.CRITICAL: "r
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes to the stderr of the moment, which tests and progress bars exchange."""
+    """Handler that writes to the current stderr, which tests and progress bars replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:

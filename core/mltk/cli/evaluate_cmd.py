@@ -21,6 +21,7 @@ from mltk.cli._model_options import (
     weights_option,
     with_consent,
 )
+from mltk.plugins import get_plugin_manager
 
 
 class _EvaluateCommand(click.Command):
@@ -34,8 +35,6 @@ class _EvaluateCommand(click.Command):
 
 def _runtime_flags(params: Iterable[click.Parameter]) -> list[click.Option]:
     # Not from mltk.core, which would take its time for the help.
-    from mltk.plugins import get_plugin_manager
-
     taken = {name for param in params for name in param.opts}
     return [
         click.Option(

@@ -7,6 +7,7 @@ import click
 from mltk.cli import get_logger
 from mltk.cli._console import print_text
 from mltk.cli._model_options import model_argument, require_model, verbose_option
+from mltk.utils.files import atomic_write
 
 
 @click.command("summarize")
@@ -35,6 +36,4 @@ def summarize_command(model: str, tflite: bool, build: bool, output: str | None,
     if output is None:
         print_text(summary)
         return
-    from mltk.utils.files import atomic_write
-
     atomic_write(output, summary + "\n")

@@ -10,6 +10,7 @@ from mltk.cli import get_logger
 from mltk.cli._console import print_text
 from mltk.cli._model_options import model_argument, parse_assignment, require_model, verbose_option
 from mltk.errors import FileFormatError
+from mltk.utils.structured import read_json_or_yaml
 
 
 @click.command("update-params")
@@ -50,8 +51,6 @@ def update_params_command(
 
 
 def _read(path: str) -> dict[str, Any]:
-    from mltk.utils.structured import read_json_or_yaml
-
     content = read_json_or_yaml(path)
     if not isinstance(content, dict):
         raise FileFormatError(f"{path} must hold a mapping of names to values, not {type(content).__name__}.")

@@ -1,4 +1,4 @@
-"""What happens to a model, and when: the events that handlers and plugins may follow."""
+"""Events of a model, for handlers and plugins."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Put models side by side. Nothing is executed from what is compared."""
+"""Compare models side by side. No code of a file is run."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mltk.errors import FileFormatError, MltkError, SpecificationError
 from mltk.model.model import MltkModel
 from mltk.operations.evaluation.run import folder_of_file
 from mltk.operations.profilers import choose_profiler
+from mltk.plugins import ReportContext, report_figures
 from mltk.sources.source import ModelSource, SourceKind
 from mltk.tflite import TfliteModel
 from mltk.tflite.metrics import tflite_model_metrics
@@ -27,7 +28,7 @@ _FIRST_KINDS = ("h5", "tflite")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation of a model found, as far as it can be compared; ratios from 0 to 1."""
+    """Comparable results of an evaluation; ratios from 0 to 1."""
 
     accuracy: float | None = None
     class_accuracies: Mapping[str, float] | None = None
@@ -37,7 +38,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A model of a comparison; what is not known is `None`."""
+    """A model of a comparison; unknown values are `None`."""
 
     name: str
     source: str
@@ -53,6 +54,8 @@ class ComparedModel:
     n_layers: int
     evaluations: Mapping[str, Evaluation]
     """By what ran the model: `h5`, `tflite`, or the name of another runtime."""
+    figures: Mapping[str, float | int | str] = field(default_factory=dict)
+    """Figures of plugins (hook `mltk_report_sections`), by label."""
 
 
 class ModelComparison:
@@ -81,16 +84,18 @@ class ModelComparison:
             if any(value is not None for value in values):
                 rows.append((label, ["-" if value is None else shown(value) for value in values]))
 
-        def field(label: str, name: str, shown: Callable[[Any], str]) -> None:
+        def add_field(label: str, name: str, shown: Callable[[Any], str]) -> None:
             add(label, [getattr(model, name) for model in self.models], shown)
 
-        field("Version", "version", str)
-        field("Model file", "tflite_size", lambda size: f"{format_units(size)}B")
+        add_field("Version", "version", str)
+        add_field("Model file", "tflite_size", lambda size: f"{format_units(size)}B")
         # To the byte: it is copied into firmware.
-        field("Runtime memory (bytes)", "runtime_memory_size", str)
-        field("Multiply-accumulates", "macs", format_units)
-        field("Operations", "ops", format_units)
-        field("Layers", "n_layers", str)
+        add_field("Runtime memory (bytes)", "runtime_memory_size", str)
+        add_field("Multiply-accumulates", "macs", format_units)
+        add_field("Operations", "ops", format_units)
+        add_field("Layers", "n_layers", str)
+        for label in dict.fromkeys(label for model in self.models for label in model.figures):
+            add(label, [model.figures.get(label) for model in self.models], str)
         for kind in self._kinds():
             found = [model.evaluations.get(kind, Evaluation()) for model in self.models]
             add(f"Accuracy, {kind}", [e.accuracy for e in found], "{:.3%}".format)
@@ -141,6 +146,7 @@ def _compared(model: MltkModel | str | Path, test: bool) -> ComparedModel:
     tflite_model = source.tflite()
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     metrics = tflite_model_metrics(tflite_model)
+    contents = _results(source)
     version = parameters.get("version")
     name = parameters.get("name")
     return ComparedModel(
@@ -152,9 +158,13 @@ def _compared(model: MltkModel | str | Path, test: bool) -> ComparedModel:
         macs=metrics.macs,
         ops=metrics.ops,
         n_layers=len(tflite_model.layers),
-        evaluations={
-            kind: _evaluation(content, f"{kind} of {given}") for kind, content in _results(source).items()
-        },
+        evaluations={kind: _evaluation(content, f"{kind} of {given}") for kind, content in contents.items()},
+        figures=report_figures(
+            ReportContext(
+                tflite_model=tflite_model,
+                evaluations={kind: parse_json(c, f"The evaluation {kind}") for kind, c in contents.items()},
+            )
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Prepare a quantized model for an accelerator, with a compiler that a plugin offers."""
+"""Compile a quantized model for an accelerator with a compiler of a plugin."""
 
 from __future__ import annotations
 

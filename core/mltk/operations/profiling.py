@@ -1,4 +1,4 @@
-"""Find out what a `.tflite` model needs. Nothing is executed from a file that is only looked at."""
+"""Profile a `.tflite` model. No code of a file is run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def profile_model(
         **kwargs: None is possible.
 
     Returns:
-        What the profiler found out. Handlers of `AFTER_PROFILE` are told, where a specification was loaded.
+        The results of the profiler. If a specification was loaded, handlers of `AFTER_PROFILE` receive them.
 
     Raises:
         SpecificationError: There is no such profiler, or an argument is about hardware.

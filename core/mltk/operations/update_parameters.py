@@ -1,4 +1,4 @@
-"""Change the parameters in a `.tflite` file; the weights stay untouched."""
+"""Change the parameters in a `.tflite` file; the weights stay unchanged."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def update_model_parameters(
     output: str | Path | None = None,
     accelerator: str | None = None,
 ) -> str | TfliteModel:
-    """Write parameters into a model's `.tflite` again, without training or converting.
+    """Write parameters into the `.tflite` of a model, without training or converting it.
 
     Args:
         model: Model, name, path of a specification, archive or `.tflite`, or a `TfliteModel`. From a specification

@@ -1,8 +1,8 @@
-"""Show a model's graph in the browser, with Netron's page. Nothing is executed from the file.
+"""Show the graph of a model in the browser, with Netron's page. No code of the file is run.
 
-Netron's own server also hands out the files beside the model, and its page asks a service on the network where the
-user is and reports usage to another. Here a small server gives the page the model and nothing else, and forbids the
-page (by its content security policy) to speak to anybody but this server.
+Netron's own server also serves the files beside the model, and its page looks up the location of the user and reports
+usage over the network. The small server here serves the model and nothing else, and its content security policy
+forbids the page all other connections.
 """
 
 from __future__ import annotations

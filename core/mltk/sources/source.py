@@ -1,4 +1,4 @@
-"""What the user gave as a model: a name, a path or an object."""
+"""Model sources: the name, path or object that the user gave."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class ModelSource:
 
     @property
     def is_model_file(self) -> bool:
-        """Whether this is a bare `.tflite` or Keras model, which has no specification."""
+        """True for a bare `.tflite` or Keras model, which has no specification."""
         return self.kind in (SourceKind.TFLITE, SourceKind.KERAS)
 
     def specification(

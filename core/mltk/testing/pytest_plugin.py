@@ -29,7 +29,7 @@ class CliResult:
 
 
 class MltkCli:
-    """Runs `mltk` commands in this process.
+    """Runner for `mltk` commands in this process.
 
     Attributes:
         home: Home folder of the commands; the cache is `.mltk` in it.

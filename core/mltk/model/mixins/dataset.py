@@ -80,7 +80,7 @@ def summarize_class_counts(counts: Mapping[str, Any]) -> str:
 
 
 class DatasetMixin(ModelBase):
-    """Gives a model its data. The properties map directly to the arguments of `keras.Model.fit`."""
+    """The data of a model. The properties map directly to the arguments of `keras.Model.fit`."""
 
     dataset = Attribute(
         "dataset.dataset",

@@ -1,4 +1,4 @@
-"""How a model is evaluated."""
+"""Evaluation settings of a model."""
 
 from __future__ import annotations
 

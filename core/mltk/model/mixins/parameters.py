@@ -57,10 +57,12 @@ class TfliteModelParametersMixin(ModelBase):
         self._populate_callbacks.append(callback)
 
     def populate_model_parameters(self, tflite_model: TfliteModel | None = None) -> None:
-        """Add the parameters that callbacks and plugins (`mltk_model_parameters`) offer; the spec's own win.
+        """Add the parameters that callbacks and plugins (`mltk_model_parameters`) offer.
+
+        Values of the specification take precedence.
 
         Args:
-            tflite_model: The model that they will be in, where there is one.
+            tflite_model: The model to embed them in, if there is one.
         """
         for callback in self._populate_callbacks:
             callback()
@@ -69,7 +71,7 @@ class TfliteModelParametersMixin(ModelBase):
             "mltk_model_parameters", mltk_model=self, tflite_model=tflite_model
         )
         for key, parameter in offers.items():
-            # What was offered before may have changed since; what the specification sets stays.
+            # An offer may have changed since the last call; values of the specification stay.
             mine = key in offered and self.model_parameters.get(key) == offered[key]
             if mine or key not in self.model_parameters:
                 self.model_parameters.put(key, parameter.value, dtype=parameter.dtype)
@@ -94,7 +96,7 @@ class TfliteModelMetadataEntry:
 
 
 class TfliteMetadataMixin(ModelBase):
-    """Gives a model further metadata sections."""
+    """Further metadata sections of a model."""
 
     tflite_metadata_entries = Attribute(
         "tflite.model_metadata", type=list, default=[], doc="Sections added with `add_tflite_metadata_entry`."
@@ -116,7 +118,7 @@ class TfliteMetadataMixin(ModelBase):
         return {tag: data for tag, data in content if data}
 
     def deserialize_tflite_metadata(self, metadata: Mapping[str, bytes]) -> None:
-        """Give every entry the bytes that a file has under its tag."""
+        """Pass the bytes of each section of a file to its entry."""
         for entry in self.tflite_metadata_entries:
             if entry.deserialize_callback and entry.tag in metadata:
                 entry.deserialize_callback(metadata[entry.tag])

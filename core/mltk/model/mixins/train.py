@@ -1,4 +1,4 @@
-"""How a model is trained and converted."""
+"""Training and conversion settings of a model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _EPOCH_FILE = re.compile(r"weights-(\d+)(?:-(-?[\d.]+))?(?:\.weights)?\.h5\Z")
 
 
 def is_minimized(monitor: str) -> bool:
-    """Tell whether less is better of a metric: of all but those whose names say otherwise."""
+    """Return whether a smaller value of a metric is better: for all but a few names."""
     return not any(
         word in monitor.lower() for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k")
     )
@@ -81,7 +81,7 @@ def _as_function(value: Any) -> Any:
 
 
 class TrainMixin(ModelBase):
-    """Gives a model its network, its training settings, callbacks and converter settings.
+    """The network, training settings, callbacks and converter settings of a model.
 
     A callback property holds the keyword arguments of the Keras callback; empty or `None` switches it off.
     """

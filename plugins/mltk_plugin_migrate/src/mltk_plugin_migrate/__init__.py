@@ -1,0 +1,1 @@
+"""Migrate model specifications from silabs-mltk to mltk."""
