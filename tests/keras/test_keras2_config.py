@@ -1,6 +1,6 @@
 """What our `.h5` files say of a model is what Keras 2 understands, and Keras 3 still does.
 
-That Keras 2 does read them is tried in tests/dropin/test_with_reference.py.
+That Keras 2 does read them is tried in plugins/mltk_plugin_migrate/tests/dropin/test_with_reference.py.
 """
 
 import json
