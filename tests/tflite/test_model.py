@@ -403,7 +403,7 @@ def test_a_truncated_file_is_refused(model_path):
 def test_another_kind_of_file_is_refused(content, tmp_path):
     path = tmp_path / "x.tflite"
     path.write_bytes(content)
-    with pytest.raises(FileFormatError, match=re.escape(f"'{path}' is not of the right format")):
+    with pytest.raises(FileFormatError, match=re.escape(f"'{path}' has the wrong format")):
         TfliteModel.load_flatbuffer_file(path)
 
 

@@ -294,7 +294,7 @@ def test_an_unknown_type_is_refused_by_the_name_of_its_key():
     assert data[51] == 5
     data[51] = 17
 
-    with pytest.raises(FileFormatError, match="'n' is of the unknown type 17"):
+    with pytest.raises(FileFormatError, match="'n' has the unknown type 17"):
         TfliteModelParameters.deserialize(bytes(data))
 
 

@@ -1,10 +1,10 @@
-"""Judge a classifier: accuracies, ROC, precision and recall, confusion matrix."""
+"""Metrics of a classifier: accuracy, ROC, precision and recall, confusion matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -25,22 +25,29 @@ THRESHOLDS = np.arange(101) / 100
 
 
 class ClassifierEvaluationResults(EvaluationResults):
-    """How well a model tells classes apart; filled by `calculate`.
+    """Results of a classifier; `calculate` fills them.
 
     The keys are `classes`, `overall_accuracy`, `class_accuracies`, `roc_thresholds`, `fpr`, `tpr`,
-    `roc_auc`, `roc_auc_avg`, `precision`, `recall` and `confusion_matrix`; each is a property too. In the
-    curves each class in turn is the positive one, all others together are the negative one.
+    `roc_auc`, `roc_auc_avg`, `precision`, `recall` and `confusion_matrix`; each is also a property.
+    The curves are one class against all others.
     """
 
-    def __init__(self, *args: Any, classes: Sequence[str] | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **{"model_type": "classification", **kwargs})
+    def __init__(
+        self,
+        values: Mapping[str, object] | Iterable[tuple[str, object]] = (),
+        /,
+        *,
+        classes: Sequence[str] | None = None,
+        **more: object,
+    ) -> None:
+        super().__init__(values, **{"model_type": "classification", **more})
         if classes:
             self["classes"] = [str(label) for label in classes]
 
     @property
     def classes(self) -> list[str]:
         """Class labels, by class id."""
-        return self["classes"]  # type: ignore[no-any-return]
+        return cast("list[str]", self["classes"])
 
     @property
     def n_samples(self) -> int:
@@ -49,67 +56,66 @@ class ClassifierEvaluationResults(EvaluationResults):
 
     @property
     def overall_accuracy(self) -> float:
-        """Share of the samples whose class has the highest score, 0 to 1."""
-        return self["overall_accuracy"]  # type: ignore[no-any-return]
+        """Share of correctly classified samples, 0 to 1."""
+        return cast("float", self["overall_accuracy"])
 
     @property
     def class_accuracies(self) -> list[float]:
-        """The same within each class; 0 for a class without samples."""
-        return self["class_accuracies"]  # type: ignore[no-any-return]
+        """Accuracy of each class; 0 for a class without samples."""
+        return cast("list[float]", self["class_accuracies"])
 
     @property
     def roc_thresholds(self) -> Floats:
         """The 101 thresholds 0, 0.01, … 1."""
-        return self["roc_thresholds"]  # type: ignore[no-any-return]
+        return cast("Floats", self["roc_thresholds"])
 
     @property
     def fpr(self) -> Floats:
         """False positive rates, `(classes, 101)`: share of the other classes' samples above the threshold."""
-        return self["fpr"]  # type: ignore[no-any-return]
+        return cast("Floats", self["fpr"])
 
     @property
     def tpr(self) -> Floats:
         """True positive rates, `(classes, 101)`: share of the class's own samples above the threshold."""
-        return self["tpr"]  # type: ignore[no-any-return]
+        return cast("Floats", self["tpr"])
 
     @property
     def roc_auc(self) -> list[float]:
-        """Area below the 101 points `(fpr, tpr)` of each class; 0 where all samples are of one class."""
-        return self["roc_auc"]  # type: ignore[no-any-return]
+        """Area below the 101 points `(fpr, tpr)` of each class; 0 if no or all samples are of that class."""
+        return cast("list[float]", self["roc_auc"])
 
     @property
     def roc_auc_avg(self) -> float:
-        """Mean of the areas of the classes that have one, without weights."""
-        return self["roc_auc_avg"]  # type: ignore[no-any-return]
+        """Unweighted mean of the areas of the classes with a curve."""
+        return cast("float", self["roc_auc_avg"])
 
     @property
     def precision(self) -> list[Floats]:
-        """For each class: precision at descending thresholds from the right, ending with 1."""
-        return self["precision"]  # type: ignore[no-any-return]
+        """Precision of each class at ascending thresholds, ending with 1."""
+        return cast("list[Floats]", self["precision"])
 
     @property
     def recall(self) -> list[Floats]:
-        """For each class: recall at the same thresholds as `precision`, ending with 0."""
-        return self["recall"]  # type: ignore[no-any-return]
+        """Recall of each class at the thresholds of `precision`, ending with 0."""
+        return cast("list[Floats]", self["recall"])
 
     @property
     def confusion_matrix(self) -> Integers:
-        """Number of samples, `(classes, classes)`: row the actual class, column the predicted one."""
-        return self["confusion_matrix"]  # type: ignore[no-any-return]
+        """Number of samples, `(classes, classes)`: actual class by predicted class."""
+        return cast("Integers", self["confusion_matrix"])
 
     def calculate(self, y: ArrayLike, y_pred: ArrayLike) -> None:
         """Compute all results.
 
         Args:
             y: The actual classes: ids `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
-            y_pred: The scores `(n, classes)`; or `(n,)` or `(n, 1)`, the probability of the second of two
-                classes. The class with the highest score is the predicted one; a probability of 0.5 is the
-                first class.
+            y_pred: Scores `(n, classes)`, or the probability `(n,)` or `(n, 1)` of the second of two classes.
+                The class with the highest score is predicted; a probability of 0.5 predicts the first class.
 
         Raises:
-            EvaluationError: The shapes or the number of classes do not fit, or values are unusable.
+            EvaluationError: The shapes or the number of classes do not match, or a score is NaN or infinite.
         """
-        scores = _scores(np.asarray(y_pred))
+        scores = _to_scores(np.asarray(y_pred))
         count = scores.shape[1]
         ids = class_ids(np.asarray(y))
         if len(ids) != len(scores):
@@ -131,12 +137,12 @@ class ClassifierEvaluationResults(EvaluationResults):
             count, count
         )
         sizes = matrix.sum(axis=1)
-        tpr, fpr = _rates(scores, ids, sizes)
+        tpr, fpr = _compute_rates(scores, ids, sizes)
         areas = ((tpr[:, :-1] + tpr[:, 1:]) / 2 * (fpr[:, :-1] - fpr[:, 1:])).sum(axis=1)
-        # With all samples, or none, in the class there is no curve.
+        # A class with all samples or none has no curve.
         has_curve = (sizes > 0) & (sizes < len(ids))
         areas[~has_curve] = 0.0
-        curves = [_precision_and_recall(scores[:, i], ids == i) for i in range(count)]
+        curves = [_compute_precision_and_recall(scores[:, i], ids == i) for i in range(count)]
         self.update(
             overall_accuracy=float(matrix.trace() / len(ids)),
             class_accuracies=(matrix.diagonal() / np.maximum(sizes, 1)).tolist(),
@@ -151,21 +157,21 @@ class ClassifierEvaluationResults(EvaluationResults):
         )
 
     def generate_summary(self, include_all: bool = True) -> str:
-        """Return a readable text.
+        """Return a summary as text.
 
         Args:
-            include_all: Also the figures of each class, best first.
+            include_all: Include the values of each class, best first.
         """
         lines = [f"Name: {self.name}", f"Model Type: {self.model_type}"]
         lines.append(f"Overall accuracy: {self.overall_accuracy:.3%}")
         if include_all:
-            lines += ["Class accuracies:", *self._by_class(self.class_accuracies)]
+            lines += ["Class accuracies:", *self._list_by_class(self.class_accuracies)]
         lines.append(f"Average ROC AUC: {self.roc_auc_avg:.3%}")
         if include_all:
-            lines += ["Class ROC AUC:", *self._by_class(self.roc_auc)]
+            lines += ["Class ROC AUC:", *self._list_by_class(self.roc_auc)]
         return "\n".join(lines)
 
-    def _by_class(self, values: Sequence[float]) -> list[str]:
+    def _list_by_class(self, values: Sequence[float]) -> list[str]:
         order = sorted(range(len(values)), key=lambda i: -values[i])
         width = max(map(len, self.classes))
         return [f"- {self.classes[i]:<{width}} = {values[i]:.3%}" for i in order]
@@ -181,34 +187,34 @@ class ClassifierEvaluationResults(EvaluationResults):
         yield "confusion_matrix", "confusion_matrix", self._draw_confusion_matrix
 
     def _draw_roc(self, figure: Figure) -> None:
-        axes = self._axes(figure, "Receiver operating characteristic")
+        axes = self._make_axes(figure, "Receiver operating characteristic")
         axes.set(xlabel="False positive rate", ylabel="True positive rate", xlim=(0, 0.1), ylim=(0.5, 1.01))
         present = self.confusion_matrix.sum(axis=1) > 0
         reached = np.where(self.fpr <= 0.1, self.tpr, 0).max(axis=1)
         if (reached[present] < 0.5).any():
-            # The interesting corner would not show this curve.
+            # The curve would lie outside the zoomed corner.
             axes.set(xlim=(0, 1), ylim=(0, 1.01))
         captions = [
             f"{label} (AUC {area:.4f})" for label, area in zip(self.classes, self.roc_auc, strict=True)
         ]
-        self._lines(axes, self.fpr, self.tpr, captions)
-        _legend(figure, axes, f"Average AUC {self.roc_auc_avg:.4f}")
+        self._draw_lines(axes, self.fpr, self.tpr, captions)
+        _add_legend(figure, axes, f"Average AUC {self.roc_auc_avg:.4f}")
 
     def _draw_precision_vs_recall(self, figure: Figure) -> None:
-        axes = self._axes(figure, "Precision and recall")
+        axes = self._make_axes(figure, "Precision and recall")
         axes.set(xlabel="Recall", ylabel="Precision", xlim=(0, 1.01), ylim=(0, 1.01))
-        self._lines(axes, self.recall, self.precision, self.classes)
-        _legend(figure, axes)
+        self._draw_lines(axes, self.recall, self.precision, self.classes)
+        _add_legend(figure, axes)
 
     def _draw_rates(self, figure: Figure, rates: dict[str, Floats]) -> None:
-        figure.set_size_inches(*_size(len(self.classes), panels=len(rates)))
+        figure.set_size_inches(*_compute_size(len(self.classes), panels=len(rates)))
         axes: Sequence[Axes] = figure.subplots(1, len(rates), squeeze=False)[0]
         for panel, (title, values) in zip(axes, rates.items(), strict=True):
             panel.set_title(f"{self.name}: {title.lower()}")
             panel.set(xlabel="Threshold", ylabel=title, xlim=(0, 1), ylim=(-0.01, 1.01))
             panel.grid(True)
-            self._lines(panel, [self.roc_thresholds] * len(values), values, self.classes)
-        _legend(figure, axes[-1])
+            self._draw_lines(panel, [self.roc_thresholds] * len(values), values, self.classes)
+        _add_legend(figure, axes[-1])
 
     def _draw_confusion_matrix(self, figure: Figure) -> None:
         from matplotlib.colors import PowerNorm
@@ -219,10 +225,10 @@ class ClassifierEvaluationResults(EvaluationResults):
         label_width = 0.09 * max(map(len, self.classes))
         slanted = label_width > side / count
         figure.set_size_inches(side + label_width + 1.8, side + (label_width if slanted else 0) + 1.2)
-        # Made for axes of a fixed shape.
+        # This layout is for axes with a fixed aspect ratio.
         figure.set_layout_engine("compressed")
         axes = figure.subplots()
-        # The root makes rare mistakes visible.
+        # The square root makes rare errors visible.
         image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
         axes.spines[:].set_visible(False)
         axes.set_title(
@@ -240,13 +246,13 @@ class ClassifierEvaluationResults(EvaluationResults):
         axes.tick_params(which="both", length=0)
         axes.grid(True, which="minor", color="white", linewidth=1)
         size = 11.0 if count <= 12 else 8.0
-        # No zeros: they would hide the few mistakes that matter.
+        # Zeros are left out so that the errors stand out.
         for row, column in zip(*np.nonzero(matrix), strict=True):
             share = shares[row, column]
             color = "white" if share > 0.35 else "#222222"
             for text, above, scale in (
                 (f"{matrix[row, column]:,}", True, 1.0),
-                (_percent(share), False, 0.72),
+                (_format_percent(share), False, 0.72),
             ):
                 axes.annotate(
                     text,
@@ -265,29 +271,29 @@ class ClassifierEvaluationResults(EvaluationResults):
         bar.ax.minorticks_off()
         bar.outline.set_visible(False)
 
-    def _axes(self, figure: Figure, title: str) -> Axes:
-        figure.set_size_inches(*_size(len(self.classes)))
+    def _make_axes(self, figure: Figure, title: str) -> Axes:
+        figure.set_size_inches(*_compute_size(len(self.classes)))
         axes = figure.subplots()
         axes.set_title(f"{self.name}: {title.lower()}")
         axes.grid(True)
         return axes
 
-    def _lines(
+    def _draw_lines(
         self, axes: Axes, x: Sequence[Floats] | Floats, y: Sequence[Floats] | Floats, captions: Sequence[str]
     ) -> None:
         sizes = self.confusion_matrix.sum(axis=1)
         for i, style in enumerate(line_styles(len(self.classes))):
             if sizes[i]:
-                axes.plot(x[i], y[i], label=captions[i], **style)  # type: ignore[arg-type]
+                axes.plot(x[i], y[i], label=captions[i], **style)
             else:
-                axes.plot([], [], label=f"{self.classes[i]} (no samples)", **style)  # type: ignore[arg-type]
+                axes.plot([], [], label=f"{self.classes[i]} (no samples)", **style)
 
 
-def class_ids(y: NDArray[Any]) -> Integers:
-    """Return labels as class ids `(n,)`, from ids `(n,)` or `(n, 1)`, or one-hot `(n, classes)`.
+def class_ids(y: np.ndarray) -> Integers:
+    """Convert labels, ids `(n,)` or `(n, 1)` or one-hot `(n, classes)`, to class ids `(n,)`.
 
     Raises:
-        EvaluationError: The labels have another shape, or are ids that are no whole numbers.
+        EvaluationError: The labels have another shape, or the ids are not integers.
     """
     if y.ndim not in (1, 2):
         raise EvaluationError(
@@ -303,16 +309,16 @@ def class_ids(y: NDArray[Any]) -> Integers:
 
 
 def limit_per_class(
-    batches: Iterable[tuple[NDArray[Any], NDArray[Any] | None]], limit: int | None
-) -> Iterator[tuple[NDArray[Any], NDArray[Any] | None]]:
-    """Yield batches of samples and labels with the first samples of each class only.
+    batches: Iterable[tuple[np.ndarray, np.ndarray | None]], limit: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yield batches with only the first samples of each class.
 
     Args:
-        batches: Samples, and labels as `class_ids` takes them.
-        limit: Most samples of a class; `None` or a negative number is all.
+        batches: Samples and their labels (see `class_ids`).
+        limit: Maximum number of samples per class; `None` or a negative number means all.
 
     Raises:
-        EvaluationError: There is a limit, and there are no labels of classes.
+        EvaluationError: There is a limit, but the data have no class labels.
     """
     seen: dict[int, int] = {}
     for x, y in batches:
@@ -332,8 +338,8 @@ def limit_per_class(
             yield x[np.array(kept)], y[np.array(kept)]
 
 
-def _scores(predictions: NDArray[Any]) -> Floats:
-    """Return one column for each class."""
+def _to_scores(predictions: np.ndarray) -> Floats:
+    """Return the scores in float64 with one column per class."""
     scores = predictions.astype(np.float64)
     unusable = np.count_nonzero(~np.isfinite(scores))
     if unusable:
@@ -351,7 +357,7 @@ def _scores(predictions: NDArray[Any]) -> Floats:
     return scores
 
 
-def _rates(scores: Floats, ids: Integers, sizes: Integers) -> tuple[Floats, Floats]:
+def _compute_rates(scores: Floats, ids: Integers, sizes: Integers) -> tuple[Floats, Floats]:
     """Return the true and the false positive rates, `(classes, 101)`."""
     count = scores.shape[1]
     tpr = np.zeros((count, len(THRESHOLDS)))
@@ -361,16 +367,16 @@ def _rates(scores: Floats, ids: Integers, sizes: Integers) -> tuple[Floats, Floa
         for rates, members in ((tpr, np.sort(scores[own, i])), (fpr, np.sort(scores[~own, i]))):
             above = len(members) - np.searchsorted(members, THRESHOLDS, side="right")
             rates[i] = above / max(len(members), 1)
-    # A score of exactly 0 is not above the threshold 0; the curve begins with everything all the same.
+    # The curve begins at (1, 1), though a score of exactly 0 is not above the threshold 0.
     tpr[:, 0] = fpr[:, 0] = 1.0
     return tpr, fpr
 
 
-def _precision_and_recall(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return precision and recall at each score that matters, from the lowest, and at last (1, 0).
+def _compute_precision_and_recall(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return precision and recall at ascending scores, ending with (1, 0).
 
-    As scikit-learn's `precision_recall_curve(…, drop_intermediate=True)`: of neighbouring points with the
-    same recall the first and the last are kept.
+    Like scikit-learn's `precision_recall_curve(…, drop_intermediate=True)`: only the first and last of
+    neighbouring points with the same recall are kept.
     """
     order = np.argsort(scores, kind="stable")[::-1]
     descending = scores[order]
@@ -386,17 +392,17 @@ def _precision_and_recall(scores: Floats, positive: NDArray[np.bool_]) -> tuple[
     return np.r_[precision[::-1], 1.0], np.r_[recall[::-1], 0.0]
 
 
-def _size(classes: int, panels: int = 1) -> tuple[float, float]:
+def _compute_size(classes: int, panels: int = 1) -> tuple[float, float]:
     return 5.2 * panels + (2.2 if classes <= 20 else 4.2), 5.0 if classes <= 20 else 6.0
 
 
-def _legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
+def _add_legend(figure: Figure, axes: Axes, title: str | None = None) -> None:
     handles, labels = axes.get_legend_handles_labels()
     columns = 1 if len(labels) <= 20 else 2
     figure.legend(handles, labels, loc="outside right upper", ncols=columns, title=title, fontsize=9)
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     if share in (0, 1):
         return f"{share:.0%}"
     return "<0.1%" if share < 0.0005 else f"{min(share, 0.999):.1%}"

@@ -1,4 +1,4 @@
-"""What an evaluation found, as a dictionary that can be printed, plotted and saved."""
+"""Results of an evaluation: a dictionary that can be printed, plotted and saved."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class EvaluationResults(dict[str, Any]):
     """The results of an evaluation.
 
-    Built like a `dict`. `name` is the model's name, `model_type` the kind of evaluation (`generic` unless
-    given); everything else is free: numbers, texts, NumPy arrays, and lists and mappings of these.
+    A `dict` with the keys `name` (name of the model) and `model_type` (kind of evaluation, `generic` by
+    default). Other values may be numbers, strings, NumPy arrays, and lists and mappings of these.
 
     Example:
         ```python
@@ -33,10 +33,12 @@ class EvaluationResults(dict[str, Any]):
     """
 
     others: dict[str, EvaluationResults]
-    """Results of further evaluators of the same run, by the name of the evaluator."""
+    """Results of further evaluators of the same run, by evaluator name."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, values: Mapping[str, object] | Iterable[tuple[str, object]] = (), /, **more: object
+    ) -> None:
+        super().__init__(values, **more)
         self.setdefault("name", "my_model")
         self.setdefault("model_type", "generic")
         self.others = {}
@@ -52,24 +54,24 @@ class EvaluationResults(dict[str, Any]):
         return str(self["model_type"])
 
     def generate_summary(self, include_all: bool = True) -> str:
-        """Return a readable text.
+        """Return a summary as text.
 
         Args:
-            include_all: Also the entries besides name and kind; long arrays by their shape.
+            include_all: Include all entries, long arrays as their shape; otherwise only name and kind.
         """
         lines = [f"Name: {self.name}", f"Model Type: {self.model_type}"]
         if include_all:
             lines += [
-                f"{key}: {_in_brief(value)}"
+                f"{key}: {_format_brief(value)}"
                 for key, value in self.items()
                 if key not in ("name", "model_type")
             ]
         return "\n".join(lines)
 
     def figures(self) -> Iterator[tuple[str, str, Callable[[Figure], None]]]:
-        """Yield the plots of these results: name in file names, name in events, and what draws it.
+        """Yield each plot: its name in file names, its name in events, and its draw function.
 
-        There are none here; a kind of results that has some overrides this.
+        The default is no plots; subclasses override this.
         """
         yield from ()
 
@@ -80,13 +82,13 @@ class EvaluationResults(dict[str, Any]):
         logger: logging.Logger | None = None,
         on_figure: Callable[[str, Figure], object] | None = None,
     ) -> None:
-        """Make the plots.
+        """Draw, write and show the plots.
 
         Args:
-            show: Show them in windows, and wait until these are closed.
-            output_dir: Folder to write them to, as `<name>-<plot>.png`; `None` writes none.
-            logger: Where to say what is written.
-            on_figure: Called with the name and the figure of each plot before it is written; may change it.
+            show: Show the plots in windows and wait until they are closed.
+            output_dir: Folder for the files `<name>-<plot>.png`; `None` writes no files.
+            logger: Logger for the written paths.
+            on_figure: Called with the event name and figure of each plot before it is written; may change the figure.
         """
         for file_name, event_name, draw in self.figures():
             with drawing(draw, show) as figure:
@@ -102,15 +104,15 @@ class EvaluationResults(dict[str, Any]):
     def save(self, output_dir: str | os.PathLike[str]) -> None:
         """Write `eval-results.json` and `summary.txt`.
 
-        Values that JSON does not have, NaN and infinite ones, are written as `null`.
+        NaN and infinite values are written as `null`.
 
         Args:
-            output_dir: Folder; made if it does not exist.
+            output_dir: Folder; created if it does not exist.
 
         Raises:
             EvaluationError: An entry cannot be written as JSON.
         """
-        # One line for each entry: readable, and far smaller than one line for each number.
+        # One line per entry is readable, and far smaller than one line per number.
         lines = (f"  {json.dumps(key)}: {json.dumps(plain_value(value, key))}" for key, value in self.items())
         atomic_write(Path(output_dir, "eval-results.json"), "{\n" + ",\n".join(lines) + "\n}\n")
         atomic_write(Path(output_dir, "summary.txt"), f"{self.generate_summary()}\n")
@@ -120,14 +122,14 @@ class EvaluationResults(dict[str, Any]):
 
 
 def plain_value(value: object, where: str) -> Any:
-    """Return a value as JSON has it: NumPy types and tuples converted, NaN and infinities as `None`.
+    """Convert a value for JSON: NumPy types and tuples to plain ones, NaN and infinities to `None`.
 
     Args:
-        value: The value, with whatever is in it.
-        where: Its key, for the error message.
+        value: The value; may be nested.
+        where: Key of the value, for the error message.
 
     Raises:
-        EvaluationError: It holds something that JSON cannot express.
+        EvaluationError: A value has a type that JSON cannot express.
     """
     match value:
         case None | bool() | str() | int():
@@ -137,7 +139,7 @@ def plain_value(value: object, where: str) -> Any:
         case np.generic():
             return plain_value(value.item(), where)
         case np.ndarray():
-            # The check of each number in Python is slow; most arrays do not need it.
+            # Converting each number in Python is slow; most arrays do not need it.
             if value.dtype.kind in "biuU" or (value.dtype.kind == "f" and np.isfinite(value).all()):
                 return value.tolist()
             return (
@@ -157,7 +159,7 @@ def plain_value(value: object, where: str) -> Any:
             )
 
 
-def _in_brief(value: object) -> str:
+def _format_brief(value: object) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:.6g}"
     if isinstance(value, np.ndarray) and value.size > 16:

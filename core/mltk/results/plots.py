@@ -1,4 +1,4 @@
-"""Figures that look the same everywhere and are written as the same bytes for the same content."""
+"""Figures with a fixed style; the same content gives the same bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from mltk.utils.files import atomic_path
 
@@ -30,20 +30,27 @@ _STYLE = {
 }
 
 
+class LineStyle(TypedDict):
+    """Color (RGBA) and dashes of a line."""
+
+    color: tuple[float, float, float, float]
+    linestyle: NotRequired[str]
+
+
 @contextmanager
 def drawing(draw: Callable[[Figure], None], show: bool) -> Iterator[Figure]:
-    """Draw a figure, whatever the user's settings of matplotlib, and give it.
+    """Draw a figure in mltk's style, independent of the user's matplotlib settings, and yield it.
 
     Args:
-        draw: Draws on the figure that it is given.
-        show: Make the figure one that `show_figures` shows.
+        draw: Function that draws on a figure.
+        show: Make a figure that `show_figures` can show.
     """
     import matplotlib.style
 
-    # The style also has effect when the figure is written.
+    # Writing the figure uses the style too.
     with matplotlib.style.context(["default", _STYLE]):
         if show:
-            # Imported only here: it picks a window system.
+            # Imported only here because it selects a window system.
             import matplotlib.pyplot as plt
 
             figure = plt.figure(layout="constrained")
@@ -56,12 +63,12 @@ def drawing(draw: Callable[[Figure], None], show: bool) -> Iterator[Figure]:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG, without the version of matplotlib in it."""
+    """Write a figure as PNG, without matplotlib's version."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.image import imsave
 
     metadata: Any = {"Software": None}
-    # Figure.savefig draws everything twice, the first time only to lay it out.
+    # Figure.savefig draws twice, once only for the layout.
     shown, dpi = figure.canvas, figure.dpi
     try:
         figure.dpi = _DPI
@@ -76,21 +83,21 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def show_figures(logger: logging.Logger | None) -> None:
-    """Show the figures in windows, and wait until these are closed."""
+    """Show the figures in windows and wait until they are closed."""
     import matplotlib.pyplot as plt
 
     try:
-        # What matplotlib falls back to without a display.
+        # Matplotlib falls back to agg without a display.
         if plt.get_backend().lower() != "agg":
             plt.show()
         elif logger is not None:
-            logger.warning("Plots cannot be shown: there is no display, or no window library for matplotlib.")
+            logger.warning("Cannot show plots: no display, or no window library for matplotlib.")
     finally:
         plt.close("all")
 
 
-def line_styles(count: int) -> list[dict[str, object]]:
-    """Return colours and dashes that keep up to about 40 lines apart."""
+def line_styles(count: int) -> list[LineStyle]:
+    """Return styles that distinguish up to about 40 lines."""
     from matplotlib import colormaps
 
     if count <= 10:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from mltk.results.plots import drawing, save_figure
 from mltk.results.profiling_fields import BARS, COLUMNS, FIELDS, SUMMARY, divide, read_value
@@ -49,6 +49,16 @@ _MEMORY_LABELS = {
 }
 
 
+class ProfilingContent(TypedDict):
+    """Content of a profiling report."""
+
+    summary: dict[str, object]
+    summary_labels: dict[str, str]
+    layers: list[dict[str, object]]
+    layer_labels: dict[str, str]
+    memory: NotRequired[list[dict[str, object]]]
+
+
 class ProfilingModelResults:
     """Profiling results of a model. A value that was not measured is `None` and absent from the reports.
 
@@ -75,7 +85,7 @@ class ProfilingModelResults:
         cpu_clock_rate: float | None = None,
         runtime_memory_bytes: int | None = None,
         totals: Mapping[str, float] | None = None,
-        tflite_micro_model_details: Any = None,
+        tflite_micro_model_details: object = None,
         memory: RuntimeMemory | None = None,
     ) -> None:
         self.tflite_model = tflite_model
@@ -224,7 +234,7 @@ class ProfilingModelResults:
         format_units: bool = False,
         exclude_null: bool = True,
         full_summary: bool = False,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         """Return the values of the whole model by name.
 
         Args:
@@ -234,7 +244,7 @@ class ProfilingModelResults:
             full_summary: Also the quantization and the size of the weights.
         """
         shown = [field for field in SUMMARY if full_summary or field.full_only != "everywhere"]
-        values = {field.name: read_value(self, field) for field in shown}
+        values: dict[str, object] = {field.name: read_value(self, field) for field in shown}
         if exclude_null:
             values = {key: value for key, value in values.items() if value is not None}
         if format_units:
@@ -245,7 +255,7 @@ class ProfilingModelResults:
 
     def to_dict(
         self, format_units: bool = False, exclude_null: bool = True, full_summary: bool = False
-    ) -> dict[str, Any]:
+    ) -> ProfilingContent:
         """Return `summary` and `layers`, with `summary_labels` and `layer_labels` for people, and `memory` by kind.
 
         Args:
@@ -263,7 +273,7 @@ class ProfilingModelResults:
             if (full_summary or not field.full_only)
             and not (exclude_null and all(row[field.name] is None for row in rows))
         ]
-        content: dict[str, Any] = {
+        content: ProfilingContent = {
             "summary": summary,
             "summary_labels": {key: FIELDS[key].label for key in summary},
             "layers": [
@@ -368,7 +378,7 @@ class ProfilingModelResults:
             axes.xaxis.set_major_formatter(EngFormatter())
 
 
-def _with_unit(key: str, value: Any) -> Any:
+def _with_unit(key: str, value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
     if FIELDS[key].has_si_letter:
@@ -376,11 +386,11 @@ def _with_unit(key: str, value: Any) -> Any:
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _csv(labels: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> str:
+def _csv(labels: Mapping[str, str], rows: Iterable[Mapping[str, object]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(labels), lineterminator="\n")
     writer.writeheader()

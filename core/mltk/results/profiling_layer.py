@@ -129,7 +129,7 @@ class ProfilingLayerResult:
         """Bytes of the inputs whose values are in the file."""
         return sum_weights([self.tflite_layer])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all values by name, `None` where there is none."""
         return {field.name: read_value(self, field) for field in COLUMNS}
 

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,11 +33,19 @@ _LOWER_IS_BETTER = (
 
 
 class NamedModel(Protocol):
-    """A specification, as far as the results of a training run need it."""
+    """A model specification; only its name is needed."""
 
     @property
     def name(self) -> str:
         """The model's name."""
+
+
+class History(Protocol):
+    """The part of `keras.callbacks.History` that is used."""
+
+    epoch: Sequence[int]
+    params: Mapping[str, object] | None
+    history: Mapping[str, Sequence[float | None]]
 
 
 class TrainingResults:
@@ -46,19 +54,19 @@ class TrainingResults:
     Args:
         mltk_model: The specification.
         keras_model: The trained model.
-        training_history: What `fit` returned: an object with `epoch`, `params` and `history`, or a mapping
-            with these keys (or `epochs`, as in the JSON file).
+        training_history: Result of `fit`, or a mapping with the keys `epoch` (or `epochs`, as in the JSON
+            file), `params` and `history`.
     """
 
     def __init__(
         self,
         mltk_model: NamedModel | None,
         keras_model: keras.Model | None,
-        training_history: Any,
+        training_history: Mapping[str, Any] | History,
     ) -> None:
         self.mltk_model = mltk_model
         self.evaluations: dict[str, EvaluationResults] = {}
-        """Results of the evaluations that followed the training run: `h5` for Keras, `tflite` for int8."""
+        """Results of the evaluations after the training run: `h5` for Keras, `tflite` for int8."""
         self.keras_model = keras_model
         if isinstance(training_history, Mapping):
             epochs = training_history.get("epochs", training_history.get("epoch", ()))
@@ -67,26 +75,26 @@ class TrainingResults:
             epochs, params = training_history.epoch, training_history.params or {}
             history = training_history.history
         self.epochs: list[int] = [int(epoch) for epoch in epochs]
-        """The epochs that were done, counted from 0."""
-        self.params: dict[str, Any] = dict(params)
+        """Completed epochs, counted from 0."""
+        self.params: dict[str, object] = dict(params)
         """Keras' parameters of the run: `verbose`, `epochs`, `steps`."""
         self.history: dict[str, list[float]] = {
             str(metric): [math.nan if value is None else float(value) for value in values]
             for metric, values in history.items()
         }
-        """Metric to its value in each epoch; NaN where there is none."""
+        """Values of each metric per epoch; NaN for a missing value."""
         self.model_archive_path: str | None = None
         """Path of the archive with the trained model."""
 
-    def asdict(self) -> dict[str, Any]:
+    def asdict(self) -> dict[str, object]:
         """Return `epochs`, `params` and `history`."""
         return {"epochs": self.epochs, "params": self.params, "history": self.history}
 
     def get_best_metric(self) -> tuple[str | None, float]:
-        """Return the most telling metric and its best value.
+        """Return the most informative metric and its best value.
 
-        That is the first there is of: the accuracy on the validation data, the accuracy, then the mean
-        errors (mse, mae, mape, msle), each on the validation data first. Without any, `(None, 0)`.
+        The order is: accuracy, then the mean errors (mse, mae, mape, msle), each on the validation data
+        first. Without any of these, return `(None, 0)`.
         """
         for names, best in ((_HIGHER_IS_BETTER, max), (_LOWER_IS_BETTER, min)):
             for name in names:
@@ -100,7 +108,7 @@ class TrainingResults:
         """Write `training-history.json` and `training-history.png`.
 
         Args:
-            output_dir: Folder; made if it does not exist.
+            output_dir: Folder; created if it does not exist.
         """
         content = json.dumps(plain_value(self.asdict(), "history"), indent=2)
         atomic_write(Path(output_dir, "training-history.json"), f"{content}\n")
@@ -108,7 +116,7 @@ class TrainingResults:
             save_figure(figure, Path(output_dir, "training-history.png"))
 
     def show(self) -> None:
-        """Show the history in a window, and wait until it is closed."""
+        """Show the history in a window and wait until it is closed."""
         with drawing(self._draw, show=True):
             show_figures(logging.getLogger("mltk"))
 

@@ -6,7 +6,7 @@ The table below is checked against the generated reader by a test.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from types import ModuleType
 
 from mltk.tflite._verify import Field, String, Table, Tables, Union, Vector
 
@@ -14,11 +14,12 @@ IDENTIFIER = b"TFL3"
 
 
 @cache
-def schema() -> Any:
+def schema() -> ModuleType:
     """Return the module of generated classes, importing it on first use (about 0.1 s)."""
     from ai_edge_litert import schema_py_generated
 
-    return schema_py_generated
+    module: ModuleType = schema_py_generated
+    return module
 
 
 def enum_name(enum: str, value: int) -> str:

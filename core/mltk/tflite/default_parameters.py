@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.parameters import TfliteModelParameters
@@ -16,7 +15,7 @@ DEFAULT_KEYS = ("name", "version", "classes", "hash", "date", "runtime_memory_si
 
 def add_default_parameters(
     tflite_model: TfliteGraph,
-    params: Mapping[str, Any],
+    params: Mapping[str, object],
     *,
     name: str,
     version: int,
@@ -48,7 +47,7 @@ def add_default_parameters(
     Raises:
         SpecificationError: A value cannot be written.
     """
-    defaults: dict[str, Any] = {
+    defaults: dict[str, object] = {
         "name": name,
         "version": version,
         "classes": list(classes or []),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError
 from mltk.tflite import _schema
+from mltk.tflite._generated import MetadataT, ModelT, SubGraphT, TensorT
 from mltk.tflite._verify import verify
 from mltk.utils.files import atomic_write
 
@@ -58,7 +60,7 @@ class TfliteFlatbuffer:
     def _load(self) -> None:
         verify(self._data, _schema.TFLITE, "Model", self.source, _schema.IDENTIFIER)
         try:
-            self._model = _schema.schema().ModelT.InitFromPackedBuf(self._data)
+            self._model: ModelT = _schema.schema().ModelT.InitFromPackedBuf(self._data)
         except struct.error:
             # A number at the very end of the buffer that would go on after it.
             raise FileFormatError(f"{self.source} is damaged: it ends too early.") from None
@@ -119,16 +121,16 @@ class TfliteFlatbuffer:
         return self.flatbuffer_size
 
     @property
-    def flatbuffer_model(self) -> Any:
+    def flatbuffer_model(self) -> ModelT:
         """The model as the schema's `ModelT`; after a change call `regenerate_flatbuffer`."""
         return self._model
 
     @property
-    def flatbuffer_subgraph(self) -> Any:
+    def flatbuffer_subgraph(self) -> SubGraphT:
         """The selected subgraph in the schema's object interface (`SubGraphT`)."""
         return self._model.subgraphs[self._subgraph]
 
-    def get_flatbuffer_subgraph(self, index: int | None = None) -> Any:
+    def get_flatbuffer_subgraph(self, index: int | None = None) -> SubGraphT:
         """Return a subgraph in the schema's object interface; the selected one by default."""
         return self._model.subgraphs[self._subgraph if index is None else index]
 
@@ -203,8 +205,10 @@ class TfliteFlatbuffer:
 
     def _remove_buffer(self, index: int) -> None:
         """Remove a buffer that nothing refers to any more; buffer 0 stays: it means "no data"."""
-        references = [tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()]
-        references += self._model.metadata
+        references: list[TensorT | MetadataT] = [
+            tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()
+        ]
+        references += self._model.metadata or ()
         users = [r.buffer for r in references] + to_integers(self._model.metadataBuffer)
         if index == 0 or index in users:
             return
@@ -273,7 +277,7 @@ class TfliteFlatbuffer:
             raise FileFormatError(f"{self.source} cannot be changed: its weights lie outside its flatbuffer.")
 
 
-def _check(model: Any, source: str) -> None:
+def _check(model: ModelT, source: str) -> None:
     """Check that the numbers by which the parts of a model refer to each other exist.
 
     Raises:
@@ -325,7 +329,7 @@ def _check(model: Any, source: str) -> None:
                 )
 
 
-def to_integers(values: Any) -> list[int]:
+def to_integers(values: Iterable[int] | None) -> list[int]:
     """Return a vector of the flatbuffer as a list, empty if the field is absent."""
     return [] if values is None else [int(i) for i in values]
 

@@ -1,4 +1,4 @@
-"""A predictor over LiteRT, for a `.tflite` model."""
+"""Predictor that runs a `.tflite` model with LiteRT."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["LiteRtPredictor", "check_inputs", "convert_inputs", "prepare_inputs"
 
 
 class LiteRtPredictor(GraphRunner):
-    """A `mltk.plugins.types.Predictor` over LiteRT's built-in kernels (see `GraphRunner`).
+    """A `mltk.plugins.types.Predictor` that uses LiteRT's built-in kernels (see `GraphRunner`).
 
     Args:
-        model: The model, the content of a `.tflite`, or its path.
-        name: The model's name; `None` takes it from the model.
-        num_threads: Threads that share a batch; `None` is one for each core that the process may use.
+        model: The model, or the content or path of a `.tflite` file.
+        name: Name of the model; `None` uses the model's own.
+        num_threads: Threads that share a batch; `None` means one per available core.
 
     Raises:
         EvaluationError: LiteRT cannot run the model.
         FileFormatError: The `.tflite` is damaged.
-        ModelNotFoundError: There is no such file.
+        ModelNotFoundError: The file does not exist.
     """
 
     kind = "tflite"
@@ -43,16 +43,16 @@ class LiteRtPredictor(GraphRunner):
         self.tflite_model = model
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Return the first output, in float32, for a batch of any size.
+        """Return the first output in float32.
 
         Args:
-            batch: Samples, first axis the batch. Values of the type of the model's input are used as they
-                are; others are real numbers and are quantized if the model takes integers.
+            batch: Samples; the first axis is the batch, of any size. Values with the dtype of the model's
+                input are used unchanged; others are real numbers, quantized if the input has integers.
 
         Returns:
-            float32, first axis the batch.
+            float32 array; the first axis is the batch.
 
         Raises:
-            EvaluationError: The batch does not fit the model, or the model fails on it.
+            EvaluationError: The batch has the wrong shape, or LiteRT fails.
         """
         return self.tflite_model.dequantize_output_to_float32(self.run([batch])[0])

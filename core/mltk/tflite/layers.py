@@ -1,4 +1,4 @@
-"""Layers (operators) of a `.tflite` file, with the options and tensors of the common ones by name."""
+"""Layers (operators) of a `.tflite` file; common ones have named options and tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mltk.tflite._generated import OperatorT
 from mltk.tflite._schema import enum_name, schema
 from mltk.tflite.flatbuffer import to_integers, to_text
 from mltk.tflite.tensors import TfliteTensor, TfliteTensors
@@ -14,23 +15,23 @@ from mltk.tflite.types import TfliteActivation, TflitePadding
 
 
 class TfliteLayerOptions:
-    """The options of a layer: every field of the schema's options as an attribute, e.g. `options.strideW`.
+    """Options of a layer; every schema field is an attribute, e.g. `options.strideW`.
 
-    Changes take effect with `TfliteModel.regenerate_flatbuffer`.
+    Call `TfliteModel.regenerate_flatbuffer` after a change.
     """
 
-    def __init__(self, fb_object: Any = None, options_type: int = 0) -> None:
+    def __init__(self, fb_object: object = None, options_type: int = 0) -> None:
         self.__dict__["_fb"] = fb_object
         self.__dict__["_type"] = options_type
 
     @property
     def options_type(self) -> int:
-        """The schema's number of this kind of options; 0 if there are none."""
+        """Schema number of the options type; 0 if there are no options."""
         return int(self.__dict__["_type"])
 
     @property
     def options_type_str(self) -> str:
-        """The schema's name of this kind of options, e.g. `SoftmaxOptions`."""
+        """Schema name of the options type, e.g. `SoftmaxOptions`."""
         return enum_name("BuiltinOptions", self.options_type)
 
     def __getattr__(self, name: str) -> Any:
@@ -39,7 +40,7 @@ class TfliteLayerOptions:
             raise AttributeError(f"The options of this layer have no field '{name}'")
         return getattr(fields, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
@@ -53,7 +54,7 @@ class TfliteLayerOptions:
     def __str__(self) -> str:
         if self._fields is None:
             return "" if not self.options_type else f"Type={self.options_type_str}"
-        # Most fields of most operators have their default, which says nothing.
+        # Fields with their default value are left out.
         defaults = vars(type(self._fields)())
         shown = {name: _short(value) for name, value in vars(self._fields).items()}
         return " ".join(
@@ -64,7 +65,7 @@ class TfliteLayerOptions:
 class _WithActivation(TfliteLayerOptions):
     @property
     def activation(self) -> TfliteActivation:
-        """The fused activation; one that is not known reads as `NONE`."""
+        """The fused activation; an unknown one is `NONE`."""
         number = int(self._fields.fusedActivationFunction)
         return TfliteActivation(number if number in tuple(TfliteActivation) else 0)
 
@@ -199,22 +200,21 @@ class TfliteMulLayerOptions(_WithActivation):
 class TfliteLayer:
     """An operator of a model.
 
-    Operators that are not among the classes below, or whose tensors and options are not as theirs should be,
-    are plain `TfliteLayer`s.
+    An operator without a class below, or with tensors or options of an unexpected form, is a plain `TfliteLayer`.
     """
 
     _options_class: ClassVar[type[TfliteLayerOptions]] = TfliteLayerOptions
     _options_name: ClassVar[str] = ""
-    """The schema's name of the options that `_options_class` reads; empty for any."""
+    """Schema name of the options that `_options_class` reads; empty if it reads all."""
     _input_ranks: ClassVar[tuple[int, ...]] = ()
-    """Axes of each input that there must be, -1 for any number."""
+    """Number of axes of each required input; -1 for any number."""
     _output_rank: ClassVar[int] = -1
 
     @staticmethod
-    def from_flatbuffer(index: int, model: TfliteTensors, fb_operation: Any) -> TfliteLayer:
+    def from_flatbuffer(index: int, model: TfliteTensors, fb_operation: OperatorT) -> TfliteLayer:
         """Return the layer for an operator of the schema's object interface (`OperatorT`)."""
         fb_opcode = model.flatbuffer_model.operatorCodes[fb_operation.opcodeIndex]
-        # Files older than schema version 3a have only the first, of one byte; newer ones have both.
+        # Files older than schema version 3a have only the deprecated code, of one byte.
         opcode = max(int(fb_opcode.deprecatedBuiltinCode), int(fb_opcode.builtinCode))
         opcode_str = enum_name("BuiltinOperator", opcode).lower()
         if opcode_str == "custom":
@@ -231,7 +231,7 @@ class TfliteLayer:
         opcode_str: str,
         opcode_version: int,
         model: TfliteTensors,
-        fb_operation: Any,
+        fb_operation: OperatorT,
     ) -> None:
         self._index = index
         self._opcode = opcode
@@ -242,17 +242,17 @@ class TfliteLayer:
         self._outputs = [model.get_tensor(i) for i in to_integers(fb_operation.outputs) if i >= 0]
         fields, options_type = fb_operation.builtinOptions, int(fb_operation.builtinOptionsType)
         if fields is None and self._options_name:
-            # A writer may leave out a table all of whose fields have their default value.
+            # A writer may leave out options that all have their default value.
             fields = getattr(schema(), f"{self._options_name}T")()
             options_type = getattr(schema().BuiltinOptions, self._options_name)
         self._options = self._options_class(fields, options_type)
         self._metadata: dict[str, object] = {}
 
     @classmethod
-    def _fits(cls, layer: TfliteLayer, fb_operation: Any) -> bool:
+    def _fits(cls, layer: TfliteLayer, fb_operation: OperatorT) -> bool:
         options = fb_operation.builtinOptions
         kind = type(options).__name__.removesuffix("T") if options is not None else ""
-        # Options of a kind newer than the schema have a type and no value.
+        # Options newer than the schema have a type and no value.
         if cls._options_name and fb_operation.builtinOptionsType and kind != cls._options_name:
             return False
         if len(layer._operands) < len(cls._input_ranks) or not layer._outputs:
@@ -264,47 +264,47 @@ class TfliteLayer:
 
     @property
     def index(self) -> int:
-        """Its number in the model."""
+        """Index of the layer in the model."""
         return self._index
 
     @property
     def name(self) -> str:
-        """Number and operator, e.g. `op0-conv_2d`."""
+        """Index and operator, e.g. `op0-conv_2d`."""
         return f"op{self._index}-{self._opcode_str}"
 
     @property
     def opcode(self) -> int:
-        """The operator's number, one of `TfliteOpCode`."""
+        """Operator code, one of `TfliteOpCode`."""
         return self._opcode
 
     @property
     def opcode_str(self) -> str:
-        """The operator's name: `conv_2d`, `custom:MyOp`, or `builtinoperator_999` if it is not known."""
+        """Name of the operator: `conv_2d`, `custom:MyOp`, or `builtinoperator_999` if it is unknown."""
         return self._opcode_str
 
     @property
     def opcode_version(self) -> int:
-        """The operator's version."""
+        """Version of the operator."""
         return self._opcode_version
 
     @property
     def options(self) -> TfliteLayerOptions:
-        """The operator's options."""
+        """Options of the operator."""
         return self._options
 
     @property
     def model(self) -> TfliteTensors:
-        """The model that it belongs to."""
+        """Model of the layer."""
         return self._model
 
     @property
     def metadata(self) -> dict[str, object]:
-        """A place for values that a program attaches to the layer; not in the file."""
+        """Values that a program attaches to the layer; they are not saved."""
         return self._metadata
 
     @property
     def inputs(self) -> list[TfliteTensor]:
-        """Its input tensors; optional ones that are absent are left out."""
+        """Input tensors, without absent optional ones."""
         return [tensor for tensor in self._operands if tensor is not None]
 
     @property
@@ -314,7 +314,7 @@ class TfliteLayer:
 
     @property
     def outputs(self) -> list[TfliteTensor]:
-        """Its output tensors."""
+        """Output tensors."""
         return list(self._outputs)
 
     @property
@@ -343,7 +343,7 @@ class TfliteLayer:
 
     def _required(self, position: int) -> TfliteTensor:
         tensor = self._operands[position]
-        if tensor is None:  # pragma: no cover - `_fits` let no such layer be made
+        if tensor is None:  # pragma: no cover - `_fits` excludes this
             raise IndexError(position)
         return tensor
 
@@ -356,22 +356,22 @@ class _OneInput(TfliteLayer):
 
     @property
     def input_tensor(self) -> TfliteTensor:
-        """The tensor that it works on."""
+        """Input tensor."""
         return self._required(0)
 
     @property
     def input_data(self) -> np.ndarray:
-        """The data of the tensor that it works on."""
+        """Data of the input tensor."""
         return self.input_tensor.data
 
     @property
     def output_tensor(self) -> TfliteTensor:
-        """Its result."""
+        """Output tensor."""
         return self._outputs[0]
 
     @property
     def output_data(self) -> np.ndarray:
-        """The data of its result."""
+        """Data of the output tensor."""
         return self.output_tensor.data
 
 
@@ -429,7 +429,7 @@ class _Filtered(_Weighted, _Windowed):
 
     @property
     def filters(self) -> int:
-        """Number of filters, which is that of the output channels."""
+        """Number of filters (output channels)."""
         return self.filters_tensor.shape[0]
 
     @property
@@ -463,7 +463,7 @@ class TfliteDepthwiseConv2dLayer(_Filtered):
 
 
 class TfliteTransposeConvLayer(_Filtered):
-    """TRANSPOSE_CONV; its inputs are output shape, filters as in CONV_2D, data, bias."""
+    """TRANSPOSE_CONV; the inputs are output shape, filters as in CONV_2D, data, bias."""
 
     _options_class = TfliteTransposeConvLayerOptions
     _options_name = "TransposeConvOptions"
@@ -472,7 +472,7 @@ class TfliteTransposeConvLayer(_Filtered):
 
     @property
     def input_tensor(self) -> TfliteTensor:
-        """The tensor that it works on."""
+        """Input tensor."""
         return self._required(2)
 
 
@@ -561,7 +561,7 @@ class TfliteReshapeLayer(_OneInput):
 
     @property
     def requires_copy(self) -> bool:
-        """Whether the result is another tensor than the input."""
+        """True if the output is another tensor than the input."""
         return self.input_tensor.index != self.output_tensor.index
 
     @property
@@ -610,7 +610,7 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, bytes):
         return to_text(value)
     if isinstance(value, np.ndarray | list | tuple):

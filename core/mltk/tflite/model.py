@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.runner import GraphRunner
 from mltk.tflite.summary import summarize
 from mltk.tflite.types import TfliteOpCode
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = ["TfliteModel", "TfliteOpCode"]
 
@@ -39,7 +42,9 @@ class TfliteModel(TfliteGraph):
     def _forget_runner(self) -> None:
         self._runner = None
 
-    def predict(self, x: np.ndarray | Iterable[Any], y_dtype: Any = None) -> np.ndarray:
+    def predict(
+        self, x: np.ndarray | Iterable[np.ndarray | tuple[object, ...]], y_dtype: DTypeLike | None = None
+    ) -> np.ndarray:
         """Run the model on the CPU with LiteRT.
 
         Input of the type of the model's first input is used as it is; other numbers are real values and are

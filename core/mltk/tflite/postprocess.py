@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mltk.tflite import _schema
+from mltk.tflite.flatbuffer import to_integers
 from mltk.tflite.model import TfliteModel
 
 SIGNATURE = "serving_default"
@@ -29,11 +30,11 @@ def free_batch_axis(model: TfliteModel) -> None:
     """
     if model.n_subgraphs > 1:
         return
-    tensors, buffers = model.flatbuffer_subgraph.tensors, model.flatbuffer_model.buffers
+    tensors, buffers = model.flatbuffer_subgraph.tensors or (), model.flatbuffer_model.buffers
     targets: set[int] = set()
     used_otherwise: set[int] = set()
     for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
-        for position, index in enumerate(operator.inputs):
+        for position, index in enumerate(to_integers(operator.inputs)):
             if index < 0:  # absent
                 continue
             is_target = position == 1 and layer.opcode_str == "reshape" and layer.inputs[0].shape[:1] == (1,)
@@ -58,22 +59,27 @@ def repair_lstm_scales(model: TfliteModel) -> None:
     Args:
         model: Changed; `regenerate_flatbuffer` is the caller's.
     """
-    tensors = model.flatbuffer_subgraph.tensors
+    tensors = model.flatbuffer_subgraph.tensors or ()
     for layer, operator in zip(model.layers, model.flatbuffer_subgraph.operators or (), strict=True):
         if layer.opcode_str != "unidirectional_sequence_lstm":
             continue
-        output = tensors[operator.outputs[0]].quantization
+        inputs, intermediates = to_integers(operator.inputs), to_integers(operator.intermediates)
+        output_index = to_integers(operator.outputs)[0]
+        output = tensors[output_index].quantization
         if output is None or output.scale is None:
             continue
-        readers = [o for o in model.layers if any(t.index == operator.outputs[0] for t in o.inputs)]
+        readers = [o for o in model.layers if any(t.index == output_index for t in o.inputs)]
         if [reader.opcode_str for reader in readers] == ["reverse_v2"]:
             copied = tensors[readers[0].outputs[0].index].quantization
-            output.scale, output.zeroPoint = copied.scale, copied.zeroPoint
-        for index in (operator.inputs[_LSTM_HIDDEN_STATE], operator.intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
-            tensors[index].quantization.scale = output.scale
-            tensors[index].quantization.zeroPoint = output.zeroPoint
-        cell = tensors[operator.inputs[_LSTM_CELL_STATE]].quantization
-        cell.scale = np.clip(2 * cell.scale, np.float32(2**-12), np.float32(2**-9))
+            if copied is not None:
+                output.scale, output.zeroPoint = copied.scale, copied.zeroPoint
+        for index in (inputs[_LSTM_HIDDEN_STATE], intermediates[_LSTM_HIDDEN_INTERMEDIATE]):
+            hidden = tensors[index].quantization
+            if hidden is not None:
+                hidden.scale, hidden.zeroPoint = output.scale, output.zeroPoint
+        cell = tensors[inputs[_LSTM_CELL_STATE]].quantization
+        if cell is not None and cell.scale is not None:
+            cell.scale = np.clip(2 * cell.scale, np.float32(2**-12), np.float32(2**-9))
 
 
 def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:
@@ -90,13 +96,13 @@ def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[s
         entries = []
         for name, index in zip(names, indices, strict=True):
             entry = schema.TensorMapT()
-            entry.name, entry.tensorIndex = name, int(index)
+            entry.name, entry.tensorIndex = name, index
             entries.append(entry)
         return entries
 
     signature = schema.SignatureDefT()
-    signature.inputs = pair_names(inputs, model.flatbuffer_subgraph.inputs)
-    signature.outputs = pair_names(outputs, model.flatbuffer_subgraph.outputs)
+    signature.inputs = pair_names(inputs, to_integers(model.flatbuffer_subgraph.inputs))
+    signature.outputs = pair_names(outputs, to_integers(model.flatbuffer_subgraph.outputs))
     signature.signatureKey = SIGNATURE
     signature.subgraphIndex = 0
     model.flatbuffer_model.signatureDefs = [signature]

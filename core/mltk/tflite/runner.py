@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -136,6 +136,15 @@ class GraphRunner:
         )
 
 
+class _TensorDetail(TypedDict):
+    """LiteRT's description of an input or output."""
+
+    index: int
+    shape: np.ndarray
+    shape_signature: np.ndarray
+    dtype: type[np.generic]
+
+
 class _Interpreter:
     """One interpreter of LiteRT, for one thread at a time."""
 
@@ -143,14 +152,14 @@ class _Interpreter:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         try:
-            self._interpreter: Any = Interpreter(
+            self._interpreter = Interpreter(
                 model_content=model.flatbuffer_data,
                 num_threads=1,
                 experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
             )
             self._interpreter.allocate_tensors()
-            self.inputs: list[Any] = self._interpreter.get_input_details()
-            self.outputs: list[Any] = self._interpreter.get_output_details()
+            self.inputs: list[_TensorDetail] = self._interpreter.get_input_details()
+            self.outputs: list[_TensorDetail] = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise EvaluationError(f"LiteRT cannot run {model.source}: {_first_line(error)}") from error
         self._shapes = [tuple(detail["shape"]) for detail in self.inputs]
@@ -238,14 +247,14 @@ def _output_steps(model: TfliteGraph) -> list[np.float64 | None]:
     return [steps.get(tensor.index) for tensor in model.outputs]
 
 
-def _signature(detail: Any) -> tuple[int, ...]:
+def _signature(detail: _TensorDetail) -> tuple[int, ...]:
     """Return an input's shape with -1 for the axes that vary."""
     return tuple(
         int(d) for d in (detail["shape_signature"] if len(detail["shape_signature"]) else detail["shape"])
     )
 
 
-def _random(rng: np.random.Generator, detail: Any) -> np.ndarray:
+def _random(rng: np.random.Generator, detail: _TensorDetail) -> np.ndarray:
     shape = (3, *(max(d, 1) for d in _signature(detail)[1:]))
     dtype = np.dtype(detail["dtype"])
     if dtype.kind == "f":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from mltk.errors import EvaluationError, FileFormatError
+from mltk.tflite._generated import QuantizationT, TensorT
 from mltk.tflite._schema import enum_name
 from mltk.tflite.flatbuffer import TfliteFlatbuffer, to_integers, to_text
 
@@ -54,14 +55,12 @@ class TfliteShape(tuple[int, ...]):
 class TfliteQuantization:
     """Mapping of a tensor's integers to real numbers: `real = scale * (integer - zero point)`."""
 
-    def __init__(self, fb_quantization: Any = None) -> None:
-        def numbers(name: str) -> Any:
-            values = getattr(fb_quantization, name, None)
-            return () if values is None else values
-
-        self.scale: list[float] = [float(v) for v in numbers("scale")]
+    def __init__(self, fb_quantization: QuantizationT | None = None) -> None:
+        scale = None if fb_quantization is None else fb_quantization.scale
+        zeropoint = None if fb_quantization is None else fb_quantization.zeroPoint
+        self.scale: list[float] = [] if scale is None else [float(v) for v in scale]
         """One value, or one per channel; empty if the tensor is not quantized."""
-        self.zeropoint: list[int] = [int(v) for v in numbers("zeroPoint")]
+        self.zeropoint: list[int] = to_integers(zeropoint)
         """One value, or one per channel."""
         self.quantization_dimension = (
             -1 if fb_quantization is None else int(fb_quantization.quantizedDimension)
@@ -78,7 +77,7 @@ class TfliteQuantization:
             return f"{self.n_channels} channels on axis {self.quantization_dimension}"
         return f"scale={self.scale[0]:g} zero point={self._zero()}" if self.scale else "none"
 
-    def quantize(self, values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    def quantize(self, values: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return the integers for real values, as LiteRT's QUANTIZE operator does.
 
         The float32 quotient is rounded to the nearest integer with halves away from zero (C's `round`), the
@@ -131,7 +130,7 @@ class TfliteQuantization:
 class TfliteTensor:
     """A tensor of a model."""
 
-    def __init__(self, index: int, model: TfliteFlatbuffer, fb_tensor: Any) -> None:
+    def __init__(self, index: int, model: TfliteFlatbuffer, fb_tensor: TensorT) -> None:
         self._index = index
         self._model = model
         self._fb = fb_tensor
@@ -162,7 +161,7 @@ class TfliteTensor:
         return enum_name("TensorType", self._fb.type)
 
     @property
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> np.dtype:
         """Its NumPy type: that of `data` for parts of a byte, `object` for what NumPy cannot hold."""
         name = self.type_name
         return np.dtype(_PACKED[name][1] if name in _PACKED else _DTYPES.get(name, "object"))

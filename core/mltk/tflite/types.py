@@ -18,6 +18,7 @@ class _Named(IntEnum):
     @classmethod
     def of(cls, value: int | str) -> Self:
         """Return the member of that number or name (the call of the class, for type checkers)."""
+        # `_missing_` also takes names, which the constructor's type hints do not tell.
         return cls(value)  # type: ignore[arg-type]
 
     def to_string(self) -> str:
