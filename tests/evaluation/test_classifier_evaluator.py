@@ -112,7 +112,7 @@ def test_the_number_of_samples_per_class_can_be_limited(tmp_path: Path) -> None:
         (np.eye(3), None, "no labels"),
         (np.zeros((0, 3)), np.zeros(0), "no data"),
         (np.full((2, 3), np.nan), np.zeros(2), "NaN"),
-        (np.eye(2), np.arange(2), "tells 2 classes apart"),
+        (np.eye(2), np.arange(2), "has 2 classes"),
     ],
 )
 def test_unusable_data_leave_no_files(tmp_path: Path, x: Any, y: Any, message: str) -> None:

@@ -67,7 +67,7 @@ def test_json_has_plain_values_and_no_nan(tmp_path: Path) -> None:
 
 
 def test_what_json_cannot_express_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EvaluationError, match=r"'model\.inner' holds a object"):
+    with pytest.raises(EvaluationError, match=r"'model\.inner' has the type object"):
         EvaluationResults(model={"inner": object()}).save(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

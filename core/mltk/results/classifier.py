@@ -121,7 +121,7 @@ class ClassifierEvaluationResults(EvaluationResults):
         if len(ids) != len(scores):
             raise EvaluationError(f"There are {len(ids):,} labels for {len(scores):,} predictions.")
         if not len(ids):
-            raise EvaluationError("There are no samples to evaluate with.")
+            raise EvaluationError("There are no samples to evaluate.")
         if ids.min() < 0 or ids.max() >= count:
             wrong = ids.min() if ids.min() < 0 else ids.max()
             raise EvaluationError(
@@ -129,9 +129,7 @@ class ClassifierEvaluationResults(EvaluationResults):
             )
         labels = self.setdefault("classes", [str(i) for i in range(count)])
         if len(labels) != count:
-            raise EvaluationError(
-                f"The model tells {count} classes apart, but there are names for {len(labels)}."
-            )
+            raise EvaluationError(f"The model has {count} classes, but there are names for {len(labels)}.")
 
         matrix = np.bincount(ids * count + scores.argmax(axis=1), minlength=count * count).reshape(
             count, count
@@ -296,15 +294,13 @@ def class_ids(y: np.ndarray) -> Integers:
         EvaluationError: The labels have another shape, or the ids are not integers.
     """
     if y.ndim not in (1, 2):
-        raise EvaluationError(
-            f"The labels of a classifier are ids or one-hot vectors, not of the shape {y.shape}."
-        )
+        raise EvaluationError(f"Class labels must be ids or one-hot vectors, got the shape {y.shape}.")
     if y.ndim == 2 and y.shape[1] != 1:
         highest: Integers = y.argmax(axis=1).astype(np.int64)
         return highest
     ids = y.reshape(-1)
     if ids.dtype.kind not in "biuf" or (ids.dtype.kind == "f" and not np.array_equal(ids, np.trunc(ids))):
-        raise EvaluationError("The labels of a classifier must be whole numbers, the ids of the classes.")
+        raise EvaluationError("Class labels must be integers, the ids of the classes.")
     return ids.astype(np.int64)
 
 
@@ -327,7 +323,7 @@ def limit_per_class(
             continue
         if y is None:
             raise EvaluationError(
-                "The evaluation data have no labels to take a number of samples per class by."
+                "The evaluation data have no labels, so the samples per class cannot be limited."
             )
         kept = []
         for i, label in enumerate(class_ids(y).tolist()):
@@ -344,15 +340,15 @@ def _to_scores(predictions: np.ndarray) -> Floats:
     unusable = np.count_nonzero(~np.isfinite(scores))
     if unusable:
         raise EvaluationError(
-            f"{unusable:,} of {scores.size:,} predicted values are NaN or infinite: the model is unusable, "
-            "probably because the training diverged."
+            f"{unusable:,} of {scores.size:,} predicted values are NaN or infinite: the model is unusable,"
+            " probably because training diverged."
         )
     if scores.ndim == 1 or (scores.ndim == 2 and scores.shape[1] == 1):
         second = scores.reshape(-1)
         return np.stack([1 - second, second], axis=1)
     if scores.ndim != 2:
         raise EvaluationError(
-            f"A classifier gives one score for each class, but the model's output is {scores.shape}."
+            f"A classifier must predict one score per class, but the model's output has the shape {scores.shape}."
         )
     return scores
 

@@ -155,7 +155,7 @@ def plain_value(value: object, where: str) -> Any:
             return os.fspath(value)
         case _:
             raise EvaluationError(
-                f"The result '{where}' holds a {type(value).__name__}, which cannot be saved as JSON."
+                f"The result '{where}' has the type {type(value).__name__}, which cannot be saved as JSON."
             )
 
 

@@ -29,9 +29,9 @@ class Field:
     full_only: Literal["", "layers", "everywhere"] = ""
     """Reports that show the value only with `full_summary`."""
     per_tensor: bool = False
-    """Whether the text has one entry per tensor, separated by commas."""
+    """True if the text has one entry per tensor, separated by commas."""
     has_si_letter: bool = True
-    """Whether a formatted number may have an SI letter; memory sizes are copied into firmware to the byte."""
+    """True if a formatted number may have an SI prefix; memory sizes need every digit."""
 
 
 def _tensors(end: Literal["input", "output"], position: int) -> tuple[Field, ...]:

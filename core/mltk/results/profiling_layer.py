@@ -27,18 +27,18 @@ class MemoryPart:
 
 @dataclass(frozen=True)
 class RuntimeMemory:
-    """The memory that a runtime needs for a model, beside the model itself; bytes."""
+    """Memory in bytes that a runtime needs for a model, besides the model itself."""
 
     total: int
-    """All that it holds while it runs."""
+    """Memory in use while the model runs."""
     head: int | None = None
-    """Of it what inferences use again and again: activations and scratch buffers."""
+    """Part that each inference reuses: activations and scratch buffers."""
     tail: int | None = None
-    """Of it what stays: the structures of the runtime and of its kernels."""
+    """Persistent part: structures of the runtime and of its kernels."""
     smallest_arena: int | None = None
-    """The smallest arena that it starts in; more than `total` where planning takes more than running."""
+    """Smallest arena that the model starts in; more than `total` if planning needs more than running."""
     parts: tuple[MemoryPart, ...] = ()
-    """What the runtime says of the kinds; not necessarily all of `total`."""
+    """Parts by kind, as the runtime reports them; they may not add up to `total`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ProfilingLayerResult:
     time: float | None = None
     """Seconds of one inference on the target."""
     host_time: float | None = None
-    """Seconds on the computer that profiles; they say little more of a target than which layers are the slow ones."""
+    """Seconds on the host; they only show which layers are slow."""
     energy: float | None = None
     """Joules of one inference."""
     supported: bool | None = None
@@ -65,10 +65,10 @@ class ProfilingLayerResult:
 
     @classmethod
     def from_layer(cls, tflite_layer: TfliteLayer, **measured: Any) -> Self:
-        """Return a result with the operations and MACs counted, and the values measured.
+        """Return a result with counted operations and MACs, and measured values.
 
         Args:
-            tflite_layer: The layer. An operator that the counting does not know counts 0.
+            tflite_layer: The layer. An unknown operator has 0 operations.
             **measured: Further fields; `ops` and `macs` replace the counted ones.
         """
         counted = tflite_layer_metrics(tflite_layer)
@@ -130,7 +130,7 @@ class ProfilingLayerResult:
         return sum_weights([self.tflite_layer])
 
     def to_dict(self) -> dict[str, object]:
-        """Return all values by name, `None` where there is none."""
+        """Return all values by name; missing values are `None`."""
         return {field.name: read_value(self, field) for field in COLUMNS}
 
 

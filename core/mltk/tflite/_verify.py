@@ -122,7 +122,7 @@ class _Walk:
 
     def _require(self, position: int, size: int, what: str) -> None:
         if position < 0 or position + size > self._size:
-            raise self._make_error(f"{what} is outside the {self._size} bytes of the file", position)
+            raise self._make_error(f"{what} is outside the {self._size} bytes of data", position)
 
     def _spend(self, size: int, position: int) -> None:
         self._budget -= size

@@ -47,7 +47,7 @@ class TfliteFlatbuffer:
         """Read a `.tflite` file.
 
         Raises:
-            ModelNotFoundError: There is no such file.
+            ModelNotFoundError: The file does not exist.
             FileFormatError: The file is damaged, or is not a `.tflite`.
         """
         try:
@@ -62,20 +62,20 @@ class TfliteFlatbuffer:
         try:
             self._model: ModelT = _schema.schema().ModelT.InitFromPackedBuf(self._data)
         except struct.error:
-            # A number at the very end of the buffer that would go on after it.
+            # A number at the end of the buffer is cut off.
             raise FileFormatError(f"{self.source} is damaged: it ends too early.") from None
         _check(self._model, self.source)
         self._forget()
 
     def _forget(self) -> None:
-        """Discard what was derived from the content; called after it was read or changed."""
+        """Discard derived values after the content was read or changed."""
 
     def _forget_runner(self) -> None:
-        """Discard interpreters of the former content."""
+        """Discard interpreters of the previous content."""
 
     @property
     def source(self) -> str:
-        """The model's path in quotes, or a word for a model in memory; begins messages about it."""
+        """Path of the model in quotes, or a description of a model in memory; begins error messages."""
         return f"'{self.path}'" if self.path else "The .tflite model"
 
     @property
@@ -148,7 +148,7 @@ class TfliteFlatbuffer:
     def selected_model_subgraph(self, value: int) -> None:
         if not 0 <= value < self.n_subgraphs:
             raise SpecificationError(
-                f"{self.source} has {self.n_subgraphs} subgraphs; there is no number {value}."
+                f"{self.source} has {self.n_subgraphs} subgraphs; the index {value} is out of range."
             )
         self._subgraph = value
         self._forget()
@@ -161,7 +161,7 @@ class TfliteFlatbuffer:
         return entries
 
     def get_metadata(self, tag: str) -> bytes | None:
-        """Return a metadata entry, or `None` if there is none of that name."""
+        """Return a metadata entry, or `None` if it does not exist."""
         return self.get_all_metadata().get(tag)
 
     def add_metadata(self, tag: str, value: bytes) -> None:
@@ -191,7 +191,7 @@ class TfliteFlatbuffer:
         """Remove all metadata entries of a name, and their data.
 
         Returns:
-            Whether there was one.
+            True if there was one.
         """
         kept = [entry for entry in self._model.metadata or () if to_text(entry.name) != tag]
         removed = [entry for entry in self._model.metadata or () if to_text(entry.name) == tag]
@@ -204,7 +204,7 @@ class TfliteFlatbuffer:
         return True
 
     def _remove_buffer(self, index: int) -> None:
-        """Remove a buffer that nothing refers to any more; buffer 0 stays: it means "no data"."""
+        """Remove a buffer if nothing refers to it; keep buffer 0, which means "no data"."""
         references: list[TensorT | MetadataT] = [
             tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()
         ]
@@ -227,7 +227,7 @@ class TfliteFlatbuffer:
 
         Args:
             output_path: The file; `None` is the model's own `path`.
-            update_path: Whether `path` becomes `output_path`.
+            update_path: Set `path` to `output_path`.
 
         Returns:
             The path written.
@@ -245,13 +245,13 @@ class TfliteFlatbuffer:
         return written
 
     def regenerate_flatbuffer(self, reload_model: bool = False) -> None:
-        """Make `flatbuffer_data` anew from `flatbuffer_model`.
+        """Write `flatbuffer_data` from `flatbuffer_model`.
 
         Args:
-            reload_model: Also read the result again, so that new tensors and layers appear.
+            reload_model: Read the result again, so that new tensors and layers appear.
 
         Raises:
-            FileFormatError: The model has parts that this version does not know and would lose.
+            FileFormatError: The model has parts that the installed schema does not know; they would be lost.
         """
         import flatbuffers
 
@@ -264,7 +264,7 @@ class TfliteFlatbuffer:
             self._load()
 
     def _refuse_loss(self) -> None:
-        """Raise if the object interface left something out when the model was read."""
+        """Raise an error if the object interface skipped a part of the model."""
         for subgraph in self._model.subgraphs:
             for number, operator in enumerate(subgraph.operators or ()):
                 unread = operator.builtinOptionsType and operator.builtinOptions is None
@@ -278,10 +278,10 @@ class TfliteFlatbuffer:
 
 
 def _check(model: ModelT, source: str) -> None:
-    """Check that the numbers by which the parts of a model refer to each other exist.
+    """Check that all references between the parts of a model are valid.
 
     Raises:
-        FileFormatError: One does not.
+        FileFormatError: A reference is invalid.
     """
 
     def require(condition: bool, what: str) -> None:
@@ -295,14 +295,14 @@ def _check(model: ModelT, source: str) -> None:
     for entry in model.metadata or ():
         require(
             0 <= entry.buffer < n_buffers,
-            f"metadata {to_text(entry.name)!r} refers to a buffer that is not there",
+            f"metadata {to_text(entry.name)!r} refers to a missing buffer",
         )
     for g, subgraph in enumerate(model.subgraphs):
         tensors = subgraph.tensors or ()
         for t, tensor in enumerate(tensors):
             require(
                 0 <= tensor.buffer < n_buffers,
-                f"tensor {t} of graph {g} refers to a buffer that is not there",
+                f"tensor {t} of graph {g} refers to a missing buffer",
             )
             shape = to_integers(tensor.shape)
             require(len(shape) <= _MAX_DIMENSIONS, f"tensor {t} of graph {g} has {len(shape)} dimensions")
@@ -311,12 +311,13 @@ def _check(model: ModelT, source: str) -> None:
                 require(dimension >= 0, f"tensor {t} of graph {g} has a negative dimension")
                 # NumPy computes the size without regard to zeros.
                 elements *= max(dimension, 1)
-                require(elements <= _MAX_ELEMENTS, f"tensor {t} of graph {g} is impossibly large")
+                require(elements <= _MAX_ELEMENTS, f"tensor {t} of graph {g} is too large")
         for i in [*to_integers(subgraph.inputs), *to_integers(subgraph.outputs)]:
-            require(0 <= i < len(tensors), f"graph {g} takes or gives a tensor that is not there")
+            require(0 <= i < len(tensors), f"graph {g} has a missing input or output tensor")
         for o, operator in enumerate(subgraph.operators or ()):
             require(
-                0 <= operator.opcodeIndex < n_codes, f"operator {o} of graph {g} is of no kind that is there"
+                0 <= operator.opcodeIndex < n_codes,
+                f"operator {o} of graph {g} refers to a missing operator code",
             )
             for i in [
                 *to_integers(operator.inputs),
@@ -324,9 +325,7 @@ def _check(model: ModelT, source: str) -> None:
                 *to_integers(operator.intermediates),
             ]:
                 # -1 is an optional tensor that is absent.
-                require(
-                    -1 <= i < len(tensors), f"operator {o} of graph {g} refers to a tensor that is not there"
-                )
+                require(-1 <= i < len(tensors), f"operator {o} of graph {g} refers to a missing tensor")
 
 
 def to_integers(values: Iterable[int] | None) -> list[int]:

@@ -61,12 +61,14 @@ class TfliteModelParameters(dict[str, Any]):
                 `dtype`.
         """
         if not isinstance(key, str) or not key:
-            raise SpecificationError(f"The name of a model parameter must be a text, not {key!r}.")
+            raise SpecificationError(
+                f"The name of a model parameter must be a non-empty string, got {key!r}."
+            )
         _check_unicode(key, key)
         if dtype is not None and dtype not in DTYPES:
             raise SpecificationError(
-                f"Model parameter '{key}': there is no type '{dtype}'."
-                f"{did_you_mean(dtype, DTYPES)} The types are {', '.join(DTYPES)}."
+                f"Model parameter '{key}' has the unknown type '{dtype}'."
+                f"{did_you_mean(dtype, DTYPES)} Use one of {', '.join(DTYPES)}."
             )
         plain = _to_plain(key, value)
         checked = _check_value(key, plain, dtype or _infer_dtype(key, plain))
@@ -232,7 +234,7 @@ def _check_unicode(key: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise _make_error(
-            key.encode(errors="replace").decode(), "holds a text that is not valid Unicode"
+            key.encode(errors="replace").decode(), "contains a string that is not valid Unicode"
         ) from None
 
 
@@ -253,7 +255,7 @@ def _to_plain(key: str, value: object) -> object:
         return value
     raise _make_error(
         key,
-        f"is a {type(value).__name__}; it must be a bool, int, float, str, bytes, or list of int, float, str",
+        f"has the type {type(value).__name__}; it must be a bool, int, float, str, bytes, or list of int, float, str",
     )
 
 
@@ -271,7 +273,7 @@ def _infer_dtype(key: str, value: object) -> str:
         for name, (low, high) in _INTEGERS.items():
             if name.startswith("u") == unsigned and low <= value <= high:
                 return name
-        raise _make_error(key, f"is {value}, which does not fit into 64 bits")
+        raise _make_error(key, f"is {value}, which needs more than 64 bits")
     if isinstance(value, float):
         return "float" if float(_FLOAT32.tiny) <= value <= float(_FLOAT32.max) else "double"
     return "str" if isinstance(value, str) else "bin"

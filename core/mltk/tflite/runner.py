@@ -203,7 +203,7 @@ def check_inputs(
         EvaluationError: The arrays do not fit the model.
     """
     if len(inputs) != len(shapes):
-        raise EvaluationError(f"{model.source} has {len(shapes)} inputs; {len(inputs)} were given.")
+        raise EvaluationError(f"{model.source} has {len(shapes)} inputs; {len(inputs)} arrays were passed.")
     for array, full in zip(inputs, shapes, strict=True):
         wanted = full[1:]
         found = np.shape(array)
@@ -213,7 +213,7 @@ def check_inputs(
             shape = "x".join("any" if d < 0 else str(d) for d in wanted)
             raise EvaluationError(
                 f"{model.source} takes batches of samples of shape {shape or 'scalar'};"
-                f" an array of shape {TfliteShape(found)} was given."
+                f" got an array of shape {TfliteShape(found)}."
             )
     arrays = [np.asarray(array) for array in inputs]
     if len({len(array) for array in arrays}) > 1:

@@ -137,58 +137,58 @@ class TfliteTensor:
 
     @property
     def index(self) -> int:
-        """Its number in the model's subgraph."""
+        """Index of the tensor in the subgraph."""
         return self._index
 
     @property
     def model(self) -> TfliteFlatbuffer:
-        """The model that it belongs to."""
+        """Model of the tensor."""
         return self._model
 
     @property
     def name(self) -> str:
-        """Its name; may be empty."""
+        """Name of the tensor; may be empty."""
         return to_text(self._fb.name)
 
     @cached_property
     def shape(self) -> TfliteShape:
-        """Its dimensions; one that varies, such as the batch, is 1."""
+        """Dimensions of the tensor; variable ones, such as the batch, are 1."""
         return TfliteShape(() if self._fb.shape is None else self._fb.shape)
 
     @property
     def type_name(self) -> str:
-        """The name of its type in the schema, e.g. `INT8`."""
+        """Schema name of the type, e.g. `INT8`."""
         return enum_name("TensorType", self._fb.type)
 
     @property
     def dtype(self) -> np.dtype:
-        """Its NumPy type: that of `data` for parts of a byte, `object` for what NumPy cannot hold."""
+        """NumPy type of `data`; `object` for types that NumPy does not have."""
         name = self.type_name
         return np.dtype(_PACKED[name][1] if name in _PACKED else _DTYPES.get(name, "object"))
 
     @property
     def dtype_str(self) -> str:
-        """The name of its type, e.g. `int8`, `int4`, `string`."""
+        """Name of the type, e.g. `int8`, `int4`, `string`."""
         return self.type_name.lower()
 
     @property
     def is_variable(self) -> bool:
-        """True if it keeps its value from one inference to the next."""
+        """True if the tensor keeps its value between inferences."""
         return bool(self._fb.isVariable)
 
     @property
     def is_constant(self) -> bool:
-        """True if its values are in the file."""
+        """True if the values are in the file."""
         return self._raw is not None
 
     @cached_property
     def quantization(self) -> TfliteQuantization:
-        """Mapping of its integers to real numbers."""
+        """Quantization parameters of the tensor."""
         return TfliteQuantization(self._fb.quantization)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that its values take."""
+        """Size of the values in bytes."""
         name = self.type_name
         bits = _PACKED[name][0] if name in _PACKED else self.dtype.itemsize * 8
         return (self.shape.flat_size * bits + 7) // 8
@@ -200,7 +200,7 @@ class TfliteTensor:
 
     @property
     def data(self) -> np.ndarray:
-        """Its values, of shape `shape`; read-only zeros if they are not in the file.
+        """Values of the tensor, of shape `shape`; read-only zeros if they are not in the file.
 
         Values of a type that NumPy does not have, and sparse ones, come as the bytes of the file (uint8, one
         axis).
@@ -313,7 +313,7 @@ def to_tensor_dtype(values: np.ndarray, tensor: TfliteTensor) -> np.ndarray:
         return values
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or tensor.dtype.hasobject:
         raise EvaluationError(
-            f"Values of type {values.dtype} cannot be given to '{tensor.name}' ({tensor.dtype_str})."
+            f"Values of type {values.dtype} cannot be converted for '{tensor.name}' ({tensor.dtype_str})."
         )
     if tensor.quantization.n_channels and np.issubdtype(tensor.dtype, np.integer):
         return tensor.quantization.quantize(values, tensor.dtype)

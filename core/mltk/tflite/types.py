@@ -9,7 +9,7 @@ from mltk.tflite._schema import schema
 
 
 class _Named(IntEnum):
-    """A member may be given by its number, or by its name in any case."""
+    """An enumeration whose members are found by number or by case-insensitive name."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
