@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PLUGINS := $(patsubst %/pyproject.toml,%,$(wildcard mltk_plugin_*/pyproject.toml plugins/*/pyproject.toml))
 PROJECTS := . $(PLUGINS)
+COVERED := core $(PLUGINS:%=%/src)
 # One process per core; the tests of a file share the models they train.
 PYTEST_ARGS ?= -n auto --dist loadfile
 
@@ -20,7 +21,7 @@ test: $(VENV)/dev-installed
 
 # Run all tests and fail if they reach less than 90 % of the product's lines.
 coverage: $(VENV)/dev-installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov --cov-report=term
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov-report=term $(COVERED:%=--cov=$(CURDIR)/%)
 
 # Run all tests on each supported Python that this machine has.
 matrix:
