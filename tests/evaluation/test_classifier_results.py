@@ -183,8 +183,8 @@ def test_samples_of_a_single_class_can_be_judged() -> None:
         (np.zeros(0), np.zeros((0, 2)), {}, "no samples"),
         ([0.5, 1], [[1, 0], [0, 1]], {}, "must be integers"),
         (["a", "b"], [[1, 0], [0, 1]], {}, "must be integers"),
-        ([0, 1], np.zeros((2, 4, 4, 2)), {}, "output is \\(2, 4, 4, 2\\)"),
-        (np.zeros((2, 2, 2)), [[1, 0], [0, 1]], {}, "not of the shape"),
+        ([0, 1], np.zeros((2, 4, 4, 2)), {}, "output has the shape \\(2, 4, 4, 2\\)"),
+        (np.zeros((2, 2, 2)), [[1, 0], [0, 1]], {}, "got the shape"),
     ],
 )
 def test_unusable_input_is_one_clear_line(

@@ -5,7 +5,7 @@ The classes are in `ai_edge_litert.schema_py_generated`, which has no type hints
 
 from __future__ import annotations
 
-from collections.abc import Iterable, MutableSequence, Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     import flatbuffers
 
-Integers = Iterable[int] | None
+Integers = np.ndarray | Sequence[int] | None
 """A vector of integers; `None` if the field is absent."""
 Text = bytes | str | None
 """A string; `None` if the field is absent."""
@@ -76,10 +76,10 @@ class OperatorT(Protocol):
 
 
 class SubGraphT(Protocol):
-    """A graph of tensors and operators."""
+    """A graph of tensors and operators; absent vectors are `None` in an empty graph."""
 
-    tensors: Sequence[TensorT] | None
-    operators: Sequence[OperatorT] | None
+    tensors: Sequence[TensorT]
+    operators: Sequence[OperatorT]
     inputs: Integers
     outputs: Integers
 
