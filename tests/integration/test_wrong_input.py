@@ -46,7 +46,10 @@ def test_error_in_the_specification_names_file_and_line(refused, write_spec):
 
 @pytest.mark.parametrize(
     ("made", "message"),
-    [("", "creates no MltkModel instance"), ("a = MyModel()\nb = MyModel()\n", "creates 2 models, 'a' and 'b'")],
+    [
+        ("", "creates no MltkModel instance"),
+        ("a = MyModel()\nb = MyModel()\n", "creates 2 models, 'a' and 'b'"),
+    ],
     ids=["none", "two"],
 )
 def test_a_specification_makes_exactly_one_model(refused, write_spec, made, message):

@@ -11,7 +11,6 @@ from mltk.cli import get_logger
 from mltk.cli._model_options import model_argument, require_model, trust_option, with_consent
 from mltk.errors import SpecificationError
 from mltk.model.operation import operation
-from mltk.sources.loading import load_mltk_model
 
 
 @click.command("custom", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -25,6 +24,9 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
     """
     require_model(model)
     get_logger()
+    # It imports NumPy.
+    from mltk.sources.loading import load_mltk_model
+
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, trust=trusted), trust)
     command = _command(mltk_model)
     code: str | int | None = 0

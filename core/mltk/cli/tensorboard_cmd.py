@@ -11,7 +11,6 @@ import click
 from mltk.cli import get_logger
 from mltk.cli._model_options import model_argument, require_model, verbose_option
 from mltk.errors import MltkError, ModelNotFoundError
-from mltk.sources.source import ModelSource, SourceKind
 
 
 @click.command("tensorboard")
@@ -54,6 +53,9 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
 
 def _log_folder(model: str) -> Path:
     """Return where the training writes; a specification is only run when it says so itself."""
+    # It imports NumPy.
+    from mltk.sources.source import ModelSource, SourceKind
+
     source = ModelSource.of(model)
     is_script = source.kind is SourceKind.SPECIFICATION and source.path is not None
     if is_script and source.path and b"log_dir" in source.path.read_bytes():

@@ -19,8 +19,6 @@ from mltk.cli._model_options import (
 from mltk.errors import MltkError
 from mltk.model.model import HandlerError
 from mltk.plugins import ReportContext, report_lines
-from mltk.results.training import TrainingResults
-from mltk.sources.loading import load_mltk_model
 from mltk.utils.stopping import stop_signals
 
 
@@ -72,6 +70,8 @@ def train_command(
     logger = get_logger(verbose=verbose)
     from mltk.operations.pipeline import train_model
     from mltk.operations.training.outputs import last_state
+    from mltk.results.training import TrainingResults
+    from mltk.sources.loading import load_mltk_model
 
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
     failures = ""

@@ -24,10 +24,10 @@ from mltk.results.classifier import ClassifierEvaluationResults as ClassifierEva
 from mltk.results.evaluation import EvaluationResults as EvaluationResults
 from mltk.results.profiling import ProfilingModelResults as ProfilingModelResults
 from mltk.results.training import TrainingResults as TrainingResults
-from mltk.sources.search import list_mltk_models as list_mltk_models
 from mltk.sources.loading import load_mltk_model as load_mltk_model
 from mltk.sources.loading import load_mltk_model_with_path as load_mltk_model_with_path
 from mltk.sources.loading import load_tflite_or_keras_model as load_tflite_or_keras_model
+from mltk.sources.search import list_mltk_models as list_mltk_models
 from mltk.tflite import TfliteActivation as TfliteActivation
 from mltk.tflite import TfliteAddLayer as TfliteAddLayer
 from mltk.tflite import TfliteAddLayerOptions as TfliteAddLayerOptions

@@ -76,9 +76,9 @@ def load_keras_model(
     import_tensorflow()
     if not Path(path).is_file():
         raise ModelNotFoundError(f"There is no file {path}.")
-    from mltk.plugins import collect_offers
+    from mltk.plugins import get_plugin_manager
 
-    objects: dict[str, Any] = dict(collect_offers("mltk_custom_objects"))
+    objects: dict[str, Any] = dict(get_plugin_manager().collect_offers("mltk_custom_objects"))
     if str(path).endswith(".h5"):
         objects["DepthwiseConv2D"] = _depthwise_conv_2d()
     if mltk_model is not None:
