@@ -16,6 +16,7 @@ from mltk.builtin import classifier
 from mltk.data.samples import iterate_batches
 from mltk.errors import EvaluationError
 from mltk.model.mixins.evaluate import EvaluateClassifierMixin
+from mltk.model.model import MltkModel
 from mltk.plugins.types import EvaluationContext
 
 
@@ -30,15 +31,16 @@ class Echo:
         return batch.astype(np.float32)
 
 
-class Model(EvaluateClassifierMixin):
+class Model(MltkModel, EvaluateClassifierMixin):
     """Records its events."""
 
-    eval_custom_function: Any = None
+    events: list[tuple[str, dict[str, Any]]] = []
 
     def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
+        super().__init__()
+        self.events = []
 
-    def trigger_event(self, event: Any, **details: Any) -> None:
+    def trigger_event(self, event: Any, logger: Any = None, **details: Any) -> None:
         self.events.append((event.name, details))
 
 
