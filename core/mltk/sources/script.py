@@ -134,8 +134,10 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
                 if isinstance(e, (MltkError, AttributeError, ImportError))
                 else f"{type(e).__name__}: {e}"
             )
-            is_missing = isinstance(e, ModuleNotFoundError) and not isinstance(e, MltkError)
-            hint = install_hint(e.name or "") if is_missing else ""
+            hint = ""
+            # Our own error for a missing plugin names what the specification imports.
+            if isinstance(e, ModuleNotFoundError) and not isinstance(e, MltkError):
+                hint = install_hint(e.name or "")
             raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {hint or what}") from e
         raise
     return module
