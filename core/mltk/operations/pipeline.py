@@ -16,7 +16,7 @@ from mltk.operations.evaluation.choose import applicable_evaluators
 from mltk.operations.evaluation.evaluate import evaluate_model
 from mltk.operations.quantize import quantize_model
 from mltk.operations.training.outputs import write_archive
-from mltk.operations.training.session import training_session
+from mltk.operations.training.session import call_on_training_complete, training_session
 from mltk.operations.training.train import run_training
 from mltk.plugins import StageContext, get_plugin_manager, order_stages
 from mltk.sources.source import ModelSource
@@ -114,7 +114,7 @@ def train_model(
             for stage in first:
                 _run_stage(stage, context)
                 session.results = context.results
-            _call_on_training_complete(mltk_model, context.results)
+            call_on_training_complete(mltk_model, context.results)
         context.logger = logger
         for stage in last:
             _run_stage(stage, context)
@@ -244,12 +244,3 @@ def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> A
                 f"The model '{mltk_model.name}' cannot be trained: its class must inherit {mixin.__name__}."
             )
     return cast("AnyModel", mltk_model)
-
-
-def _call_on_training_complete(mltk_model: AnyModel, results: TrainingResults | None) -> None:
-    if not mltk_model.on_training_complete:
-        return
-    try:
-        mltk_model.on_training_complete(results)
-    except Exception as e:  # noqa: BLE001 - the specification's own code; reported at the end
-        mltk_model.record_failure("my_model.on_training_complete failed", e)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mltk.model.operation import operation, sole_writer
-from mltk.operations.training.session import training_session
+from mltk.operations.training.session import call_on_training_complete, training_session
 from mltk.operations.training.train import run_training
 
 if TYPE_CHECKING:
@@ -22,5 +22,6 @@ def train_trial_model(mltk_model: AnyModel) -> keras.Model:
     """
     with operation(mltk_model), sole_writer(mltk_model, "trains"), training_session(mltk_model) as session:
         session.results = run_training(mltk_model, session.logger)
+        call_on_training_complete(mltk_model, session.results)
     mltk_model.raise_failures(session.results)
     return session.results.keras_model

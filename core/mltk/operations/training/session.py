@@ -77,3 +77,13 @@ def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:
         error.add_note(f"The trained model is kept: {keras_file}.")
     elif not isinstance(error, (SpecificationError, FileFormatError)) and last_state(mltk_model):
         error.add_note(f"All up to epoch {last_state(mltk_model)} is kept: --resume goes on from there.")
+
+
+def call_on_training_complete(mltk_model: AnyModel, results: TrainingResults | None) -> None:
+    """Call the function of the specification that follows training; record its failure."""
+    if not mltk_model.on_training_complete:
+        return
+    try:
+        mltk_model.on_training_complete(results)
+    except Exception as e:  # noqa: BLE001 - the specification's own code; reported at the end
+        mltk_model.record_failure("my_model.on_training_complete failed", e)
