@@ -297,6 +297,14 @@ def test_trial_model_is_built_for_build_and_nothing_else_is_touched(write_spec, 
     assert not list(private_home.glob("*.mltk.zip"))
 
 
+def test_trial_run_calls_on_training_complete(load_spec):
+    model = load_spec("tiny_v1")
+    seen = []
+    model.on_training_complete = seen.append
+    quantize_model(model, build=True)
+    assert len(seen) == 1
+
+
 def test_handler_may_replace_the_flatbuffer(trained):
     model = load_mltk_model("tiny_v1")
     replacement = Path(trained.cache / "models/tiny_v1/tiny_v1.float32.tflite").read_bytes()
