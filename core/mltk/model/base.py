@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -36,17 +36,19 @@ class HandlerError(MltkError):
 
     Attributes:
         results: The results that the operation would have returned.
+        failures: What failed, one sentence each.
     """
 
-    def __init__(self, message: str, results: object = None) -> None:
+    def __init__(self, message: str, results: object = None, failures: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.results = results
+        self.failures = list(failures) or [message]
 
     @classmethod
     def of(cls, failures: list[str], results: object = None) -> HandlerError:
         """Return the error for these failures, one sentence each."""
         sentences = " ".join(f"{f.rstrip('.')}." for f in failures)
-        return cls(f"{sentences} Everything else was done and kept.", results)
+        return cls(f"{sentences} Everything else was done and kept.", results, failures)
 
 
 class ModelBase:

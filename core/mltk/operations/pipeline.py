@@ -204,9 +204,10 @@ def evaluate_stage(context: StageContext) -> None:
         except Exception as e:  # noqa: BLE001 - reported at the end
             get_mltk_logger().debug("Traceback:", exc_info=e)
             what = str(e) if isinstance(e, MltkError) else f"{type(e).__name__}: {e}"
-            failures.append(f"{'int8' if tflite else 'Float'} evaluation: {what}")
             if isinstance(e, HandlerError):
+                what = " ".join(e.failures)
                 found = cast("EvaluationResults", e.results)
+            failures.append(f"{'int8' if tflite else 'Float'} evaluation: {what}")
         if found is not None:
             context.results.evaluations["tflite" if tflite else "h5"] = found
     model.add_failures(failures)
