@@ -1,5 +1,11 @@
 from mltk.results.classifier import ClassifierEvaluationResults as ClassifierEvaluationResults
+from mltk.results.classifier import class_ids as class_ids
+from mltk.results.classifier import limit_per_class as limit_per_class
 from mltk.results.evaluation import EvaluationResults as EvaluationResults
+from mltk.results.evaluation import plain_value as plain_value
+from mltk.results.plots import drawing as drawing
+from mltk.results.plots import line_styles as line_styles
+from mltk.results.plots import save_figure as save_figure
 from mltk.results.profiling import ProfilingModelResults as ProfilingModelResults
 from mltk.results.profiling_layer import MemoryPart as MemoryPart
 from mltk.results.profiling_layer import ProfilingLayerResult as ProfilingLayerResult

@@ -1,0 +1,13 @@
+from mltk.model.any_model import AnyModel as AnyModel
+from mltk.model.attributes import UNSET as UNSET
+from mltk.model.attributes import Attribute as Attribute
+from mltk.model.attributes import one_of as one_of
+from mltk.model.base import HandlerError as HandlerError
+from mltk.model.event import MltkModelEvent as MltkModelEvent
+from mltk.model.mixins.archive import original_specification as original_specification
+from mltk.model.mixins.data_generator import DataGeneratorDatasetMixin as DataGeneratorDatasetMixin
+from mltk.model.mixins.dataset import DatasetMixin as DatasetMixin
+from mltk.model.mixins.evaluate import EvaluateClassifierMixin as EvaluateClassifierMixin
+from mltk.model.mixins.train import TrainMixin as TrainMixin
+from mltk.model.model import MltkModel as MltkModel
+from mltk.model.operation import get_active_model as get_active_model
