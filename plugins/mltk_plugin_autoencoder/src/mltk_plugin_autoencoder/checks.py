@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from mltk.errors import DatasetError, SpecificationError
 if TYPE_CHECKING:
     import keras
 
+    from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
-def check_before_training(mltk_model: Any, keras_model: keras.Model) -> None:
+
+def check_before_training(mltk_model: AutoEncoderModel, keras_model: keras.Model) -> None:
     """Check that the network and the training data fit an autoencoder.
 
     Args:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mltk.results.plots import drawing, save_figure
+from mltk.results import drawing, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,25 +7,23 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from mltk.core import evaluate_model, update_model_parameters
-from mltk.data.loader import BatchIterator
-from mltk.data.samples import iterate_batches
+from mltk.data import BatchIterator, iterate_batches
 from mltk.errors import EvaluationError, SpecificationError
-from mltk.model.event import MltkModelEvent
-from mltk.model.mixins.dataset import DatasetMixin
-from mltk.model.model import MltkModel
-from mltk.results.classifier import class_ids
+from mltk.model import DatasetMixin, MltkModel, MltkModelEvent
+from mltk.results import class_ids
 from mltk_plugin_autoencoder.dumps import SampleWriter
 from mltk_plugin_autoencoder.mixins import DEFAULT_CLASSES, EvaluateAutoEncoderMixin
 from mltk_plugin_autoencoder.results import AutoEncoderEvaluationResults
 from mltk_plugin_autoencoder.scores import SCORES, Score, as_score
 
 if TYPE_CHECKING:
-    from mltk.plugins.types import EvaluationContext, Predictor
+    from mltk.plugins import EvaluationContext, Predictor
+    from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 OPTIONS = ("max_false_positive_rate", "scoring_function")
 """Options of `mltk evaluate --option NAME=VALUE`, which override the model's properties."""
@@ -40,7 +38,7 @@ def evaluate_autoencoder(
     dump: bool = False,
     verbose: bool | None = None,
     show: bool = False,
-    callbacks: Sequence[Any] | None = None,
+    callbacks: Sequence[object] | None = None,
     update_archive: bool = True,
 ) -> AutoEncoderEvaluationResults:
     """Evaluate a trained autoencoder.
@@ -83,7 +81,7 @@ def evaluate_autoencoder(
 
 def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
     """Score all samples and write results and plots."""
-    model: Any = context.model
+    model = cast("AutoEncoderModel | None", context.model)
     classes = _classes(context)
     score = _score(context)
     folder = context.output_dir / "dumps"
@@ -203,7 +201,7 @@ def _add_labelled(scorer: _Scorer, x: np.ndarray, ids: np.ndarray) -> None:
         scorer.add(index, x[ids == index])
 
 
-def _score_by_class(scorer: _Scorer, model: Any, logger: logging.Logger) -> None:
+def _score_by_class(scorer: _Scorer, model: AutoEncoderModel, logger: logging.Logger) -> None:
     """Load the samples of each class in turn, unless the first load gives all of them with labels."""
     if not isinstance(model, DatasetMixin):
         raise SpecificationError(
@@ -226,7 +224,7 @@ def _score_by_class(scorer: _Scorer, model: Any, logger: logging.Logger) -> None
 
 @contextmanager
 def _load_class(
-    model: Any, classes: Sequence[str], label: str, logger: logging.Logger
+    model: AutoEncoderModel, classes: Sequence[str], label: str, logger: logging.Logger
 ) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray | None]]]:
     """Load the evaluation samples of one class, which need not be one of the model's classes."""
     stored = model.attributes.stored
@@ -275,12 +273,13 @@ def _check_shape(x: np.ndarray, predictor: Predictor) -> None:
 
 
 def _classes(context: EvaluationContext) -> tuple[str, ...]:
-    given = context.options.get("classes")
+    given: Sequence[str] | None = context.options.get("classes")
     if context.model is None:
         # A .tflite file has class names in its parameters; only one if it was trained with normal samples.
         named = tuple(given or context.classes)
         return named if len(named) > 1 else DEFAULT_CLASSES
-    classes = tuple(given or cast(Any, context.model).eval_classes)
+    model = cast("AutoEncoderModel", context.model)
+    classes = tuple(given or cast("Sequence[str]", model.eval_classes))
     if len(set(classes)) < 2:
         raise EvaluationError(
             f"An autoencoder needs normal and abnormal samples: name at least two classes, the normal one "
@@ -293,7 +292,11 @@ def _score(context: EvaluationContext) -> Score:
     chosen = context.options.get("scoring_function")
     if chosen is not None:
         return as_score(chosen)
-    return SCORES["mse"] if context.model is None else cast(Any, context.model).get_scoring_function()
+    return (
+        SCORES["mse"]
+        if context.model is None
+        else cast("AutoEncoderModel", context.model).get_scoring_function()
+    )
 
 
 def _make_figure_callback(context: EvaluationContext) -> Callable[[str, object], None]:
@@ -312,7 +315,7 @@ def _make_figure_callback(context: EvaluationContext) -> Callable[[str, object],
 
 def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationResults) -> None:
     """Store the threshold in the `.tflite`, if the specification names a parameter and all data was used."""
-    model: Any = context.model
+    model = cast("AutoEncoderModel | None", context.model)
     if model is None or context.predictor.kind != "tflite" or model.threshold_parameter is None:
         return
     options = context.options

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras  # noqa: TID253 - the classes derive from Keras'
+
+Activation: TypeAlias = str | Callable[[keras.KerasTensor], keras.KerasTensor] | None
 
 
 @keras.saving.register_keras_serializable("mltk")
@@ -17,7 +19,7 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
         activation: Applied to the result.
     """
 
-    def __init__(self, dense: keras.layers.Dense, activation: Any = None, **kwargs: Any) -> None:
+    def __init__(self, dense: keras.layers.Dense, activation: Activation = None, **kwargs: object) -> None:
         kwargs.pop("dense_weights_shape", None)  # In files of the reference.
         super().__init__(**kwargs)
         self.dense = dense
@@ -33,7 +35,7 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
             )
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Return `(…, inputs of the dense layer)`."""
         return self.activation(keras.ops.matmul(inputs, keras.ops.transpose(self.dense.kernel)))
 
@@ -41,12 +43,12 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
         """Return the shape of the result."""
         return (*input_shape[:-1], self.dense.kernel.shape[0])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the configuration of the layer."""
         return {**super().get_config(), **_config(self.dense, "dense", self.activation)}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> DenseTranspose_tied:
+    def from_config(cls, config: dict[str, object]) -> DenseTranspose_tied:
         """Create a layer from its configuration."""
         return cls(**_with_layer(config, "dense"))
 
@@ -65,9 +67,9 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
     def __init__(
         self,
         layer: keras.layers.Conv2D,
-        activation: Any = None,
+        activation: Activation = None,
         layer_input_shape: Sequence[int | None] | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         kwargs.pop("kernel_shape", None)  # In files of the reference.
         super().__init__(**kwargs)
@@ -98,7 +100,7 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
             )
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """Return a batch of the shape of the convolution's input."""
         import tensorflow as tf
 
@@ -116,13 +118,13 @@ class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N
         """Return the shape of the result."""
         return (input_shape[0], *self.layer_input_shape[1:])
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the configuration of the layer."""
         shape = {"layer_input_shape": self.layer_input_shape}
         return {**super().get_config(), **_config(self.layer, "layer", self.activation), **shape}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Conv2DTranspose_tied:
+    def from_config(cls, config: dict[str, object]) -> Conv2DTranspose_tied:
         """Create a layer from its configuration."""
         return cls(**_with_layer(config, "layer"))
 
@@ -132,7 +134,7 @@ def _check_built(layer: keras.layers.Layer, other: keras.layers.Layer) -> None:
         raise ValueError(f"'{layer.name}' undoes '{other.name}', which must have been called before.")
 
 
-def _config(layer: keras.layers.Layer, name: str, activation: Any) -> dict[str, Any]:
+def _config(layer: keras.layers.Layer, name: str, activation: Activation) -> dict[str, object]:
     return {
         name: keras.saving.serialize_keras_object(layer),
         "activation": keras.activations.serialize(activation),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import keras  # noqa: TID253 - the classes derive from Keras'
 import numpy as np
 
 from mltk_plugin_autoencoder.scores import SCORES, Score, structural_similarity
+
+Tensor: TypeAlias = keras.KerasTensor
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 @keras.saving.register_keras_serializable("mltk")
@@ -21,7 +24,7 @@ class Correlation(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
     """
 
     def __init__(
-        self, reduction: str | None = "sum_over_batch_size", name: str = "corr", **kwargs: Any
+        self, reduction: str | None = "sum_over_batch_size", name: str = "corr", **kwargs: object
     ) -> None:
         super().__init__(name=name, reduction=_reduction(reduction), **kwargs)
 
@@ -30,7 +33,7 @@ class Correlation(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
         """The score that equals this loss."""
         return SCORES["corr"]
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each sample, shape `(batch,)`."""
         ops = keras.ops
         a, b = (_center(ops.convert_to_tensor(y)) for y in (y_true, y_pred))
@@ -58,7 +61,7 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]  # Keras is
         reduction: str | None = "sum_over_batch_size",
         name: str = "ssim",
         max_val: float = 2.0,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(name=name, reduction=_reduction(reduction), **kwargs)
         self.max_val = max_val
@@ -68,7 +71,7 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]  # Keras is
         """The score that equals this loss."""
         return structural_similarity(self.max_val)
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return the loss of each image, shape `(batch,)`; `y_true` is `(batch, height, width, channels)`."""
         import tensorflow as tf
 
@@ -76,13 +79,13 @@ class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]  # Keras is
         similarity = tf.image.ssim(y_true, y_pred, self.max_val, filter_size=min(11, height, width))
         return 1 - similarity
 
-    def get_config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, object]:
         """Return the configuration of the loss."""
         return {**super().get_config(), "max_val": self.max_val}
 
 
-def _function(score: Score, loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def function(y_true: Any, y_pred: Any) -> Any:
+def _function(score: Score, loss: Loss) -> Loss:
+    def function(y_true: Tensor, y_pred: Tensor) -> Tensor:
         if isinstance(y_true, np.ndarray) and isinstance(y_pred, np.ndarray):
             return score(y_true, y_pred)
         return loss(y_true, y_pred)
@@ -96,15 +99,15 @@ def _function(score: Score, loss: Callable[[Any, Any], Any]) -> Callable[[Any, A
     return function
 
 
-def _average_axes(loss: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def call(y_true: Any, y_pred: Any) -> Any:
+def _average_axes(loss: Loss) -> Loss:
+    def call(y_true: Tensor, y_pred: Tensor) -> Tensor:
         values = loss(y_true, y_pred)
         return keras.ops.mean(values, axis=tuple(range(1, len(values.shape))))
 
     return call
 
 
-def _center(batch: Any) -> Any:
+def _center(batch: Tensor) -> Tensor:
     rows = keras.ops.reshape(batch, (keras.ops.shape(batch)[0], -1))
     return rows - keras.ops.mean(rows, axis=1, keepdims=True)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError
-from mltk.model.attributes import Attribute
-from mltk.model.mixins.evaluate import EvaluateClassifierMixin
-from mltk.model.model import MltkModel
+from mltk.model import Attribute, EvaluateClassifierMixin, MltkModel
 from mltk_plugin_autoencoder.scores import SCORES, Score, as_score, score_of_loss
 
 DEFAULT_CLASSES = ("normal", "abnormal")
@@ -16,7 +14,7 @@ DEFAULT_CLASSES = ("normal", "abnormal")
 class _EvalClasses(Attribute):
     """Class names whose default depends on the classes that the model is trained with."""
 
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+    def __get__(self, instance: MltkModel | None, owner: type | None = None) -> object:
         if instance is None:
             return self
         stored = instance.attributes.stored
@@ -72,7 +70,7 @@ class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
         doc="Name of the model parameter for the recommended threshold; `None` stores none.",
     )
 
-    def get_scoring_function(self: Any) -> Score:
+    def get_scoring_function(self) -> Score:
         """Return the scoring function, which takes a sample and its reconstruction.
 
         Raises:
@@ -89,3 +87,10 @@ class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
                 f"{', '.join(SCORES)}, or to a function f(original, decoded) -> float."
             )
         return score
+
+
+if TYPE_CHECKING:
+    from mltk.model import DatasetMixin, TrainMixin
+
+    class AutoEncoderModel(MltkModel, TrainMixin, DatasetMixin, EvaluateAutoEncoderMixin):
+        """The type of a full specification of an autoencoder."""

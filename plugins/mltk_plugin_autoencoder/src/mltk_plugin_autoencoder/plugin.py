@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from weakref import WeakSet
 
 from mltk.plugins import Evaluator, Parameter, hookimpl, inherits
@@ -11,10 +11,10 @@ from mltk.plugins import Evaluator, Parameter, hookimpl, inherits
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.event import MltkModelEvent
-    from mltk.model.model import MltkModel
+    from mltk.model import MltkModel, MltkModelEvent
     from mltk.plugins import EvaluationContext
-    from mltk.results.evaluation import EvaluationResults
+    from mltk.results import EvaluationResults
+    from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 mltk_api_version = 1
 
@@ -87,5 +87,5 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
     return evaluate(context)
 
 
-def _is_autoencoder(mltk_model: object) -> bool:
+def _is_autoencoder(mltk_model: object) -> TypeGuard[AutoEncoderModel]:
     return inherits(mltk_model, "mltk_plugin_autoencoder.mixins:EvaluateAutoEncoderMixin")

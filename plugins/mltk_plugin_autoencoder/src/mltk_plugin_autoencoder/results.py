@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar, overload
 
 import numpy as np
 
 from mltk.errors import EvaluationError
-from mltk.results.evaluation import EvaluationResults
-from mltk.results.plots import line_styles
+from mltk.results import EvaluationResults, line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +17,18 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
+
+
+class ClassStats(TypedDict):
+    """Curves of one abnormal class against the normal one."""
+
+    fpr: Floats
+    tpr: Floats
+    thr: Floats
+    auc: float
+    precision: Floats
+    recall: Floats
+
 
 ALL = "all"
 """Key of the figures over all abnormal classes in `class_stats`."""
@@ -50,8 +61,10 @@ class AutoEncoderEvaluationResults(EvaluationResults):
     threshold counts as abnormal.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"model_type": "auto_encoder", **kwargs})
+    def __init__(
+        self, values: Mapping[str, object] | Iterable[tuple[str, object]] = (), /, **more: object
+    ) -> None:
+        super().__init__(values, **{"model_type": "auto_encoder", **more})
 
     classes = _Entry[list[str]]("classes", "Class labels, the normal one first.")
     all_scores = _Entry["list[Floats]"]("all_scores", "The scores of the samples of each class.")
@@ -85,13 +98,13 @@ class AutoEncoderEvaluationResults(EvaluationResults):
     )
 
     @property
-    def class_stats(self) -> dict[str, dict[str, Any]]:
+    def class_stats(self) -> dict[str, ClassStats]:
         """For each abnormal class against the normal one, and for `all` of them where there are several.
 
         `fpr` and `tpr`: exact ROC curve, at each threshold `thr` the samples that score at least that; `auc`: the area
         below it; `precision` and `recall` at each score, from the lowest, and at last (1, 0).
         """
-        stats: dict[str, dict[str, Any]] = self["class_stats"]
+        stats: dict[str, ClassStats] = self["class_stats"]
         return stats
 
     recommended_threshold = _Entry[float](
@@ -200,7 +213,7 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         ):
             yield name, name, draw
 
-    def _overall_stats(self) -> dict[str, Any]:
+    def _overall_stats(self) -> ClassStats:
         # With one abnormal class, its curve is the overall curve.
         return self.class_stats.get(ALL) or next(iter(self.class_stats.values()))
 
@@ -313,7 +326,7 @@ class _Curve:
         normal, abnormal = self.sizes
         return float((self.true + normal - self.false).max() / (normal + abnormal))
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> ClassStats:
         """Return the entry of `class_stats`, without the points on straight parts of the ROC curve."""
         normal, abnormal = self.sizes
         kept = np.ones(len(self.true), bool)

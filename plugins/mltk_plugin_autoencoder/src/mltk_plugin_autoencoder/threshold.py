@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from mltk.core import load_tflite_model
 from mltk.errors import ArchiveFileNotFoundError
@@ -12,9 +12,10 @@ from mltk.tflite.parameters import TfliteModelParameters
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
+    from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 
-def embedded_threshold(mltk_model: Any) -> Mapping[str, Parameter] | None:
+def embedded_threshold(mltk_model: AutoEncoderModel) -> Mapping[str, Parameter] | None:
     """Return the threshold in the archived `.tflite`, or `None` without one.
 
     Args:

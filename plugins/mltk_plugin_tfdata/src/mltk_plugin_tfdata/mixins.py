@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from mltk.errors import SpecificationError
-from mltk.model.attributes import Attribute
-from mltk.model.mixins.dataset import DatasetMixin
+from mltk.model import Attribute, DatasetMixin
 from mltk_plugin_tfdata.seeded import SeededBatches
 from mltk_plugin_tfdata.service import ServiceStream, parse_address
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from mltk.data import batch_rng, record_failure
 from mltk.errors import DatasetError, SpecificationError
-from mltk.model.operation import get_active_model
+from mltk.model import get_active_model
 from mltk.utils.logging import get_mltk_logger
 from mltk.utils.threads import worker_count
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mltk.data.seeding import batch_rng
+from mltk.data import batch_rng
 from mltk.utils.files import cache_dir
 from mltk.utils.folders import write_folder_once
 

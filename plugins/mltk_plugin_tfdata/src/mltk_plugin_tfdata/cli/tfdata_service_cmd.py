@@ -103,7 +103,7 @@ def worker_command(dispatcher: str, port: int, host: str | None, timeout: int) -
 
 
 def _service() -> ModuleType:
-    from mltk.keras.environment import import_tensorflow
+    from mltk.keras import import_tensorflow
 
     import_tensorflow()
     import tensorflow as tf
