@@ -16,7 +16,8 @@ from mltk.data.checks import describe_callback, get_callback_arguments, select_a
 from mltk.data.generator_settings import FlowOptions, GeneratorSettings
 from mltk.data.labels import Labels
 from mltk.data.loader import BatchIterator
-from mltk.data.seeding import batch_rng, epoch_permutation
+from mltk.data.mixing import check_mixable
+from mltk.data.seeding import balanced_order, batch_rng, epoch_permutation
 from mltk.errors import DatasetError
 from mltk.plugins.types import AugmentationStep
 from mltk.utils.threads import worker_count
@@ -173,8 +174,20 @@ class GeneratorBatches(Generic[Generator, Data]):
         if custom is not None:
             files = [self.samples.files[i] for i in indices]
             return tuple(custom(index, files, self.labels.ids[indices], self.params)[1])
-        x = self.samples_of_batch(BatchPosition(epoch, index, indices))
-        return (x, *self.labels.batch(indices, x[0] if isinstance(x, tuple) else x))
+        position = BatchPosition(epoch, index, indices)
+        x = self.samples_of_batch(position)
+        labels = self.labels.batch(indices, x[0] if isinstance(x, tuple) else x)
+        return self._apply_batch_steps(x, labels, position)
+
+    def _apply_batch_steps(
+        self, x: np.ndarray | tuple[np.ndarray, ...], labels: tuple[np.ndarray, ...], position: BatchPosition
+    ) -> tuple[Any, ...]:
+        """Apply the steps of the stage `batch`, which see and change labels."""
+        for step in self.select_steps("batch"):
+            check_mixable(step.name, x, labels)
+            x, y = step.apply(x, labels[0], self.rng(position, f"step {step.name}"))
+            labels = (y, *labels[1:])
+        return (x, *labels)
 
     def order(self, epoch: int) -> np.ndarray:
         """Return the sample numbers of an epoch in their order."""
@@ -182,8 +195,13 @@ class GeneratorBatches(Generic[Generator, Data]):
             return self._order[1]
         with self._order_lock:
             if self._order[0] != epoch:
-                self._order = (epoch, epoch_permutation(self.n, self.seed, epoch))
+                self._order = (epoch, self._draw_order(epoch))
             return self._order[1]
+
+    def _draw_order(self, epoch: int) -> np.ndarray:
+        if self.generator.balanced_classes and self.flow.subset != "validation":
+            return balanced_order(self.labels.ids, self.seed, epoch)
+        return epoch_permutation(self.n, self.seed, epoch)
 
     def rng(self, position: BatchPosition, stream: str = "transform") -> np.random.Generator:
         """Return the random generator of a batch; draws of one stream do not affect another's."""
@@ -193,7 +211,7 @@ class GeneratorBatches(Generic[Generator, Data]):
         """Return the steps of a stage.
 
         Args:
-            stage: `before`, `transform` or `after`.
+            stage: `before`, `transform`, `after` or `batch`.
             domain: Only steps of this domain, or of none.
         """
         return [s for s in self.steps if s.stage == stage and (domain is None or s.domain in ("", domain))]
@@ -299,7 +317,8 @@ Batches = TypeVar("Batches", bound=GeneratorBatches[Any, Any])
 class GeneratorIterator(BatchIterator, Generic[Batches]):
     """Batches of a generator in seeded order: `(x,)`, `(x, y)` or `(x, y, sample_weight)`.
 
-    Each epoch has every sample exactly once; the last batch holds the remaining samples.
+    Each epoch has every sample exactly once, unless `balanced_classes` is set; the last batch holds the remaining
+    samples.
     """
 
     def __init__(self, batches: Batches) -> None:

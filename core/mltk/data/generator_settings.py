@@ -17,6 +17,7 @@ from mltk.data.checks import (
     check_seed,
     check_split,
 )
+from mltk.data.mixing import make_mixing_step
 from mltk.errors import SpecificationError, did_you_mean
 from mltk.plugins.types import AugmentationStep
 from mltk.utils.threads import worker_count
@@ -84,6 +85,15 @@ class GeneratorSettings:
     """Memory for decoded samples, which saves later epochs from reading files; 0 reads them in each epoch."""
     augmentation_steps: Sequence[AugmentationStep] = ()
     """Steps besides the built-in ones; a step with the name of a built-in one replaces it."""
+    mixup: float = 0.0
+    """Blend each sample and its one-hot label with another of the batch: parameter of the beta distribution of the
+    shares, e.g. 0.2; 0 disables it."""
+    cutmix: float = 0.0
+    """Replace a rectangle of each sample by that of another of the batch, and mix the one-hot labels by its area:
+    parameter of the beta distribution of the area, e.g. 1; 0 disables it. With `mixup` too, each batch gets one."""
+    balanced_classes: bool = False
+    """Draw every class equally often when samples are shuffled: an epoch keeps its length, repeats samples of small
+    classes, and leaves out some of large ones. The validation subset is not balanced."""
     disabled_augmentations: Sequence[str] = ()
     """Names of augmentation steps to leave out, of plugins or built-in ones."""
 
@@ -115,6 +125,7 @@ class GeneratorSettings:
         worker_count(self.cores)
         check_integer("max_batches_pending", self.max_batches_pending, minimum=1)
         check_integer("max_samples_per_class", self.max_samples_per_class, minimum=-1)
+        make_mixing_step(self.mixup, self.cutmix)
         check_integer("cache_bytes", self.cache_bytes, minimum=0)
         if self.batch_size is not None:
             check_batch_size(self.batch_size)
@@ -141,6 +152,9 @@ class GeneratorSettings:
         built_in = self.built_in_steps()
         domain = built_in[0].domain if built_in else ""
         steps = {(step.domain, step.name): step for step in built_in}
+        mixing = make_mixing_step(self.mixup, self.cutmix)
+        if mixing is not None:
+            steps[domain, mixing.name] = mixing
         steps |= {(step.domain or domain, step.name): step for step in self.augmentation_steps}
         return list(steps.values())
 

@@ -27,6 +27,28 @@ def epoch_permutation(n: int, seed: int, epoch: int) -> np.ndarray:
     return batch_rng(seed, epoch, 0, "order").permutation(n)
 
 
+def balanced_order(ids: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """Return sample numbers of an epoch in which every class is drawn equally often: int64, as many as samples.
+
+    Successive samples take turns between the classes; within a class, every sample is drawn once before any is drawn
+    again.
+
+    Args:
+        ids: Class id of each sample.
+        seed: Seed of the training run, at least 0.
+        epoch: Counted from 0.
+    """
+    rng = batch_rng(seed, epoch, 0, "order")
+    groups = [np.flatnonzero(ids == label) for label in np.unique(ids)]
+    rounds = -(-len(ids) // max(len(groups), 1))
+    columns = [
+        np.concatenate([rng.permutation(group) for _ in range(-(-rounds // len(group)))])[:rounds]
+        for group in groups
+    ]
+    table = rng.permuted(np.stack(columns, axis=1), axis=1) if columns else np.empty(0, np.int64)
+    return table.reshape(-1)[: len(ids)]
+
+
 def standard_normal(count: int, rng: np.random.Generator) -> np.ndarray:
     """Return `count` float32 numbers from a normal distribution truncated at 4.2 standard deviations.
 

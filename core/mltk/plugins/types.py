@@ -188,11 +188,13 @@ class AugmentationStep:
 
     name: str
     """Unique among all steps; shown in the data set's summary, and named to disable the step."""
-    stage: Literal["before", "transform", "after"]
-    """`transform` is the stage of the built-in random transforms; the others come `before` or `after` it. All come
-    before standardization. A step of the stage `transform` must return an array that may be overwritten."""
-    apply: BatchTransform | Callable[..., np.ndarray]
-    """Transforms a batch."""
+    stage: Literal["before", "transform", "after", "batch"]
+    """`transform` is the stage of the built-in random transforms; `before` and `after` come before and after it, all
+    three before standardization. A step of the stage `transform` must return an array that may be overwritten.
+    `batch` comes last: the finished batch with its one-hot labels, which the step may change."""
+    apply: Callable[..., Any]
+    """Transforms a batch: a `BatchTransform`; in the stage `batch` a function `f(x, y, rng)` that returns
+    `(x, y)`."""
     domain: str = ""
     """Kind of batch, see the hook `mltk_augmentations`; empty: the one that the hook was asked for."""
     stream: str = ""
