@@ -57,7 +57,10 @@ def server() -> Iterator[Server]:
                 self.end_headers()
                 return
             if served.statuses:
-                self.send_error(served.statuses.pop(0))
+                self.send_response(served.statuses.pop(0))
+                for key, value in {"Content-Length": "0", **served.headers}.items():
+                    self.send_header(key, value)
+                self.end_headers()
                 return
             start = 0
             match = re.fullmatch(r"bytes=(\d+)-", wanted or "")
@@ -76,7 +79,8 @@ def server() -> Iterator[Server]:
                 self.send_header("ETag", served.etag)
             for key, value in served.headers.items():
                 self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
+            if "Content-Length" not in served.headers:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body[: served.cut_after.pop(0)] if served.cut_after else body)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mltk.errors import DownloadError
-from mltk.utils import archive_downloader
+from mltk.utils import download
 from mltk.utils.archive_downloader import download_url, download_verify_extract, mirrored_url
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
@@ -38,7 +38,7 @@ def tree(root: Path) -> dict[str, str]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds waited between attempts, without waiting."""
     seconds: list[float] = []
-    monkeypatch.setattr(archive_downloader.time, "sleep", seconds.append)
+    monkeypatch.setattr(download.time, "sleep", seconds.append)
     return seconds
 
 
@@ -86,7 +86,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(
     url = server.add("a.bin", DATA, cut_after=[300_000], statuses=[])
     served = server.files["/a.bin"]
     served.cut_after = [300_000, 0, 0, 0, 0, 0]
-    with pytest.raises(DownloadError, match=r"connection broke off.*later attempt goes on"):
+    with pytest.raises(DownloadError, match=r"connection broke off.*Another attempt continues"):
         download_url(url, tmp_path / "a.bin", file_hash=SHA256)
     assert (tmp_path / "a.bin.part").stat().st_size == 300_000
     assert not (tmp_path / "a.bin").exists()
@@ -307,7 +307,7 @@ def test_destination_can_be_added_to(server: Any, cache: Path, tmp_path: Path) -
 def test_files_of_the_user_are_not_replaced(server: Any, cache: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("x")
-    with pytest.raises(DownloadError, match="holds files that were not downloaded"):
+    with pytest.raises(DownloadError, match="has files that were not downloaded"):
         download_verify_extract(server.add("a.zip", zipped(a="a")), tmp_path / "mine")
     assert tree(tmp_path / "mine") == {"thesis.txt": "x"}
 
@@ -358,7 +358,7 @@ def test_offline_an_archive_that_is_there_is_extracted(
     (cache / "downloads/a.zip").write_bytes(zipped(own="x"))
     path = download_verify_extract(server.add("a.zip", DATA), dest_subdir="datasets/a", file_hash=SHA256)
     assert (Path(path) / "own").read_text() == "x"
-    assert "another checksum; used all the same" in caplog.text
+    assert "another checksum; it is used" in caplog.text
     assert server.requests == []
 
 
@@ -373,3 +373,65 @@ def test_offline_what_is_missing_is_one_clear_line(server: Any, cache: Path, off
         ):
             call()
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "\N{SUPERSCRIPT TWO}"},
+        {"Content-Length": "9" * 5000},
+        {"Content-Length": "-1"},
+        {"Content-Length": "5, 6"},
+        {"Transfer-Encoding": "chunked"},
+        {"ETag": '"\xff"', "Content-Type": "\xff", "Set-Cookie": "=;=;\xff"},
+        {"Content-Encoding": "\xff"},
+    ],
+)
+def test_headers_cannot_cause_another_error(
+    server: Any, tmp_path: Path, waits: list[float], headers: dict[str, str]
+) -> None:
+    url = server.add("a.bin", DATA, headers=headers, etag=None)
+    try:
+        download_url(url, tmp_path / "a.bin", file_hash=SHA256)
+    except DownloadError as error:
+        assert str(error).startswith(f"Cannot download {url}")
+    else:
+        assert (tmp_path / "a.bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "target", ["http://[", "//[::1", "https://", "ftp://x/y", "\xff", "http://\xff..\xff/"]
+)
+def test_redirects_to_no_address_are_refused(server: Any, tmp_path: Path, target: str) -> None:
+    url = server.add("a.bin", redirect=target)
+    with pytest.raises(DownloadError):
+        download_url(url, tmp_path / "a.bin", file_hash=SHA256)
+
+
+def test_address_that_cannot_be_parsed_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match="is not an address"):
+        download_url("https://[x/a.bin", tmp_path / "a.bin")
+
+
+def test_odd_retry_after_is_an_ordinary_wait(server: Any, tmp_path: Path, waits: list[float]) -> None:
+    url = server.add("a.bin", DATA, headers={"Retry-After": "\N{SUPERSCRIPT TWO}"}, statuses=[503])
+    download_url(url, tmp_path / "a.bin", file_hash=SHA256)
+    assert waits == [1.0]
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "x"}])
+def test_size_has_a_limit_with_and_without_a_length(
+    server: Any, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    url = server.add("a.bin", DATA, headers=headers)
+    with pytest.raises(DownloadError, match=r"larger than the limit of 0\.0005 GB"):
+        download_url(url, tmp_path / "a.bin", max_bytes=500_000)
+    assert not list(tmp_path.glob("a.bin*"))
+
+
+def test_time_has_a_limit_and_a_later_call_continues(server: Any, tmp_path: Path, waits: list[float]) -> None:
+    url = server.add("a.bin", DATA, cut_after=[300_000])
+    with pytest.raises(DownloadError, match=r"within 0 h\. Another attempt continues"):
+        download_url(url, tmp_path / "a.bin", file_hash=SHA256, max_seconds=0.0)
+    download_url(url, tmp_path / "a.bin", file_hash=SHA256)
+    assert server.requests[-1][1] is not None
