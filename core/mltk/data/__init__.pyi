@@ -49,6 +49,8 @@ from mltk.data.loading import normalization_parameters as normalization_paramete
 from mltk.data.loading import resolve_data as resolve_data
 from mltk.data.normalize import normalize as normalize
 from mltk.data.normalize import normalize_batch as normalize_batch
+from mltk.data.parts import GroupFunction as GroupFunction
+from mltk.data.parts import PartLister as PartLister
 from mltk.data.samples import iterate_batches as iterate_batches
 from mltk.data.samples import load_arrays as load_arrays
 from mltk.data.seeding import batch_rng as batch_rng

@@ -15,6 +15,7 @@ import numpy as np
 from mltk.data.generator_batches import GeneratorIterator
 from mltk.data.generator_settings import GeneratorSettings, check_disabled
 from mltk.data.listing import ListFilenamesFunction
+from mltk.data.parts import GroupFunction, PartLister, as_group_function, read_file_list
 from mltk.errors import DatasetError
 from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, get_plugin_manager
 
@@ -81,6 +82,9 @@ class GeneratorModel(Protocol):
     follow_links: bool
     shuffle_dataset_enabled: bool
     disabled_augmentations: Sequence[str]
+    group_by: str | GroupFunction | None
+    test_files: str | None
+    validation_files: str | None
     loaded_subset: str | None
     test_mode_enabled: bool
 
@@ -131,6 +135,8 @@ class GeneratorLoader:
         test: Load only a few samples.
         options: Further arguments of `load_dataset`.
         held_out: The data set has its own validation samples if nothing is split off.
+        folder: The folder of the data set, if it is one.
+        group_of: The group of a file for `validation_split`, unless the model sets `group_by`.
     """
 
     def __init__(
@@ -140,13 +146,20 @@ class GeneratorLoader:
         test: bool,
         options: Mapping[str, Any],
         held_out: bool = False,
+        folder: Path | None = None,
+        group_of: GroupFunction | None = None,
     ) -> None:
         self.model = mltk_model
         self.classes = list(classes)
         self.test = test or mltk_model.test_mode_enabled
         self.options = options
         self.split = _get_split(mltk_model.datagen) or _get_split(mltk_model.validation_datagen)
-        self.has_validation = self.split > 0 or held_out
+        self.folder = folder
+        self.group_of = group_of
+        self.folders = {} if folder is None else find_part_folders(folder, self.classes)
+        self.is_test_folder = "evaluation" in self.folders
+        listed = folder is not None and mltk_model.validation_files is not None
+        self.has_validation = self.split > 0 or held_out or listed or "validation" in self.folders
 
     def iterator(self, subset: str, augment: bool | None = None) -> AnyIterator:
         """Return the iterator of a subset.
@@ -222,6 +235,13 @@ class GeneratorLoader:
             check_disabled(disabled, [*known, *others])
         datagen.disabled_augmentations = tuple(name for name in disabled if name in known)
 
+    def part_folder(self, subset: str) -> Path:
+        """Return the folder with the class folders of a subset."""
+        folder = self.folders.get(subset) or self.folders.get("training") or self.folder
+        if folder is None:
+            raise DatasetError(f"The data set of '{self.model.name}' is not a folder.")
+        return folder
+
     def flow_arguments(self, subset: str, augment: bool | None) -> FlowArguments:
         """Return the arguments of `flow…` that the model's properties determine."""
         evaluation = subset == "evaluation"
@@ -235,7 +255,7 @@ class GeneratorLoader:
     def directory_arguments(self, subset: str, augment: bool | None) -> DirectoryArguments:
         """Return the arguments of `flow_from_directory` that model and options determine."""
         model = self.model
-        list_function = getattr(model.dataset, "list_valid_filenames_in_directory", None)
+        own = getattr(model.dataset, "list_valid_filenames_in_directory", None)
         return {
             **self.flow_arguments(subset, augment),
             "classes": self.classes,
@@ -244,11 +264,31 @@ class GeneratorLoader:
             "shuffle_index_dir": model.get_shuffle_index_dir(),
             "follow_links": model.follow_links,
             "subset": self.get_part(subset),
-            "list_valid_filenames_in_directory_function": list_function,
+            "list_valid_filenames_in_directory_function": self._make_lister(subset) or own,
         }
+
+    def _make_lister(self, subset: str) -> PartLister | None:
+        """Return what lists the files of a subset; `None` if the model has no lists of files and no groups."""
+        model = self.model
+        group_of = self.group_of if model.group_by is None else as_group_function(model.group_by)
+        lists = {
+            name: read_file_list(self.part_folder(name), file)
+            for name, file in (("validation", model.validation_files), ("evaluation", model.test_files))
+            if file is not None and self.folder is not None
+        }
+        if not lists and model.group_by is None:
+            return None
+        if subset in lists:
+            return PartLister(group_of, only=lists[subset])
+        return PartLister(group_of, without=frozenset().union(*lists.values()))
 
     def get_part(self, subset: str) -> str | None:
         """Return the part of the data that a subset reads; `None` for all of it."""
+        if subset == "evaluation":
+            if self.is_test_folder or self.model.test_files is not None:
+                return None
+        elif "validation" in self.folders or self.model.validation_files is not None:
+            return None
         if self.split == 0:
             return "validation" if subset == "validation" else None
         return "training" if subset == "training" else "validation"
@@ -297,7 +337,34 @@ def load_generator_dataset(
     # Determines where `get_shuffle_index_dir` looks for the order of the files.
     mltk_model.loaded_subset = subset
     data = resolve_data(mltk_model, subset, test)
-    return LoadedDataset() if data is None else make_loader(data).load(subset)
+    if data is None:
+        return LoadedDataset()
+    loader = make_loader(data)
+    if subset == "evaluation" and isinstance(data, Path) and _depends_on_subset(dataset):
+        # A folder of its own is evaluated whole; the other one gives up the part that validates.
+        loader.is_test_folder |= resolve_data(mltk_model, "training", test) != data
+    return loader.load(subset)
+
+
+def find_part_folders(folder: Path, classes: Sequence[str]) -> dict[str, Path]:
+    """Return the folders `train`, `val` (or `validation`, `valid`) and `test` of a data set, by subset.
+
+    Args:
+        folder: Folder of the data set.
+        classes: Class names; a class may be named like one of these folders.
+
+    Returns:
+        An empty dictionary unless the folder has `train` and no class of that name.
+    """
+    if "train" in classes or not Path(folder, "train").is_dir():
+        return {}
+    names = {"training": ("train",), "validation": ("val", "validation", "valid"), "evaluation": ("test",)}
+    return {
+        subset: Path(folder, name)
+        for subset, options in names.items()
+        for name in options
+        if Path(folder, name).is_dir()
+    }
 
 
 def resolve_data(mltk_model: GeneratorModel, subset: str, test: bool) -> object:
@@ -363,6 +430,14 @@ def _call(function: Callable[..., object], available: Mapping[str, object]) -> o
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         return function(**available)
     return function(**{name: value for name, value in available.items() if name in parameters})
+
+
+def _depends_on_subset(dataset: object) -> bool:
+    loader = getattr(dataset, "load_data", None) or dataset
+    if not callable(loader):
+        return False
+    parameters = inspect.signature(loader).parameters
+    return "subset" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
 
 def _get_split(datagen: object) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from mltk.data import GeneratorLoader, load_generator_dataset, normalization_parameters
 from mltk.errors import DatasetError
 from mltk.plugins import AugmentationStep, LoadedDataset, Parameter
+from mltk_plugin_audio._speakers import get_speaker
 from mltk_plugin_audio.generator import AudioIterator
 from mltk_plugin_audio.mixins import AudioModel
 
@@ -59,14 +60,15 @@ class _AudioLoader(GeneratorLoader):
     def __init__(
         self, mltk_model: AudioModel, directory: Path, test: bool, options: Mapping[str, object]
     ) -> None:
-        super().__init__(mltk_model, list(mltk_model.classes), test, options)
-        self._directory = directory
+        super().__init__(
+            mltk_model, list(mltk_model.classes), test, options, folder=directory, group_of=get_speaker
+        )
 
     def iterator(self, subset: str, augment: bool | None = None) -> AudioIterator:
         """Return the iterator of a subset; see `GeneratorLoader`."""
         datagen = self.model.get_datagen_creator(subset)()
         self.prepare(datagen, subset, "audio", "spectrogram")
         iterator: AudioIterator = datagen.flow_from_directory(
-            self._directory, **self.directory_arguments(subset, augment)
+            self.part_folder(subset), **self.directory_arguments(subset, augment)
         )
         return iterator

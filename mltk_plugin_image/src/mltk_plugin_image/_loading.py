@@ -69,7 +69,14 @@ class _ImageLoader(GeneratorLoader):
         names = mltk_model.attributes.stored.get("dataset.classes")
         if names is None and (data.directory is not None or mltk_model.class_mode not in ("input", None)):
             names = mltk_model.classes  # Raises, with advice.
-        super().__init__(mltk_model, names or (), test, options, held_out=data.test is not None)
+        super().__init__(
+            mltk_model,
+            names or (),
+            test,
+            options,
+            held_out=data.test is not None,
+            folder=None if data.directory is None else Path(data.directory),
+        )
         self._image_model = mltk_model
         self._data = data
 
@@ -82,7 +89,7 @@ class _ImageLoader(GeneratorLoader):
         if self._data.directory is None:
             return self._flow_arrays(datagen, subset, augment)
         return datagen.flow_from_directory(
-            self._data.directory,
+            self.part_folder(subset),
             target_size=_get_target_size(model),
             color_mode=_get_color_mode(model),
             interpolation=model.interpolation or "none",
@@ -134,7 +141,7 @@ class _ImageLoader(GeneratorLoader):
             iterator.classes = ids
             return iterator
         return datagen.flow_from_directory(
-            self._data.directory,
+            self.part_folder(subset),
             target_size=_get_target_size(model),
             color_mode=_get_color_mode(model),
             classes=self.classes,

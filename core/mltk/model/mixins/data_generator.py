@@ -15,11 +15,17 @@ from mltk.data.loading import (
     GeneratorModel,
     describe_subsets,
 )
+from mltk.data.parts import GroupFunction, as_group_function
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.model.attributes import Attribute, one_of
 from mltk.model.mixins.dataset import DatasetMixin
 
 __all__ = ["DataGeneratorContext", "DataGeneratorDatasetMixin"]
+
+
+def _check_group_by(value: str | GroupFunction) -> str | GroupFunction:
+    as_group_function(value)
+    return value
 
 
 class DataGeneratorDatasetMixin(DatasetMixin):
@@ -55,6 +61,26 @@ class DataGeneratorDatasetMixin(DatasetMixin):
         type=bool,
         default=False,
         doc="Shuffle the files of each class once, and keep the order in the log folder and in the archive.",
+    )
+    group_by = Attribute(
+        "datagen.group_by",
+        default=None,
+        convert=_check_group_by,
+        doc="Keep files of one group (a speaker, a device, a day) on one side of `validation_split`: a regular "
+        "expression for the path of a file, whose first parenthesis is the group, or `f(path)`.",
+    )
+    test_files = Attribute(
+        "datagen.test_files",
+        type=str,
+        default=None,
+        doc="List of the files to evaluate, one path on a line, in the data set's folder: `'testing_list.txt'`. "
+        "Training does not use them.",
+    )
+    validation_files = Attribute(
+        "datagen.validation_files",
+        type=str,
+        default=None,
+        doc="The same for the files to validate with, in place of `validation_split`: `'validation_list.txt'`.",
     )
     disabled_augmentations = Attribute(
         "datagen.disabled_augmentations",

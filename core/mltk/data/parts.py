@@ -1,0 +1,151 @@
+"""Divide the files of a data set into training, validation and test parts, by lists of files and by groups.
+
+A group (a speaker, a device, a day) that is in two parts makes the figures of an evaluation too good: the model is
+tested on what it knows. `PartLister` keeps each group in one part.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from mltk.data.listing import Split, list_valid_filenames_in_directory, split_file_list
+from mltk.errors import DatasetError, SpecificationError
+
+GroupFunction = Callable[[str], str | None]
+"""Returns the group of a file, by its path relative to the data set's folder; `None` for a file without a group."""
+
+
+def as_group_function(value: str | GroupFunction) -> GroupFunction:
+    """Return `my_model.group_by` as a function.
+
+    Args:
+        value: A function, or a regular expression that is searched in the path of a file, such as
+            `yes/anna_nohash_3.wav`; its first parenthesis, or else the whole match, is the group.
+
+    Raises:
+        SpecificationError: The text is not a regular expression, or the value is neither.
+    """
+    if callable(value):
+        return value
+    if not isinstance(value, str):
+        raise SpecificationError(
+            f"my_model.group_by must be a function or a regular expression, not {type(value).__name__}."
+        )
+    try:
+        pattern = re.compile(value)
+    except re.error as e:
+        raise SpecificationError(f"my_model.group_by is not a regular expression: {e}.") from None
+
+    def group(path: str) -> str | None:
+        found = pattern.search(path)
+        return None if found is None else found[1 if pattern.groups else 0]
+
+    return group
+
+
+def read_file_list(folder: str | os.PathLike[str], name: str) -> frozenset[str]:
+    """Read a list of files of a data set: one path on a line, relative to the folder of the data set.
+
+    Args:
+        folder: Folder of the data set.
+        name: Name of the list, relative to `folder`, such as `testing_list.txt`.
+
+    Raises:
+        DatasetError: The list cannot be read, or names no file.
+    """
+    path = Path(folder, name)
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise DatasetError(f"The list of files '{path}' cannot be read: {e}.") from e
+    files = frozenset(line.strip().replace("\\", "/").removeprefix("./") for line in lines if line.strip())
+    if not files:
+        raise DatasetError(f"The list of files '{path}' is empty.")
+    return files
+
+
+class PartLister:
+    """List the files of a class that belong to one part of a data set; a `ListFilenamesFunction`.
+
+    Args:
+        group_of: Keeps each group on one side of a split; `None` splits the files one by one. A file without a group
+            is a group of its own.
+        only: Files to list, relative to the folder of the data set; `None` for all.
+        without: Files to leave out.
+    """
+
+    def __init__(
+        self,
+        group_of: GroupFunction | None = None,
+        only: Collection[str] | None = None,
+        without: Collection[str] = frozenset(),
+    ) -> None:
+        self._group_of = group_of
+        self._only = only
+        self._without = without
+        self._groups: dict[str, tuple[list[str], list[float]]] = {}
+
+    def __call__(
+        self,
+        base_directory: str | os.PathLike[str],
+        search_class: str,
+        white_list_formats: Iterable[str] | None = None,
+        split: Split | None = None,
+        follow_links: bool = False,
+        shuffle_index_directory: str | os.PathLike[str] | None = None,
+    ) -> tuple[str, list[str]]:
+        """Return the class and its files; see `mltk.data.list_valid_filenames_in_directory`."""
+        formats = None if white_list_formats is None else tuple(white_list_formats)
+        _, paths = list_valid_filenames_in_directory(
+            base_directory, search_class, formats, None, follow_links, shuffle_index_directory
+        )
+        paths = self._select(paths)
+        if split is None or self._group_of is None:
+            return search_class, split_file_list(paths, split)
+        split_file_list((), split)  # Checks the fractions.
+        groups, middles = self._order_groups(os.fspath(base_directory), formats, follow_links)
+        if len(groups) < 2:
+            return search_class, split_file_list(paths, split)
+        first, last = (_count_groups(middles, fraction) for fraction in split)
+        chosen = set(groups[first:last])
+        return search_class, [path for path in paths if self._group(path) in chosen]
+
+    def _select(self, paths: Sequence[str]) -> list[str]:
+        return [p for p in paths if p not in self._without and (self._only is None or p in self._only)]
+
+    def _group(self, path: str) -> str:
+        group = None if self._group_of is None else self._group_of(path)
+        return path if group is None else str(group)
+
+    def _order_groups(
+        self, root: str, formats: tuple[str, ...] | None, follow_links: bool
+    ) -> tuple[list[str], list[float]]:
+        """Return the groups in order and, for each, the fraction of all files up to the middle of its own."""
+        if root not in self._groups:
+            counts: Counter[str] = Counter()
+            for folder in sorted(p.name for p in Path(root).iterdir() if p.is_dir()):
+                if not folder.startswith((".", "_", "~")):
+                    _, paths = list_valid_filenames_in_directory(root, folder, formats, None, follow_links)
+                    counts.update(map(self._group, self._select(paths)))
+            # Ordered by a digest: names are often numbered by session or by kind.
+            groups = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
+            total = max(sum(counts.values()), 1)
+            before, middles = 0, []
+            for group in groups:
+                middles.append((before + counts[group] / 2) / total)
+                before += counts[group]
+            self._groups[root] = (groups, middles)
+        return self._groups[root]
+
+
+def _count_groups(middles: list[float], fraction: float) -> int:
+    """Return the number of groups in the first `fraction` of the files; each part of a split gets at least one."""
+    if fraction <= 0 or fraction >= 1:
+        return 0 if fraction <= 0 else len(middles)
+    return min(max(bisect_left(middles, fraction), 1), len(middles) - 1)
