@@ -13,6 +13,7 @@ def mltk_commands() -> Iterable[Command]:
     return [
         Command(name, summary, "mltk.cli.{0}_cmd:{0}_command".format(name.replace("-", "_")))
         for name, summary in (
+            ("new", "Write a model specification for a data set."),
             ("train", "Train a model; then quantize, evaluate and pack it."),
             ("quantize", "Convert a trained model to a .tflite file."),
             ("evaluate", "Evaluate a trained model, or any .tflite file."),
@@ -21,7 +22,7 @@ def mltk_commands() -> Iterable[Command]:
             ("profile", "Show the operations and sizes of a .tflite file."),
             ("view", "Show the graph of a model in the browser."),
             ("tensorboard", "Open TensorBoard for a model."),
-            ("compile", "Compile a .tflite file for an accelerator."),
+            ("compile", "Compile a .tflite file for a device."),
             ("update-params", "Change the parameters in a .tflite file."),
             ("custom", "Run a command that a model specification defines."),
             ("plugins", "List, check and create plugins."),

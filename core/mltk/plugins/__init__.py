@@ -22,6 +22,8 @@ from mltk.plugins.types import (
     CommandOption,
     Compiler,
     CustomObjects,
+    Draft,
+    DraftRequest,
     EvaluationContext,
     Evaluator,
     LoadedDataset,
@@ -39,6 +41,7 @@ from mltk.plugins.types import (
     Stage,
     StageContext,
     Subset,
+    Template,
 )
 
 __all__ = [
@@ -50,6 +53,8 @@ __all__ = [
     "CommandOption",
     "Compiler",
     "CustomObjects",
+    "Draft",
+    "DraftRequest",
     "EvaluationContext",
     "Evaluator",
     "GivenOption",
@@ -69,6 +74,7 @@ __all__ = [
     "Stage",
     "StageContext",
     "Subset",
+    "Template",
     "apply_command_options",
     "command_options_given",
     "forget_plugins",

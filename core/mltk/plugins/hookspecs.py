@@ -80,6 +80,32 @@ def mltk_command_options() -> Iterable[types.CommandOption] | None:
 
 
 @hookspec
+def mltk_templates() -> Iterable[types.Template] | None:
+    """Add kinds of specifications that `mltk new NAME --data FOLDER` can write. Offers.
+
+    Every template looks at the data set; the most suitable draft is written.
+
+    Returns:
+        The templates; `None` for none.
+
+    Example:
+        ```python
+        from mltk.plugins import Draft, Template, hookimpl
+
+        def draft(request):
+            files = list(request.data.glob("*/*.tiff"))
+            if not files:
+                return None
+            text = f"# @mltk_model: {request.name}, trained with {request.dataset}"
+            return Draft(text, [f"{len(files)} thermal images"])
+        @hookimpl
+        def mltk_templates():
+            return [Template("thermal", "Classifier of thermal images.", draft)]
+        ```
+    """
+
+
+@hookspec
 def mltk_settings() -> Iterable[types.Setting] | None:
     """Declare settings that a specification may set as `my_model.settings["thermal.emissivity"] = 0.95`. Offers.
 
@@ -165,8 +191,10 @@ def mltk_augmentations(
 ) -> Iterable[types.AugmentationStep] | None:
     """Add steps to the data path. Offers.
 
-    Called by data generators once per load, in the main process. The steps must be picklable. They are applied in the
-    order of the plugins, and within a plugin in the order of the answer.
+    Called by data generators once per load, in the main process. The steps must be picklable. They are applied by stage
+    (`before`, `transform`, `after`, `batch`); within a stage in the order of the plugins, and within a plugin in the
+    order of the answer. The stage `transform` is that of the generator's own random transforms, which come first in it.
+    A specification leaves out steps, built-in ones too, with `my_model.disabled_augmentations = ["salt"]`.
 
     Args:
         mltk_model: The specification.
@@ -376,9 +404,10 @@ def mltk_profilers() -> Iterable[types.Profiler] | None:
 
 @hookspec
 def mltk_compilers() -> Iterable[types.Compiler] | None:
-    """Offer ways to prepare a `.tflite` for an accelerator. Offers.
+    """Offer ways to prepare a `.tflite` for a device. Offers.
 
-    Called by `compile`; `--accelerator NAME` selects one.
+    Called by `compile`; `--accelerator NAME` selects one. The output is a `.tflite`, or a file with the ending that the
+    compiler names: the plugin `tflm` writes a C array.
 
     Returns:
         The compilers; `None` for none.

@@ -5,7 +5,7 @@ Importing this module imports nothing heavy; NumPy, Keras and the like appear in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -142,6 +142,42 @@ class Setting:
     """Checks or converts an assigned value; raises `ValueError` with one sentence if the value is wrong."""
     choices: tuple[object, ...] = ()
     """The only accepted values; empty for any value of the type."""
+
+
+@dataclass(frozen=True)
+class DraftRequest:
+    """What the user asked `mltk new` for."""
+
+    name: str
+    """Name of the model."""
+    data: Path
+    """Folder of the data set, absolute."""
+    dataset: str
+    """The folder as the specification is to name it: relative to the specification where it is below its folder."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model specification that a template made for a data set."""
+
+    text: str
+    """The Python code."""
+    findings: Sequence[str]
+    """What the data are, and what follows for the specification: one line each."""
+    suitability: float = 0.5
+    """0 to 1; `mltk new` writes the draft with the highest value, unless the user names a template."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A kind of model specification that `mltk new` can write."""
+
+    name: str
+    """For `--template`."""
+    summary: str
+    """One line."""
+    draft: Callable[[DraftRequest], Draft | None]
+    """Returns the specification; `None` if the data are of another kind. It reads a sample of the data."""
 
 
 @dataclass(frozen=True)
@@ -305,15 +341,17 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Compiler:
-    """A way to prepare a `.tflite` model for an accelerator."""
+    """A way to prepare a `.tflite` model for a device."""
 
     name: str
     """Selected with `mltk compile --accelerator NAME`; part of the output file's name."""
     summary: str
     """One line for the user."""
     compile: Callable[..., bytes]
-    """`compile(tflite_model, **options)` returns the compiled flatbuffer. Its other parameters are the options of the
-    command: `--optimize size` is `optimize="size"`; numbers are int or float."""
+    """`compile(tflite_model, **options)` returns the content of the output file. Its other parameters are the options
+    of the command: `--optimize size` is `optimize="size"`; numbers are int or float."""
+    ending: str = ".tflite"
+    """Ending of the output file. A `.tflite` is checked, and gets the metadata of the model that it lacks."""
 
 
 @dataclass

@@ -26,6 +26,7 @@ from mltk.plugins.types import (
     Runtime,
     Setting,
     Stage,
+    Template,
 )
 
 HookKind = Literal["first answer", "offers", "each by itself"]
@@ -34,6 +35,7 @@ _EACH = frozenset({"mltk_commands", "mltk_command_options", "mltk_report_section
 _LISTS: Mapping[str, type] = {
     "mltk_commands": Command,
     "mltk_command_options": CommandOption,
+    "mltk_templates": Template,
     "mltk_settings": Setting,
     "mltk_stages": Stage,
     "mltk_augmentations": AugmentationStep,
