@@ -164,7 +164,7 @@ def test_an_unknown_option_is_answered_with_the_compilers_own(offer, model):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda m: m, "must return the bytes of a .tflite, not TfliteModel"),
+        (lambda m: m, "must return the bytes of a .tflite file, not TfliteModel"),
         (lambda m: b"nonsense", "did not return a .tflite"),
     ],
     ids=["model", "nonsense"],
@@ -174,6 +174,23 @@ def test_a_compiler_that_returns_something_else_is_named(offer, model, function,
     with pytest.raises(MltkError, match=f"The compiler 'npu' {message}"):
         compile_model(model, "npu")
     assert not Path("m.npu.tflite").exists()
+
+
+def test_a_compiler_may_write_another_kind_of_file(mltk_plugin_manager, mltk_cli, trained):
+    class Plugin:
+        @hookimpl
+        def mltk_compilers(self):
+            return [Compiler("npu", "For tests.", lambda m: m.flatbuffer_data[:9], ending=".bin")]
+
+    mltk_plugin_manager.register(Plugin(), "compiling")
+    path = Path(compile_model("tiny_v1", "npu"))
+    assert path == trained.cache / "models" / "tiny_v1" / "tiny_v1.npu.bin"
+    assert ModelArchive("tiny_v1.mltk.zip").read("tiny_v1.npu.bin") == path.read_bytes()
+    assert len(path.read_bytes()) == 9
+    tflite_model = TfliteModel.load_flatbuffer_file(CONV)
+    assert compile_model(tflite_model, "npu", output="x.bin") == "x.bin"
+    with pytest.raises(SpecificationError, match=r"writes a \.bin file, not a \.tflite"):
+        compile_model(tflite_model, "npu", output="tflite_model")
 
 
 def test_wrong_input_is_named(offer, model):

@@ -34,17 +34,17 @@ def _list_compilers(ctx: click.Context, param: click.Parameter, value: bool) -> 
 @click.command("compile", context_settings={"ignore_unknown_options": True})
 @model_argument
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
-@click.option("-a", "--accelerator", metavar="NAME", required=True, help="Compile for this accelerator.")
+@click.option("-a", "--accelerator", metavar="NAME", required=True, help="Use this compiler (see --list).")
 @click.option(
     "--list",
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_list_compilers,
-    help="Show the accelerators there are compilers for, and exit.",
+    help="Show the compilers, and exit.",
 )
 @click.option(
-    "-o", "--output", metavar="PATH", help="A .tflite file or a folder; the archive then stays as it is."
+    "-o", "--output", metavar="PATH", help="Write to this file or folder; the archive is not updated."
 )
 @click.option(
     "--update-archive/--no-update-archive",
@@ -60,9 +60,9 @@ def compile_command(
     update_archive: bool | None,
     verbose: bool,
 ) -> None:
-    """Compile the quantized MODEL for an accelerator: a name, a specification, an archive or a .tflite file.
+    """Compile the quantized MODEL for a device: a name, a specification, an archive or a .tflite file.
 
-    Options that are not listed here are the compiler's own. Nothing is executed from an archive.
+    Options that are not listed here are those of the compiler. No code from an archive is run.
     """
     given = _compiler_options(options)
     require_model(model)

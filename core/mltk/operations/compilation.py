@@ -1,10 +1,11 @@
-"""Compile a quantized model for an accelerator with a compiler of a plugin."""
+"""Compile a quantized model for a device with a compiler of a plugin."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,53 +35,55 @@ def compile_model(
 ) -> str | TfliteModel:
     """Compile a quantized model with the compiler that a plugin offers under the accelerator's name.
 
-    Metadata of the model that the compiler does not carry over is added again, whoever wrote it.
+    If the compiler writes a `.tflite`, metadata of the model that it lacks is added again.
 
     Args:
         model: Model, name, path of a specification, archive or `.tflite` file, or a `TfliteModel`. No code is run from
             an archive.
         accelerator: Name of the compiler; plugins and the specification offer them with the hook `mltk_compilers`.
-        output: A `.tflite` file or a folder to write to; `'tflite_model'` returns the model object. By default
-            `<name>.<accelerator>.tflite` beside the `.tflite`, or in the log folder of the model.
+        output: A folder, or a file with the ending that the compiler writes; `'tflite_model'` returns the model
+            object. By default `<name>.<accelerator>.tflite` (or another ending) beside the `.tflite`, or in the log
+            folder of the model.
         update_archive: Put the result into the model's archive; by default if `output` is not given.
         logger: For messages.
         test: Use the trial run's files.
         **kwargs: The compiler's own options.
 
     Returns:
-        Path of the compiled `.tflite`; a `TfliteModel` when `output` is `'tflite_model'`, or when `model` is a
-        `TfliteModel` that is no file and `output` is not given.
+        Path of the file; a `TfliteModel` when `output` is `'tflite_model'`, or when `model` is a `TfliteModel` that is
+        no file and `output` is not given.
 
     Raises:
-        SpecificationError: There is no such compiler, it has no such option, or there is no archive to update.
+        SpecificationError: There is no such compiler, it has no such option, it writes no `.tflite` and a model object
+            is wanted, or there is no archive to update.
         ModelNotFoundError: There is no such model.
         ArchiveFileNotFoundError: It was not trained yet.
         FileFormatError: The file is damaged.
     """
     logger = logger or get_mltk_logger()
     source = ModelSource.of(model, test=test)
+    name = source.name if source.is_model_file else source.member("")
     if source.is_model_file:
         if update_archive:
             raise SpecificationError("A .tflite file has no archive to update: leave out update_archive.")
         tflite_model = source.tflite()
-        compiled = _compile(_choose(accelerator, kwargs), tflite_model, kwargs)
-        beside = _beside(tflite_model, accelerator)
+        compiled = _compile(_choose(accelerator, kwargs), tflite_model, name, kwargs)
+        beside = _folder_beside(tflite_model)
         if output is None and beside is None:
-            return compiled
-        return _write(compiled, beside or Path(f"{tflite_model.name}.{accelerator}.tflite"), output, logger)
+            return compiled.tflite_model()
+        return _write(compiled, (beside or Path()) / compiled.file_name, output, logger)
     in_place = output is None
     update_archive = in_place if update_archive is None else update_archive and in_place
-    file_name = source.member(f".{accelerator}.tflite")
     if source.kind is SourceKind.ARCHIVE:
-        compiled = _compile(_choose(accelerator, kwargs), source.tflite(), kwargs)
+        compiled = _compile(_choose(accelerator, kwargs), source.tflite(), name, kwargs)
         archive = source.archive() if update_archive else None
-        return _write(compiled, source.default_log_dir / file_name, output, logger, archive)
+        return _write(compiled, source.default_log_dir / compiled.file_name, output, logger, archive)
     mltk_model = source.specification()
     with operation(mltk_model):
         compiler = _choose(accelerator, kwargs)
-        compiled = _compile(compiler, ModelSource.of(mltk_model).tflite(), kwargs)
+        compiled = _compile(compiler, ModelSource.of(mltk_model).tflite(), name, kwargs)
     archive = mltk_model.archive if update_archive else None
-    result = _write(compiled, Path(mltk_model.log_dir) / file_name, output, logger, archive)
+    result = _write(compiled, Path(mltk_model.log_dir) / compiled.file_name, output, logger, archive)
     mltk_model.raise_failures(result)
     return result
 
@@ -88,6 +91,29 @@ def compile_model(
 def offered_compilers() -> dict[str, Compiler]:
     """Return the compilers of the plugins and of the active specification by name."""
     return get_plugin_manager().collect_offers("mltk_compilers")
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """Output of a compiler."""
+
+    compiler: Compiler
+    model: str
+    content: bytes
+
+    @property
+    def file_name(self) -> str:
+        """Default file name."""
+        return f"{self.model}.{self.compiler.name}{self.compiler.ending}"
+
+    def tflite_model(self) -> TfliteModel:
+        """Return the output as a model."""
+        if self.compiler.ending != ".tflite":
+            raise SpecificationError(
+                f"The compiler '{self.compiler.name}' writes a {self.compiler.ending} file, not a .tflite. "
+                "Give a folder or a file as output."
+            )
+        return TfliteModel(self.content, path=self.file_name)
 
 
 def _choose(name: str, options: Mapping[str, Any]) -> Compiler:
@@ -114,47 +140,47 @@ def _choose(name: str, options: Mapping[str, Any]) -> Compiler:
     return compiler
 
 
-def _compile(compiler: Compiler, source: TfliteModel, options: Mapping[str, Any]) -> TfliteModel:
-    # Compilers get a model of their own, so that what they change is not lost to the caller's.
+def _compile(compiler: Compiler, source: TfliteModel, name: str, options: Mapping[str, Any]) -> _Compiled:
+    # Compilers get a copy, since they may change it.
     content = compiler.compile(TfliteModel(source.flatbuffer_data, path=source.path), **options)
     if not isinstance(content, bytes):
         raise MltkError(
-            f"The compiler '{compiler.name}' must return the bytes of a .tflite, not {type(content).__name__}."
+            f"The compiler '{compiler.name}' must return the bytes of a {compiler.ending} file, "
+            f"not {type(content).__name__}."
         )
+    if compiler.ending != ".tflite":
+        return _Compiled(compiler, name, content)
     try:
-        compiled = TfliteModel(content, path=f"{source.name}.{compiler.name}.tflite")
+        compiled = TfliteModel(content, path=f"{name}.{compiler.name}.tflite")
     except FileFormatError as e:
         raise MltkError(f"The compiler '{compiler.name}' did not return a .tflite: {e}") from e
     present = compiled.get_all_metadata()
     for tag, value in source.get_all_metadata().items():
         if tag and value and tag not in present:
             compiled.add_metadata(tag, value)
-    return compiled
+    return _Compiled(compiler, name, compiled.flatbuffer_data)
 
 
-def _beside(source: TfliteModel, accelerator: str) -> Path | None:
-    """Return the default path for a `.tflite` that is a file, and `None` for one in memory."""
-    if source.path is None or not Path(source.path).is_file():
-        return None
-    path = Path(source.path)
-    return path.with_name(f"{path.name.removesuffix('.tflite')}.{accelerator}.tflite")
+def _folder_beside(source: TfliteModel) -> Path | None:
+    """Return the folder of a `.tflite` that is a file, and `None` for one in memory."""
+    return Path(source.path).parent if source.path is not None and Path(source.path).is_file() else None
 
 
 def _write(
-    compiled: TfliteModel,
+    compiled: _Compiled,
     path: Path,
     output: str | Path | None,
     logger: logging.Logger,
     archive: ModelArchive | None = None,
 ) -> str | TfliteModel:
     if output == "tflite_model":
-        return compiled
+        return compiled.tflite_model()
     if output is not None:
-        path = Path(output) if str(output).endswith(".tflite") else Path(output) / path.name
+        path = Path(output) if str(output).endswith(compiled.compiler.ending) else Path(output) / path.name
     if archive is not None:
         archive.check_writable()
-    atomic_write(path, compiled.flatbuffer_data)
+    atomic_write(path, compiled.content)
     if archive is not None:
-        archive.update({path.name: compiled.flatbuffer_data})
+        archive.update({path.name: compiled.content})
         logger.debug(f"Updated: {archive.path}")
     return str(path)

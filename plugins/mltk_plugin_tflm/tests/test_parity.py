@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from mltk.core import evaluate_model, load_mltk_model, update_model_parameters
-from mltk.errors import EvaluationError
+from mltk.errors import EvaluationError, SpecificationError
+from mltk.model.model import HandlerError
 from mltk.tflite import TfliteModel
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.model_archive import ModelArchive
 from mltk_plugin_tflm import layers as layers_module
+from mltk_plugin_tflm import parity
 from mltk_plugin_tflm.arena import runtime_memory_size
 from mltk_plugin_tflm.layers import compare_runtimes, match_layers, quantization_costs
 from mltk_plugin_tflm.process import TflmProcess
@@ -51,6 +53,22 @@ def test_the_evaluators_run_with_tflm_and_agree_with_litert(trained, mltk_cli, m
     tflm = json.loads(archive.read("eval/tflm/eval-results.json"))
     assert tflm["overall_accuracy"] > 0.8
     assert tflm["overall_accuracy"] == pytest.approx(litert.overall_accuracy, abs=0.02)
+
+
+def test_tolerance_makes_a_difference_an_error_and_keeps_the_results(trained, tmp_path, monkeypatch):
+    model = load_mltk_model("stripes_v1")
+    with pytest.raises(SpecificationError, match="at least 0"):
+        model.settings["tflm.parity_tolerance"] = -1
+    model.settings["tflm.parity_tolerance"] = 2
+    assert evaluate_model(model, evaluators=["parity"])["largest_difference"] <= 2
+    monkeypatch.setattr(parity, "_step", lambda model: 1e-9)
+    with pytest.raises(
+        HandlerError, match=r"differ by [0-9.e+]+ steps; .*parity_tolerance.* allows 0\."
+    ) as caught:
+        model.settings["tflm.parity_tolerance"] = 0
+        monkeypatch.setattr(parity.TflmPredictor, "predict", lambda self, x: np.ones((len(x), 3), np.float32))
+        evaluate_model(model, evaluators=["parity"])
+    assert caught.value.results["largest_difference"] > 0
 
 
 @pytest.fixture

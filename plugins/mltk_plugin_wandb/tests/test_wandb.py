@@ -27,6 +27,32 @@ def test_plugin_imports_light():
     assert_imports_light("mltk_plugin_wandb.plugin", ["wandb", "tensorflow", "keras", "numpy"])
 
 
+def test_mode_is_an_option_of_the_commands_that_log(tmp_path, load_spec, mltk_cli, monkeypatch):
+    monkeypatch.setenv("MLTK_CACHE_DIR", str(tmp_path / "cache"))
+    load_spec("my_model.wandb_init_kwargs = {'tags': ['a']}\n")
+    for command in ("train", "quantize", "evaluate"):
+        assert "--wandb-mode [online|offline|disabled]" in mltk_cli.invoke([command, "--help"]).stdout
+    seen = []
+
+    def train_model(model, **_):
+        seen.append(model.wandb_init_kwargs)
+        raise SpecificationError("stopped")
+
+    monkeypatch.setattr("mltk.operations.pipeline.train_model", train_model)
+    mltk_cli.invoke(["train", str(tmp_path / "wb.py"), "--wandb-mode", "disabled"])
+    assert seen == [{"tags": ["a"], "mode": "disabled"}]
+
+
+def test_mode_of_a_model_without_the_mixin_is_refused(tmp_path, mltk_cli, monkeypatch):
+    monkeypatch.setenv("MLTK_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "plain.py").write_text("import mltk.core\nmy_model = mltk.core.MltkModel()\n")
+    result = mltk_cli.invoke(["train", str(tmp_path / "plain.py"), "--wandb-mode", "offline"])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "mltk: error: --wandb-mode does not apply to 'plain': it does not inherit WeightsAndBiasesMixin.\n"
+    )
+
+
 @pytest.mark.slow
 def test_one_run_holds_metrics_results_plots_and_files(tmp_path, load_spec, mltk_cli, runs, monkeypatch):
     monkeypatch.setenv("MLTK_CACHE_DIR", str(tmp_path / "cache"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_SAMPLES = 100
 """Number of samples, evenly spread over the data, for the analysis of layers."""
 ACCURACY = "accuracy"
+TOLERANCE = "tflm.parity_tolerance"
 
 _TRACE_BYTES = 512 << 20
 """Maximum memory for the values of all layers; large models are analyzed with fewer samples."""
@@ -167,7 +168,21 @@ def evaluate(context: EvaluationContext) -> ParityResults:
     _analyze_layers(results, context, model, metric, count, unlike)
     results.save(context.output_dir)
     results.generate_plots(show=context.show, output_dir=context.output_dir, logger=context.logger)
+    _check_tolerance(results, context)
     return results
+
+
+def _check_tolerance(results: ParityResults, context: EvaluationContext) -> None:
+    """Record a failure, which keeps the results, if outputs differ by more than `tflm.parity_tolerance`."""
+    model = cast("MltkModel | None", context.model)
+    tolerance = model.settings[TOLERANCE] if model is not None else None
+    if model is None or not isinstance(tolerance, float) or results["largest_difference"] <= tolerance:
+        return
+    error = EvaluationError(
+        f"LiteRT and TFLM differ by {results['largest_difference']:g} steps; "
+        f'my_model.settings["{TOLERANCE}"] allows {tolerance:g}.'
+    )
+    model.record_failure("The evaluator 'parity' failed", error)
 
 
 class _Metric:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from mltk.plugins import Evaluator, Parameter, Profiler, Runtime, hookimpl
+from mltk.plugins import Compiler, Evaluator, Parameter, Profiler, Runtime, Setting, hookimpl
 
 if TYPE_CHECKING:
     from mltk.core import EvaluationResults, ProfilingModelResults
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
 
 mltk_api_version = 1
+
+
+@hookimpl
+def mltk_settings() -> Iterable[Setting]:
+    """Return the setting `tflm.parity_tolerance`."""
+    return [
+        Setting(
+            "tflm.parity_tolerance",
+            "Maximum difference of outputs between LiteRT and TFLM in the evaluator 'parity', in quantization steps; "
+            "a larger one is an error. Without it, differences are only reported.",
+            float,
+            convert=_not_negative,
+        )
+    ]
 
 
 @hookimpl
@@ -63,6 +77,31 @@ def mltk_profilers() -> Iterable[Profiler]:
             default=True,
         )
     ]
+
+
+@hookimpl
+def mltk_compilers() -> Iterable[Compiler]:
+    """Return the compiler `c-array`."""
+    return [
+        Compiler(
+            "c-array",
+            "Write the .tflite as an array of a C or C++ header, for TFLM.",
+            _write_array,
+            ending=".h",
+        )
+    ]
+
+
+def _not_negative(value: float) -> float:
+    if not value >= 0:
+        raise ValueError("the tolerance must be at least 0")
+    return value
+
+
+def _write_array(tflite_model: TfliteModel, variable: str = "model") -> bytes:
+    from mltk_plugin_tflm.c_array import write_array
+
+    return write_array(tflite_model, variable)
 
 
 def _parity(context: EvaluationContext) -> EvaluationResults:
