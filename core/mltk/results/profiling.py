@@ -18,9 +18,7 @@ from mltk.results.profiling_layer import (
     MemoryPart,
     ProfilingLayerResult,
     RuntimeMemory,
-    join_dtypes,
-    join_quantizations,
-    join_shapes,
+    WithTensorTexts,
     sum_weights,
 )
 from mltk.tflite import TfliteModel
@@ -59,7 +57,7 @@ class ProfilingContent(TypedDict):
     memory: NotRequired[list[dict[str, object]]]
 
 
-class ProfilingModelResults:
+class ProfilingModelResults(WithTensorTexts):
     """Profiling results of a model. A value that was not measured is `None` and absent from the reports.
 
     Args:
@@ -104,6 +102,10 @@ class ProfilingModelResults:
         self._totals = dict(totals or {})
 
     @property
+    def _tensors(self) -> TfliteModel:
+        return self.tflite_model
+
+    @property
     def name(self) -> str:
         """Name of the model."""
         return self.tflite_model.name
@@ -127,36 +129,6 @@ class ProfilingModelResults:
     def n_layers(self) -> int:
         """Number of layers."""
         return len(self.layers)
-
-    @property
-    def input_shape_str(self) -> str:
-        """Shapes of the inputs, batch axis included: `1x8x8x1`, several with commas."""
-        return join_shapes(self.tflite_model.inputs)
-
-    @property
-    def input_dtype_str(self) -> str:
-        """Types of the inputs."""
-        return join_dtypes(self.tflite_model.inputs)
-
-    @property
-    def output_shape_str(self) -> str:
-        """Shapes of the outputs."""
-        return join_shapes(self.tflite_model.outputs)
-
-    @property
-    def output_dtype_str(self) -> str:
-        """Types of the outputs."""
-        return join_dtypes(self.tflite_model.outputs)
-
-    @property
-    def input_quantization_str(self) -> str:
-        """Quantization of the inputs."""
-        return join_quantizations(self.tflite_model.inputs)
-
-    @property
-    def output_quantization_str(self) -> str:
-        """Quantization of the outputs."""
-        return join_quantizations(self.tflite_model.outputs)
 
     @property
     def ops(self) -> float | None:

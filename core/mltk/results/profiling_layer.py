@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from mltk.results.profiling_fields import COLUMNS, read_value
-from mltk.tflite import TfliteLayer, TfliteTensor
+from mltk.tflite import TfliteLayer
 from mltk.tflite.metrics import tflite_layer_metrics
+from mltk.tflite.tensors import HasTensors
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,46 @@ class RuntimeMemory:
     """Parts by kind, as the runtime reports them; they may not add up to `total`."""
 
 
+class WithTensorTexts:
+    """Texts about the inputs and outputs of a layer or a model, several separated by commas."""
+
+    @property
+    def _tensors(self) -> HasTensors:
+        raise NotImplementedError
+
+    @property
+    def input_shape_str(self) -> str:
+        """Shapes of the inputs, with the batch axis and a layer's weights: `1x8x8x1,8x3x3x1,8`."""
+        return ",".join(str(tensor.shape) or "scalar" for tensor in self._tensors.inputs)
+
+    @property
+    def input_dtype_str(self) -> str:
+        """Types of the inputs: `int8,int8,int32`."""
+        return ",".join(tensor.dtype_str for tensor in self._tensors.inputs)
+
+    @property
+    def input_quantization_str(self) -> str:
+        """Quantization of the inputs."""
+        return ",".join(str(tensor.quantization) for tensor in self._tensors.inputs)
+
+    @property
+    def output_shape_str(self) -> str:
+        """Shapes of the outputs."""
+        return ",".join(str(tensor.shape) or "scalar" for tensor in self._tensors.outputs)
+
+    @property
+    def output_dtype_str(self) -> str:
+        """Types of the outputs."""
+        return ",".join(tensor.dtype_str for tensor in self._tensors.outputs)
+
+    @property
+    def output_quantization_str(self) -> str:
+        """Quantization of the outputs."""
+        return ",".join(str(tensor.quantization) for tensor in self._tensors.outputs)
+
+
 @dataclass(frozen=True)
-class ProfilingLayerResult:
+class ProfilingLayerResult(WithTensorTexts):
     """Values of one layer; `None` if not measured."""
 
     tflite_layer: TfliteLayer
@@ -75,6 +114,10 @@ class ProfilingLayerResult:
         return cls(tflite_layer, **{"ops": counted.ops, "macs": counted.macs, **measured})
 
     @property
+    def _tensors(self) -> TfliteLayer:
+        return self.tflite_layer
+
+    @property
     def index(self) -> int:
         """The layer's number in the model."""
         return self.tflite_layer.index
@@ -95,36 +138,6 @@ class ProfilingLayerResult:
         return str(self.tflite_layer.options)
 
     @property
-    def input_shape_str(self) -> str:
-        """Shapes of the inputs, weights among them: `1x8x8x1,8x3x3x1,8`."""
-        return join_shapes(self.tflite_layer.inputs)
-
-    @property
-    def input_dtype_str(self) -> str:
-        """Types of the inputs: `int8,int8,int32`."""
-        return join_dtypes(self.tflite_layer.inputs)
-
-    @property
-    def output_shape_str(self) -> str:
-        """Shapes of the outputs."""
-        return join_shapes(self.tflite_layer.outputs)
-
-    @property
-    def output_dtype_str(self) -> str:
-        """Types of the outputs."""
-        return join_dtypes(self.tflite_layer.outputs)
-
-    @property
-    def input_quantization_str(self) -> str:
-        """Quantization of the inputs."""
-        return join_quantizations(self.tflite_layer.inputs)
-
-    @property
-    def output_quantization_str(self) -> str:
-        """Quantization of the outputs."""
-        return join_quantizations(self.tflite_layer.outputs)
-
-    @property
     def weights_size(self) -> int:
         """Bytes of the inputs whose values are in the file."""
         return sum_weights([self.tflite_layer])
@@ -132,21 +145,6 @@ class ProfilingLayerResult:
     def to_dict(self) -> dict[str, object]:
         """Return all values by name; missing values are `None`."""
         return {field.name: read_value(self, field) for field in COLUMNS}
-
-
-def join_shapes(tensors: Iterable[TfliteTensor]) -> str:
-    """Return the shapes of tensors, separated by commas."""
-    return ",".join(str(tensor.shape) or "scalar" for tensor in tensors)
-
-
-def join_dtypes(tensors: Iterable[TfliteTensor]) -> str:
-    """Return the types of tensors, separated by commas."""
-    return ",".join(tensor.dtype_str for tensor in tensors)
-
-
-def join_quantizations(tensors: Iterable[TfliteTensor]) -> str:
-    """Return the quantization of tensors, separated by commas."""
-    return ",".join(str(tensor.quantization) for tensor in tensors)
 
 
 def sum_weights(layers: Iterable[TfliteLayer]) -> int:

@@ -2,27 +2,29 @@
 
 from mltk.tflite.layers import (
     TfliteAddLayer,
-    TfliteAddLayerOptions,
     TfliteConv2dLayer,
-    TfliteConv2DLayerOptions,
     TfliteDepthwiseConv2dLayer,
-    TfliteDepthwiseConv2DLayerOptions,
     TfliteDequantizeLayer,
     TfliteFullyConnectedLayer,
-    TfliteFullyConnectedLayerOptions,
     TfliteLayer,
-    TfliteLayerOptions,
     TfliteMulLayer,
-    TfliteMulLayerOptions,
     TflitePadLayer,
-    TflitePool2DLayerOptions,
     TflitePooling2dLayer,
     TfliteQuantizeLayer,
     TfliteReshapeLayer,
     TfliteTransposeConvLayer,
-    TfliteTransposeConvLayerOptions,
 )
 from mltk.tflite.model import TfliteModel
+from mltk.tflite.options import (
+    TfliteAddLayerOptions,
+    TfliteConv2DLayerOptions,
+    TfliteDepthwiseConv2DLayerOptions,
+    TfliteFullyConnectedLayerOptions,
+    TfliteLayerOptions,
+    TfliteMulLayerOptions,
+    TflitePool2DLayerOptions,
+    TfliteTransposeConvLayerOptions,
+)
 from mltk.tflite.tensors import TfliteQuantization, TfliteShape, TfliteTensor
 from mltk.tflite.types import TfliteActivation, TfliteOpCode, TflitePadding
 

@@ -23,18 +23,7 @@ _MAX_DIMENSIONS = 32
 
 
 class TfliteFlatbuffer:
-    """The content of a `.tflite` file: subgraphs, buffers, description and metadata.
-
-    Reading needs no TensorFlow. The file is checked whole before anything is taken from it. Changes are made
-    to the model in memory; `save` writes them.
-
-    Args:
-        flatbuffer_data: The content of the file.
-        path: Where it came from, and where `save` writes it by default.
-
-    Raises:
-        FileFormatError: The content is damaged, or is not a `.tflite`.
-    """
+    """The content of a `.tflite` file: subgraphs, buffers, description and metadata (see `TfliteModel`)."""
 
     def __init__(self, flatbuffer_data: bytes, path: str | os.PathLike[str] | None = None) -> None:
         self.path = path

@@ -2,202 +2,29 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from mltk.tflite._generated import OperatorT
 from mltk.tflite._schema import enum_name, schema
 from mltk.tflite.flatbuffer import to_integers, to_text
-from mltk.tflite.tensors import TfliteTensor, TfliteTensors
-from mltk.tflite.types import TfliteActivation, TflitePadding
+from mltk.tflite.options import (
+    TfliteAddLayerOptions,
+    TfliteConv2DLayerOptions,
+    TfliteDepthwiseConv2DLayerOptions,
+    TfliteFullyConnectedLayerOptions,
+    TfliteLayerOptions,
+    TfliteMulLayerOptions,
+    TflitePool2DLayerOptions,
+    TfliteTransposeConvLayerOptions,
+    WithActivation,
+    WithWindow,
+)
+from mltk.tflite.tensors import HasTensors, TfliteTensor, TfliteTensors
 
 
-class TfliteLayerOptions:
-    """Options of a layer; every schema field is an attribute, e.g. `options.strideW`.
-
-    Call `TfliteModel.regenerate_flatbuffer` after a change.
-    """
-
-    def __init__(self, fb_object: object = None, options_type: int = 0) -> None:
-        self.__dict__["_fb"] = fb_object
-        self.__dict__["_type"] = options_type
-
-    @property
-    def options_type(self) -> int:
-        """Schema number of the options type; 0 if there are no options."""
-        return int(self.__dict__["_type"])
-
-    @property
-    def options_type_str(self) -> str:
-        """Schema name of the options type, e.g. `SoftmaxOptions`."""
-        return enum_name("BuiltinOptions", self.options_type)
-
-    def __getattr__(self, name: str) -> Any:
-        fields = self.__dict__.get("_fb")
-        if name.startswith("_") or fields is None or name not in vars(fields):
-            raise AttributeError(f"The options of this layer have no field '{name}'")
-        return getattr(fields, name)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if isinstance(getattr(type(self), name, None), property):
-            object.__setattr__(self, name, value)
-        else:
-            getattr(self, name)
-            setattr(self._fields, name, value)
-
-    @property
-    def _fields(self) -> Any:
-        return self.__dict__["_fb"]
-
-    def __str__(self) -> str:
-        if self._fields is None:
-            return "" if not self.options_type else f"Type={self.options_type_str}"
-        # Fields with their default value are left out.
-        defaults = vars(type(self._fields)())
-        shown = {name: _short(value) for name, value in vars(self._fields).items()}
-        return " ".join(
-            f"{_snake(name)}:{text}" for name, text in shown.items() if text != _short(defaults[name])
-        )
-
-
-class _WithActivation(TfliteLayerOptions):
-    @property
-    def activation(self) -> TfliteActivation:
-        """The fused activation; an unknown one is `NONE`."""
-        number = int(self._fields.fusedActivationFunction)
-        return TfliteActivation(number if number in tuple(TfliteActivation) else 0)
-
-    @activation.setter
-    def activation(self, value: TfliteActivation | int | str) -> None:
-        self._fields.fusedActivationFunction = int(TfliteActivation.of(value))
-
-    @property
-    def activation_str(self) -> str:
-        """The fused activation, e.g. `Relu`."""
-        return self.activation.to_string()
-
-    @activation_str.setter
-    def activation_str(self, value: str) -> None:
-        self.activation = TfliteActivation.of(value)
-
-    def __str__(self) -> str:
-        return f"Activation:{self.activation}"
-
-
-class _WithWindow(TfliteLayerOptions):
-    @property
-    def padding(self) -> TflitePadding:
-        """Padding of the kernel at the border."""
-        return TflitePadding.VALID if self._fields.padding == TflitePadding.VALID else TflitePadding.SAME
-
-    @padding.setter
-    def padding(self, value: TflitePadding | int | str) -> None:
-        self._fields.padding = int(TflitePadding.of(value))
-
-    @property
-    def padding_str(self) -> str:
-        """Padding of the kernel at the border: `Same` or `Valid`."""
-        return self.padding.to_string()
-
-    @padding_str.setter
-    def padding_str(self, value: str) -> None:
-        self.padding = TflitePadding.of(value)
-
-    @property
-    def stride_width(self) -> int:
-        """Step of the kernel along the width."""
-        return int(self._fields.strideW)
-
-    @stride_width.setter
-    def stride_width(self, value: int) -> None:
-        self._fields.strideW = value
-
-    @property
-    def stride_height(self) -> int:
-        """Step of the kernel along the height."""
-        return int(self._fields.strideH)
-
-    @stride_height.setter
-    def stride_height(self, value: int) -> None:
-        self._fields.strideH = value
-
-    def __str__(self) -> str:
-        return f"Padding:{self.padding} stride:{self.stride_height}x{self.stride_width}"
-
-
-class TfliteConv2DLayerOptions(_WithWindow, _WithActivation):
-    """Options of CONV_2D."""
-
-    def __str__(self) -> str:
-        text = f"{_WithWindow.__str__(self)} activation:{self.activation}"
-        dilation = (int(self._fields.dilationHFactor), int(self._fields.dilationWFactor))
-        return text if dilation == (1, 1) else f"{text} dilation:{dilation[0]}x{dilation[1]}"
-
-
-class TfliteDepthwiseConv2DLayerOptions(TfliteConv2DLayerOptions):
-    """Options of DEPTHWISE_CONV_2D."""
-
-    @property
-    def multiplier(self) -> int:
-        """Output channels per input channel."""
-        return int(self._fields.depthMultiplier)
-
-    @multiplier.setter
-    def multiplier(self, value: int) -> None:
-        self._fields.depthMultiplier = value
-
-    def __str__(self) -> str:
-        return f"Multiplier:{self.multiplier} {super().__str__()}"
-
-
-class TfliteTransposeConvLayerOptions(_WithWindow, _WithActivation):
-    """Options of TRANSPOSE_CONV."""
-
-    def __str__(self) -> str:
-        return f"{_WithWindow.__str__(self)} activation:{self.activation}"
-
-
-class TflitePool2DLayerOptions(_WithWindow, _WithActivation):
-    """Options of AVERAGE_POOL_2D and MAX_POOL_2D."""
-
-    @property
-    def filter_width(self) -> int:
-        """Width of the window."""
-        return int(self._fields.filterWidth)
-
-    @filter_width.setter
-    def filter_width(self, value: int) -> None:
-        self._fields.filterWidth = value
-
-    @property
-    def filter_height(self) -> int:
-        """Height of the window."""
-        return int(self._fields.filterHeight)
-
-    @filter_height.setter
-    def filter_height(self, value: int) -> None:
-        self._fields.filterHeight = value
-
-    def __str__(self) -> str:
-        window = f"{self.filter_height}x{self.filter_width}"
-        return f"{_WithWindow.__str__(self)} filter:{window} activation:{self.activation}"
-
-
-class TfliteFullyConnectedLayerOptions(_WithActivation):
-    """Options of FULLY_CONNECTED."""
-
-
-class TfliteAddLayerOptions(_WithActivation):
-    """Options of ADD."""
-
-
-class TfliteMulLayerOptions(_WithActivation):
-    """Options of MUL."""
-
-
-class TfliteLayer:
+class TfliteLayer(HasTensors):
     """An operator of a model.
 
     An operator without a class below, or with tensors or options of an unexpected form, is a plain `TfliteLayer`.
@@ -308,35 +135,9 @@ class TfliteLayer:
         return [tensor for tensor in self._operands if tensor is not None]
 
     @property
-    def n_inputs(self) -> int:
-        """Number of input tensors."""
-        return len(self.inputs)
-
-    @property
     def outputs(self) -> list[TfliteTensor]:
         """Output tensors."""
         return list(self._outputs)
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of output tensors."""
-        return len(self._outputs)
-
-    def get_input_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return an input tensor."""
-        return self.inputs[index]
-
-    def get_input_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of an input tensor."""
-        return self.inputs[index].data
-
-    def get_output_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return an output tensor."""
-        return self._outputs[index]
-
-    def get_output_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of an output tensor."""
-        return self._outputs[index].data
 
     def _operand(self, position: int) -> TfliteTensor | None:
         return self._operands[position] if position < len(self._operands) else None
@@ -376,22 +177,26 @@ class _OneInput(TfliteLayer):
 
 
 class _Activated(TfliteLayer):
+    _options: WithActivation
+
     @property
     def activation(self) -> str:
         """The fused activation, e.g. `Relu`."""
-        return str(self._options.activation_str)
+        return self._options.activation_str
 
 
 class _Windowed(TfliteLayer):
+    _options: WithWindow
+
     @property
     def strides(self) -> tuple[int, int]:
         """Steps of the kernel, height by width."""
-        return int(self._options.stride_height), int(self._options.stride_width)
+        return self._options.stride_height, self._options.stride_width
 
     @property
     def padding(self) -> str:
         """Padding of the kernel at the border: `Same` or `Valid`."""
-        return str(self._options.padding_str)
+        return self._options.padding_str
 
 
 class _Weighted(_OneInput, _Activated):
@@ -414,6 +219,7 @@ class _Weighted(_OneInput, _Activated):
 
 
 class _Filtered(_Weighted, _Windowed):
+    _options: TfliteConv2DLayerOptions | TfliteTransposeConvLayerOptions
     _input_ranks: ClassVar[tuple[int, ...]] = (4, 4)
     _output_rank = 4
 
@@ -448,6 +254,7 @@ class TfliteConv2dLayer(_Filtered):
 class TfliteDepthwiseConv2dLayer(_Filtered):
     """DEPTHWISE_CONV_2D; the filters are (1, height, width, output channels)."""
 
+    _options: TfliteDepthwiseConv2DLayerOptions
     _options_class = TfliteDepthwiseConv2DLayerOptions
     _options_name = "DepthwiseConv2DOptions"
 
@@ -459,7 +266,7 @@ class TfliteDepthwiseConv2dLayer(_Filtered):
     @property
     def multiplier(self) -> int:
         """Output channels per input channel."""
-        return int(self._options.multiplier)
+        return self._options.multiplier
 
 
 class TfliteTransposeConvLayer(_Filtered):
@@ -507,6 +314,7 @@ class TfliteFullyConnectedLayer(_Weighted):
 class TflitePooling2dLayer(_OneInput, _Activated, _Windowed):
     """AVERAGE_POOL_2D or MAX_POOL_2D."""
 
+    _options: TflitePool2DLayerOptions
     _options_class = TflitePool2DLayerOptions
     _options_name = "Pool2DOptions"
     _input_ranks = (4,)
@@ -515,7 +323,7 @@ class TflitePooling2dLayer(_OneInput, _Activated, _Windowed):
     @property
     def pool_size(self) -> tuple[int, int]:
         """Height and width of the window."""
-        return int(self._options.filter_height), int(self._options.filter_width)
+        return self._options.filter_height, self._options.filter_width
 
 
 class _TwoInputs(_OneInput, _Activated):
@@ -604,15 +412,3 @@ _LAYER_CLASSES: dict[str, type[TfliteLayer]] = {
     "reshape": TfliteReshapeLayer,
     "transpose_conv": TfliteTransposeConvLayer,
 }
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _short(value: object) -> str:
-    if isinstance(value, bytes):
-        return to_text(value)
-    if isinstance(value, np.ndarray | list | tuple):
-        return "x".join(str(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)

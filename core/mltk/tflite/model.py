@@ -22,12 +22,12 @@ __all__ = ["TfliteModel", "TfliteOpCode"]
 class TfliteModel(TfliteGraph):
     """A `.tflite` model in memory.
 
-    Reading needs no TensorFlow. The file is checked whole before anything is taken from it. Changes are made
-    to the model in memory; `save` writes them.
+    Reading needs no TensorFlow. The whole file is checked first. Changes are made to the model in memory; `save`
+    writes them.
 
     Args:
         flatbuffer_data: The content of the file.
-        path: Where it came from, and where `save` writes it by default.
+        path: Path of the file, which is the default of `save`.
 
     Raises:
         FileFormatError: The content is damaged, or is not a `.tflite`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Self
@@ -232,7 +233,47 @@ class TfliteTensor:
         return f"{self.name}, dtype:{self.dtype_str}, shape:{self.shape}"
 
 
-class TfliteTensors(TfliteFlatbuffer):
+class HasTensors(ABC):
+    """A layer or a model: something with input and output tensors."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> list[TfliteTensor]:
+        """Input tensors."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> list[TfliteTensor]:
+        """Output tensors."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input tensors."""
+        return len(self.inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output tensors."""
+        return len(self.outputs)
+
+    def get_input_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return an input tensor."""
+        return self.inputs[index]
+
+    def get_input_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of an input tensor."""
+        return self.inputs[index].data
+
+    def get_output_tensor(self, index: int = 0) -> TfliteTensor:
+        """Return an output tensor."""
+        return self.outputs[index]
+
+    def get_output_data(self, index: int = 0) -> np.ndarray:
+        """Return the data of an output tensor."""
+        return self.outputs[index].data
+
+
+class TfliteTensors(TfliteFlatbuffer, HasTensors):
     """A `.tflite` model by its tensors."""
 
     def _forget(self) -> None:
@@ -253,19 +294,9 @@ class TfliteTensors(TfliteFlatbuffer):
         return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.inputs)]
 
     @property
-    def n_inputs(self) -> int:
-        """Number of input tensors."""
-        return len(self.inputs)
-
-    @property
     def outputs(self) -> list[TfliteTensor]:
         """Output tensors of the model."""
         return [self.tensors[i] for i in to_integers(self.flatbuffer_subgraph.outputs)]
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of output tensors."""
-        return len(self.outputs)
 
     def get_tensor(self, index: int) -> TfliteTensor:
         """Return a tensor by its number."""
@@ -274,22 +305,6 @@ class TfliteTensors(TfliteFlatbuffer):
     def get_tensor_data(self, index: int) -> np.ndarray:
         """Return the data of a tensor by its number."""
         return self.tensors[index].data
-
-    def get_input_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return an input tensor of the model."""
-        return self.inputs[index]
-
-    def get_input_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of an input tensor of the model."""
-        return self.inputs[index].data
-
-    def get_output_tensor(self, index: int = 0) -> TfliteTensor:
-        """Return an output tensor of the model."""
-        return self.outputs[index]
-
-    def get_output_data(self, index: int = 0) -> np.ndarray:
-        """Return the data of an output tensor of the model."""
-        return self.outputs[index].data
 
     def quantize_to_input_dtype(self, x: np.ndarray, input_index: int = 0) -> np.ndarray:
         """Return real values in the type of a model input (see `TfliteQuantization.quantize`)."""
