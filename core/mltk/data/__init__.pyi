@@ -31,6 +31,8 @@ from mltk.data.generator_settings import describe_settings as describe_settings
 from mltk.data.labels import CLASS_MODES as CLASS_MODES
 from mltk.data.labels import Labels as Labels
 from mltk.data.layout import FolderLayout as FolderLayout
+from mltk.data.layout import PartsDraft as PartsDraft
+from mltk.data.layout import describe_parts as describe_parts
 from mltk.data.layout import read_layout as read_layout
 from mltk.data.listing import ListFilenamesFunction as ListFilenamesFunction
 from mltk.data.listing import ProcessSamplesFunction as ProcessSamplesFunction

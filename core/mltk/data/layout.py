@@ -15,6 +15,10 @@ GROUP_PATTERNS = (r"/([^/]+?)_nohash_", r"/([^/]+?)[_-]\d+\.[^./]+$")
 """Names of files that tell a group: `anna_nohash_3.wav`, `chair_2.png`."""
 
 
+_SMALL = 3000
+"""Data sets with fewer training files do without a validation part if they have test files."""
+
+
 @dataclass(frozen=True)
 class FolderLayout:
     """A data set in a folder."""
@@ -132,3 +136,48 @@ def _find_groups(files: Mapping[str, Sequence[str]]) -> tuple[str | None, int]:
         ):
             return pattern, len(everything)
     return None, 0
+
+
+@dataclass(frozen=True)
+class PartsDraft:
+    """How a specification divides a data set into parts."""
+
+    summary: str
+    """One sentence for the reader of the specification."""
+    code: str
+    """Lines that set `test_files`, `validation_files` and `group_by`, with their reasons."""
+    validation_split: float
+
+
+def describe_parts(layout: FolderLayout) -> PartsDraft:
+    """Decide how a specification divides a data set; for templates of `mltk new`.
+
+    Test data are used for the evaluation alone. Without validation data, a fifth of the training files is held back,
+    group by group where file names tell groups; with test data, small data sets are used whole for training.
+    """
+    lines: list[str] = []
+    if layout.test_list:
+        lines += [
+            "# These files are for the evaluation alone.",
+            f'my_model.test_files = "{layout.test_list}"',
+        ]
+    if layout.validation_list:
+        lines += [
+            "# These files watch the training.",
+            f'my_model.validation_files = "{layout.validation_list}"',
+        ]
+    validates = bool(layout.validation)
+    split = 0.0 if validates or (layout.test and layout.count < _SMALL) else 0.1 if layout.test else 0.2
+    if split and layout.group_pattern:
+        lines += [
+            f"# File names tell {layout.groups} groups (such as speakers): each is in one part only.",
+            f'my_model.group_by = r"{layout.group_pattern}"',
+        ]
+    if layout.test:
+        tested = f"The {sum(layout.test.values()):,} test files are used for the evaluation alone."
+    else:
+        held = "a fifth of the groups" if layout.group_pattern else "a fifth of the files"
+        tested = f"There are no test files: {held} is held back, watches the training and is evaluated."
+    if not split and not validates:
+        tested += " All training files are used for training: in a small data set, each counts."
+    return PartsDraft(tested, "\n".join(lines), split)

@@ -16,6 +16,7 @@ from mltk.data import (
     Labels,
     ProcessParams,
     describe_callback,
+    standard_normal,
 )
 from mltk.errors import DatasetError
 from mltk_plugin_audio._augmentation import AUGMENTATIONS, Transforms, default_transforms
@@ -137,23 +138,28 @@ class AudioBatches(GeneratorBatches[AudioGeneratorSettings, AudioSamples]):
     def draw_transforms(self, position: BatchPosition) -> Transforms:
         """Draw the parameters of the random transforms of each clip of a batch."""
         count = len(position.indices)
+        offset = np.full(count, self.generator.clip_position, np.float32)
+        unchanged = replace(default_transforms(count), offset_percentage=offset)
         mixes, masks = (
             any(step.name == name for step in self._steps[domain, "transform"])
             for domain, name in (("audio", AUDIO_STEP), ("spectrogram", MASK_STEP))
         )
         if not (mixes or masks):
-            return default_transforms(count)
+            return unchanged
         allowed = None if self._allowed is None else self._allowed[self.labels.ids[position.indices]]
         drawn = self.generator.get_transforms().draw(count, self.rng(position), allowed)
         if mixes:
             return drawn
         masked = {"frequency_mask": drawn.frequency_mask, "time_mask": drawn.time_mask}
-        return replace(default_transforms(count), **masked)
+        return replace(unchanged, **masked)
 
     def make_clips(self, position: BatchPosition, transforms: Transforms) -> np.ndarray:
         """Return float32 `(n, samples)` from -1 to 1 at the target sample rate: the input of the front end."""
         generator = self.generator
         x, spans = self._read_clips(position, transforms)
+        if generator.noise_floor_db is not None:
+            noise = standard_normal(x.size, self.rng(position, "noise floor"))
+            x += np.float32(10 ** (generator.noise_floor_db / 20)) * noise.reshape(x.shape)
         for stage in ("before", "transform", "after"):
             steps = self._steps["audio", stage]
             x = self.apply_steps(steps, x, position, spans=spans, transforms=transforms)

@@ -74,6 +74,12 @@ class AudioGeneratorSettings(GeneratorSettings):
     offset_range: Sequence[float] | None = (0.0, 1.0)
     """Minimum and maximum position of a short recording in the padding, or of the part cut out of a long one, as a
     fraction of the possible range; `None` means (0, 1)."""
+    clip_position: float = 0.0
+    """Position of a recording without augmentation, as in evaluation, on the scale of `offset_range`: 0 is the start of
+    the clip, 0.5 its middle."""
+    noise_floor_db: float | None = None
+    """Level of white noise that every clip gets, also in evaluation, in dB relative to full scale, e.g. -70: padding
+    and silence are then as quiet as a microphone, not digital zeros. `None` adds none."""
     trim_threshold_db: float | None = 20.0
     """Trim sound at both ends that is quieter than the loudest 25 ms by more than this; 0 or `None` trims nothing."""
     noise_colors: Sequence[str] | str | None = None
@@ -155,6 +161,9 @@ class AudioGeneratorSettings(GeneratorSettings):
             raise SpecificationError(
                 "bg_noise_range and bg_noise_snr_db_range exclude each other; set only one of them."
             )
+        check_number("clip_position", self.clip_position, 0, 1)
+        if self.noise_floor_db is not None:
+            check_number("noise_floor_db", self.noise_floor_db, maximum=0)
         if self.trim_threshold_db is not None:
             check_number("trim_threshold_db", self.trim_threshold_db, minimum=0)
         for name in ("unknown_class_percentage", "silence_class_percentage"):

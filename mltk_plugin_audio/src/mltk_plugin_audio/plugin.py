@@ -14,6 +14,7 @@ from mltk.plugins import (
     Model,
     Parameter,
     Subset,
+    Template,
     hookimpl,
     inherits,
 )
@@ -40,6 +41,17 @@ STREAMING_OPTIONS = (
     "volume_gain",
 )
 """Fields of `StreamingOptions`, whose module imports NumPy."""
+
+
+@hookimpl
+def mltk_templates() -> list[Template]:
+    """Offer the kinds of specifications that `mltk new` can write for sound."""
+    from mltk_plugin_audio.templates import draft_events, draft_keywords
+
+    return [
+        Template("keyword", "Keyword model: words, one folder for each.", draft_keywords),
+        Template("sound", "Sound events: short sounds, one folder for each kind.", draft_events),
+    ]
 
 
 @hookimpl

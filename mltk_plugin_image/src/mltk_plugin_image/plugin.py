@@ -6,13 +6,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
-from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, hookimpl
+from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, Template, hookimpl
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel
     from mltk_plugin_image.mixins import ImageModel
 
 mltk_api_version = 1
+
+
+@hookimpl
+def mltk_templates() -> list[Template]:
+    """Offer the kinds of specifications that `mltk new` can write for images."""
+    from mltk_plugin_image.templates import draft_classifier
+
+    return [Template("image", "Classifier of images in a folder for each class.", draft_classifier)]
 
 
 @hookimpl

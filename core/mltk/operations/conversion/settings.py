@@ -25,6 +25,7 @@ OWN_KEYS = frozenset(
         "inference_output_type",
         "representative_dataset",
         "representative_dataset_max_samples",
+        "input_range",
         "generate_unquantized",
         "generate_quantization_report",
         "dense_per_channel",
@@ -43,6 +44,7 @@ class ConverterSettings(TypedDict, total=False):
     inference_output_type: tf.DType
     representative_dataset: Any
     representative_dataset_max_samples: int
+    input_range: tuple[float, float] | None
     generate_unquantized: bool
     generate_quantization_report: bool
     dense_per_channel: bool
@@ -85,6 +87,7 @@ def converter_settings(
     for key in ("inference_input_type", "inference_output_type"):
         settings[key] = _to_dtype(settings[key], key)
     _check_representative_dataset(settings)
+    settings["input_range"] = _check_input_range(settings["input_range"])
     return settings  # type: ignore[no-any-return]  # its values were checked above
 
 
@@ -129,6 +132,21 @@ def _check_representative_dataset(settings: dict[str, Any]) -> None:
             "my_model.tflite_converter asks for int8 operations (TFLITE_BUILTINS_INT8) but has no "
             "representative_dataset to calibrate them with. Set it to 'generate'."
         )
+
+
+def _check_input_range(value: object) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    try:
+        low, high = (float(bound) for bound in value)  # type: ignore[attr-defined]  # a TypeError is right
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not low < high:
+        raise SpecificationError(
+            f"my_model.tflite_converter['input_range'] is {value!r}; it must be the minimum and the maximum of the "
+            f"model's input, such as (-128, 127)."
+        )
+    return low, high
 
 
 def _converter_attributes() -> set[str]:
