@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import click
 
 from mltk.errors import MltkError, SpecificationError, TrustError
 from mltk.utils.string_formatting import printable
+
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -40,7 +43,7 @@ weights_option = click.option(
 )
 
 
-def with_consent(run: Callable[[bool], Any], trust: bool) -> Any:
+def with_consent(run: Callable[[bool], T], trust: bool) -> T:
     """Call `run(trust)`; where that would run code from an archive, ask on a terminal and call it again.
 
     Args:
@@ -69,7 +72,7 @@ def require_model(model: str) -> None:
     ModelSource.of(model)
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
+def parse_assignment(text: str) -> tuple[str, int | float | str]:
     """Return key and value of `KEY=VALUE`: the value as a whole number, else as a number, else as text.
 
     Raises:
@@ -84,6 +87,32 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         except ValueError:
             continue
     return key, value
+
+
+def list_option(what: str, read: Callable[[], list[tuple[str, str]]]) -> Callable[[Command], Command]:
+    """Return an option `--list` that prints rows and ends the command.
+
+    Args:
+        what: Kind of thing, e.g. `compiler`.
+        read: Returns names and descriptions.
+    """
+
+    def print_and_exit(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value and not ctx.resilient_parsing:
+            if rows := read():
+                print_rows(rows)
+            else:
+                click.echo(f"No installed plugin offers a {what}.")
+            ctx.exit()
+
+    return click.option(
+        "--list",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=print_and_exit,
+        help=f"Show the {what}s, and exit.",
+    )
 
 
 def print_rows(rows: list[tuple[str, str]]) -> None:

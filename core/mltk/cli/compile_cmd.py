@@ -8,9 +8,9 @@ import click
 
 from mltk.cli import get_logger
 from mltk.cli._model_options import (
+    list_option,
     model_argument,
     parse_assignment,
-    print_rows,
     require_model,
     verbose_option,
 )
@@ -19,30 +19,17 @@ from mltk.cli._model_options import (
 _OWN_NAMES = ("model", "accelerator", "output", "update_archive", "logger", "test")
 
 
-def _list_compilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if not value or ctx.resilient_parsing:
-        return
+def _list_compilers() -> list[tuple[str, str]]:
     from mltk.operations.compilation import offered_compilers
 
-    offers = offered_compilers().values()
-    print_rows([(c.name, c.summary) for c in offers])
-    if not offers:
-        click.echo("No installed plugin offers a compiler.")
-    ctx.exit()
+    return [(compiler.name, compiler.summary) for compiler in offered_compilers().values()]
 
 
 @click.command("compile", context_settings={"ignore_unknown_options": True})
 @model_argument
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
 @click.option("-a", "--accelerator", metavar="NAME", required=True, help="Use this compiler (see --list).")
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_compilers,
-    help="Show the compilers, and exit.",
-)
+@list_option("compiler", _list_compilers)
 @click.option(
     "-o", "--output", metavar="PATH", help="Write to this file or folder; the archive is not updated."
 )

@@ -7,8 +7,8 @@ import click
 from mltk.cli import get_logger
 from mltk.cli._console import print_text
 from mltk.cli._model_options import (
+    list_option,
     model_argument,
-    print_rows,
     require_model,
     trust_option,
     verbose_option,
@@ -16,26 +16,16 @@ from mltk.cli._model_options import (
 )
 
 
-def _list_profilers(ctx: click.Context, param: click.Parameter, value: bool) -> None:
-    if not value or ctx.resilient_parsing:
-        return
+def _list_profilers() -> list[tuple[str, str]]:
     from mltk.operations.profilers import offered_profilers
 
-    print_rows([(p.name, p.summary) for p in offered_profilers().values()])
-    ctx.exit()
+    return [(profiler.name, profiler.summary) for profiler in offered_profilers().values()]
 
 
 @click.command("profile")
 @model_argument
 @click.option("-a", "--accelerator", metavar="NAME", help="Use this profiler (see --list).")
-@click.option(
-    "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list_profilers,
-    help="Show the profilers there are, and exit.",
-)
+@list_option("profiler", _list_profilers)
 @click.option("--build/--no-build", default=False, help="Train and convert a throw-away trial model first.")
 @click.option(
     "-o",

@@ -56,5 +56,5 @@ def quantize_command(
         ),
         trust,
     )
-    print_text(summarize_model(path))
+    print_text(summarize_model(str(path)))
     click.echo(f"Written: {path}")

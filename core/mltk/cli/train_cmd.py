@@ -68,6 +68,7 @@ def train_command(
     """
     require_model(model)
     logger = get_logger(verbose=verbose)
+    from mltk.model.mixins.train import TrainMixin
     from mltk.operations.pipeline import train_model
     from mltk.operations.training.outputs import last_state
     from mltk.results.training import TrainingResults
@@ -96,7 +97,7 @@ def train_command(
             results = e.results
             failures = str(e)
         except KeyboardInterrupt:
-            if last_state(mltk_model):
+            if isinstance(mltk_model, TrainMixin) and last_state(mltk_model):
                 logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
             raise
     click.echo()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from mltk.cli import get_logger
@@ -50,7 +48,7 @@ def update_params_command(
     print_text(summarize_model(str(path), tflite=True))
 
 
-def _read(path: str) -> dict[str, Any]:
+def _read(path: str) -> dict[str, object]:
     content = read_json_or_yaml(path)
     if not isinstance(content, dict):
         raise FileFormatError(f"{path} must hold a mapping of names to values, not {type(content).__name__}.")

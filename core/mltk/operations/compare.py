@@ -68,7 +68,7 @@ class ModelComparison:
     def __init__(self, models: Iterable[ComparedModel]) -> None:
         self.models = list(models)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[dict[str, object]]]:
         """Return `{"models": [...]}` with the fields of `ComparedModel`, for JSON."""
         return {"models": [asdict(model) for model in self.models]}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from mltk.errors import MltkError, SpecificationError, did_you_mean
 from mltk.model.event import MltkModelEvent
@@ -37,7 +37,7 @@ def profile_model(
     return_estimates: bool = False,
     *,
     trust: bool = False,
-    **kwargs: Any,
+    **kwargs: object,
 ) -> ProfilingModelResults:
     """Profile a quantized model.
 
@@ -90,7 +90,7 @@ def profile_model(
     mltk_model = source.specification(trust=trust)
     with operation(mltk_model):
         profiler = choose_profiler(accelerator)
-        results = _profile(profiler, cast("TfliteModel", load_tflite_model(mltk_model, build=build)))
+        results = _profile(profiler, load_tflite_model(mltk_model, build=build))
         mltk_model.trigger_event(MltkModelEvent.AFTER_PROFILE, results=results)
     mltk_model.raise_failures(results)
     return results

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from mltk.errors import SpecificationError
 from mltk.model.event import MltkModelEvent
@@ -105,6 +105,31 @@ def quantize_model(
     if get_active_model() is None:
         mltk_model.raise_failures(result)
     return result
+
+
+@overload
+def load_tflite_model(
+    model: str | Path | MltkModel | TfliteModel,
+    build: bool = ...,
+    print_not_found_err: bool = ...,
+    return_tflite_path: Literal[False] = ...,
+    test: bool = ...,
+    logger: object = ...,
+    archive_file_ext: str | None = ...,
+) -> TfliteModel: ...
+
+
+@overload
+def load_tflite_model(
+    model: str | Path | MltkModel | TfliteModel,
+    build: bool = ...,
+    print_not_found_err: bool = ...,
+    *,
+    return_tflite_path: Literal[True],
+    test: bool = ...,
+    logger: object = ...,
+    archive_file_ext: str | None = ...,
+) -> str: ...
 
 
 def load_tflite_model(

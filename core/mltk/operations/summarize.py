@@ -60,7 +60,7 @@ def summarize_model(
     mltk_model = cast("AnyModel", source.specification())
     with operation(mltk_model):
         if tflite:
-            summary = cast("TfliteModel", load_tflite_model(mltk_model, build=True)).summary()
+            summary = load_tflite_model(mltk_model, build=True).summary()
         elif build or not mltk_model.archive.path.exists():
             summary = summarize_keras_model(build_keras_model(mltk_model), mltk_model)
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mltk.errors import SpecificationError
 from mltk.model.model import MltkModel
@@ -22,7 +21,7 @@ _REGENERATED = ("hash", "date", "runtime_memory_size")
 
 def update_model_parameters(
     model: MltkModel | TfliteModel | str | Path,
-    params: Mapping[str, Any] | None = None,
+    params: Mapping[str, object] | None = None,
     description: str | None = None,
     output: str | Path | None = None,
     accelerator: str | None = None,
@@ -65,7 +64,7 @@ def update_model_parameters(
 
 
 def _set_parameters(
-    tflite_model: TfliteModel, params: Mapping[str, Any] | None, description: str | None
+    tflite_model: TfliteModel, params: Mapping[str, object] | None, description: str | None
 ) -> None:
     if not params and description is None:
         raise SpecificationError(
@@ -87,7 +86,7 @@ def _set_parameters(
 
 def _update_archive(
     source: ModelSource,
-    params: Mapping[str, Any] | None,
+    params: Mapping[str, object] | None,
     description: str | None,
     output: str | Path | None,
 ) -> str:
@@ -111,7 +110,7 @@ def _update_archive(
 
 
 def _update_from_specification(
-    mltk_model: MltkModel, params: Mapping[str, Any] | None, output: str | Path | None
+    mltk_model: MltkModel, params: Mapping[str, object] | None, output: str | Path | None
 ) -> str:
     alone = (
         sole_writer(mltk_model, "updates the parameters of") if output is None else contextlib.nullcontext()

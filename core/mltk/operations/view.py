@@ -19,7 +19,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import quote, urlsplit
 
 from mltk.errors import ArchiveFileNotFoundError, MltkError, SpecificationError
@@ -124,8 +124,7 @@ def _load(source: ModelSource, build: bool, tflite: bool, trust: bool) -> tuple[
     if build:
         mltk_model = cast("AnyModel", source.specification(trust=trust))
         if tflite:
-            built = cast("TfliteModel", load_tflite_model(mltk_model, build=True))
-            return f"{mltk_model.name}.tflite", built.flatbuffer_data
+            return f"{mltk_model.name}.tflite", load_tflite_model(mltk_model, build=True).flatbuffer_data
         with operation(mltk_model):
             content = _keras_bytes(build_keras_model(mltk_model))
         mltk_model.raise_failures()
@@ -183,6 +182,10 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     daemon_threads = True
 
+    def __init__(self, family: int, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = family
+        super().__init__(address, handler)
+
 
 def _listen(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) -> _Server:
     import socket
@@ -191,10 +194,9 @@ def _listen(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) 
         family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
     except OSError as e:
         raise MltkError(f"The host '{host}' cannot be served at: {e.strerror}.") from e
-    server_class = type("Server", (_Server,), {"address_family": family})
     for candidate in (DEFAULT_PORT, 0) if port is None else (port,):
         try:
-            return server_class((host, candidate), handler)  # type: ignore[no-any-return]
+            return _Server(family, (host, candidate), handler)
         except OSError as e:
             failure = e
         except OverflowError:
@@ -284,5 +286,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Set-Cookie", "consent=1; SameSite=Strict")
         super().end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Write nothing to the console."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import keras
 
     from mltk.model.any_model import AnyModel
+    from mltk.model.mixins.train import TrainMixin
 
 
 def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
@@ -52,7 +53,7 @@ def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: l
     return box["value"]
 
 
-def last_state(mltk_model: AnyModel) -> int:
+def last_state(mltk_model: TrainMixin) -> int:
     """Return the last epoch (counted from 1) that training can be resumed after; 0 if there is none."""
     from mltk.keras.callbacks import last_whole_epoch
 

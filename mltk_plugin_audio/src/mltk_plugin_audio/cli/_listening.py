@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import click
 import numpy as np
 import soundfile
 
-from mltk.core import TfliteModel, TfliteModelParameters, load_tflite_model
+from mltk.core import TfliteModelParameters, load_tflite_model
 from mltk.errors import MltkError, SpecificationError
 from mltk.tflite.interpreter import LiteRtPredictor
 from mltk.utils.files import atomic_path
@@ -42,7 +41,7 @@ def load_model(model: str, test: bool, **settings: int | None) -> tuple[Streamin
         test: Use the model of a test run.
         **settings: Detection settings that replace those of the `.tflite` unless they are `None`.
     """
-    tflite_model = cast("TfliteModel", load_tflite_model(model, test=test))
+    tflite_model = load_tflite_model(model, test=test)
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     classes = parameters.get("classes")
     if not classes or parameters.dtype("classes") != "str_list":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mltk.core import load_tflite_model
 from mltk.errors import ArchiveFileNotFoundError
@@ -11,7 +11,6 @@ from mltk.plugins import Parameter
 from mltk.tflite.parameters import TfliteModelParameters
 
 if TYPE_CHECKING:
-    from mltk.tflite import TfliteModel
     from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 
@@ -25,7 +24,7 @@ def embedded_threshold(mltk_model: AutoEncoderModel) -> Mapping[str, Parameter] 
     if name is None:
         return None
     try:
-        tflite_model = cast("TfliteModel", load_tflite_model(mltk_model))
+        tflite_model = load_tflite_model(mltk_model)
         parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     except ArchiveFileNotFoundError:
         return None
