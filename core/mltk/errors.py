@@ -1,7 +1,7 @@
 """Exceptions for errors that a user can fix.
 
-The command line turns every `MltkError` into one line on stderr and exit code 1. Any other exception is
-a defect and keeps its traceback. A message says what is wrong, where, and what to do.
+The command line turns every `MltkError` into one line on stderr and exit code 1. Every other exception
+is a defect and keeps its traceback. A message says what is wrong, where, and what to do.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def test_a_compiler_that_returns_something_else_is_named(offer, model, function,
     assert not Path("m.npu.tflite").exists()
 
 
-def test_a_compiler_may_write_another_kind_of_file(mltk_plugin_manager, mltk_cli, trained):
+def test_a_compiler_may_write_another_kind_of_file(mltk_plugin_manager, trained):
     class Plugin:
         @hookimpl
         def mltk_compilers(self):

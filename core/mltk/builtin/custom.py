@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 @hookimpl(trylast=True)
 def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
     """Offer `custom` where `my_model.eval_custom_function` is set."""
-    if getattr(type(mltk_model), "eval_custom_function", None) is None:
-        return []
-    if mltk_model.eval_custom_function is None:  # type: ignore[union-attr]
+    if getattr(mltk_model, "eval_custom_function", None) is None:
         return []
     return [
         Evaluator("custom", "the specification's eval_custom_function", _evaluate, default=True, folder="")

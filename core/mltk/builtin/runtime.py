@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from mltk.plugins import Runtime, hookimpl
-
-if TYPE_CHECKING:
-    from mltk.plugins.types import Predictor
-    from mltk.tflite import TfliteModel
+from mltk.plugins import Runtime, hookimpl, import_on_call
 
 
 @hookimpl(trylast=True)
 def mltk_runtimes() -> Iterable[Runtime]:
     """Offer `tflite`."""
     return [
-        Runtime("tflite", "Evaluate the quantized model, with LiteRT, instead of the Keras model.", _open)
+        Runtime(
+            "tflite",
+            "Evaluate the quantized model, with LiteRT, instead of the Keras model.",
+            import_on_call("mltk.tflite.interpreter:LiteRtPredictor"),
+        )
     ]
-
-
-def _open(tflite_model: TfliteModel, name: str) -> Predictor:
-    from mltk.tflite.interpreter import LiteRtPredictor
-
-    return LiteRtPredictor(tflite_model, name=name)

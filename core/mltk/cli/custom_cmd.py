@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,9 @@ from mltk.cli import get_logger
 from mltk.cli._model_options import model_argument, require_model, trust_option, with_consent
 from mltk.errors import SpecificationError
 from mltk.model.operation import operation
+
+if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
 
 
 @click.command("custom", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -40,8 +43,8 @@ def custom_command(model: str, arguments: tuple[str, ...], trust: bool) -> None:
     sys.exit(code)
 
 
-def _command(mltk_model: Any) -> Any:
-    """Return the specification's commands as an object with click's `main`."""
+def _command(mltk_model: MltkModel) -> click.Command:
+    """Return the commands of the specification as one command of click."""
     application = mltk_model.cli
     if not application.registered_commands:
         raise SpecificationError(
@@ -52,4 +55,5 @@ def _command(mltk_model: Any) -> Any:
     # A callback keeps Typer from turning an application of one command into that command itself.
     if application.registered_callback is None:
         application.callback()(lambda: None)
-    return typer.main.get_command(application)
+    command: click.Command = typer.main.get_command(application)
+    return command

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager, redirect_stderr
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -52,13 +52,13 @@ class RootGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: object
     ) -> click.Context:
         """Parse the options of `mltk`; `--help` asks the plugins for their commands."""
         with _errors_in_one_line(debug="--debug" in args):
             return super().make_context(info_name, args, parent, **extra)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command."""
         with _errors_in_one_line(ctx.params["debug"]):
             return super().invoke(ctx)
@@ -130,7 +130,7 @@ def root_cli(no_plugins: bool, debug: bool, gpu: bool) -> None:
 
 def main() -> None:
     """Run the command line of this process."""
-    status: Any = 0
+    status: str | int | None = 0
     try:
         root_cli(prog_name="mltk")
     except SystemExit as e:

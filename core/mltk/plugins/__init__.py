@@ -42,6 +42,7 @@ from mltk.plugins.types import (
     StageContext,
     Subset,
     Template,
+    import_on_call,
 )
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "forget_plugins",
     "get_plugin_manager",
     "hookimpl",
+    "import_on_call",
     "inherits",
     "order_stages",
     "report_figures",

@@ -199,7 +199,7 @@ class PluginManager(pluggy.PluginManager):
 
         Raises:
             MltkError: Two plugins offer the same name, or a plugin failed or returned a wrong answer.
-            Exception: Anything that a specification raised.
+            Exception: The exception of a specification.
         """
         offers: dict[str, Any] = {}
         owners: dict[str, str] = {}
@@ -217,7 +217,7 @@ class PluginManager(pluggy.PluginManager):
 
         Raises:
             MltkError: A plugin returned a wrong answer.
-            Exception: Anything that a plugin raised, with a note that names it.
+            Exception: The exception of a plugin, with a note that names it.
         """
 
         def ask() -> object:

@@ -81,6 +81,35 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
+class ImportedFunction:
+    """A function that is imported when it is first called, see `import_on_call`."""
+
+    target: str
+    """Import string `package.module:attribute`."""
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        """Import and call the function."""
+        return import_target(self.target)(*args, **kwargs)
+
+
+def import_on_call(target: str) -> Callable[..., Any]:
+    """Return a function that imports another one when it is called.
+
+    Plugins are imported by every command. What they offer this way is imported only when it is used.
+
+    Args:
+        target: Import string `package.module:attribute` of a function or a class.
+    """
+    return ImportedFunction(target)
+
+
+def import_target(target: str) -> Any:
+    """Return the object of an import string `package.module:attribute`."""
+    module, _, attribute = target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+@dataclass(frozen=True)
 class Command:
     """A command that a plugin adds to `mltk`."""
 
@@ -99,8 +128,7 @@ class Command:
         """
         import click
 
-        module, _, attribute = self.target.partition(":")
-        command: object = getattr(import_module(module), attribute)
+        command = import_target(self.target)
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.target} is not a click command")
         return command
@@ -188,7 +216,7 @@ class LoadedDataset:
     """
 
     x: object = None
-    """Anything that `keras.Model.fit` takes, or a `mltk.data.loader.BatchIterator`."""
+    """Data that `keras.Model.fit` takes, or a `mltk.data.loader.BatchIterator`."""
     y: object = None
     """Labels, if `x` does not yield them."""
     validation_data: object = None

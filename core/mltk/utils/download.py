@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mltk.errors import DownloadError
@@ -270,7 +270,7 @@ class Transfer:
         if total is not None and offset < total:
             raise _TryAgainError(f"the connection ended after {offset:,} of {total:,} bytes")
 
-    def _check_redirect(self, response: requests.Response, **_: Any) -> None:
+    def _check_redirect(self, response: requests.Response, **_: object) -> None:
         if response.is_redirect:
             _check_address(urljoin(response.url, response.headers["Location"]), self.allow_http)
 

@@ -8,7 +8,6 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from mltk.errors import DatasetError
 from mltk.utils.hasher import generate_hash
@@ -19,7 +18,7 @@ _MARKER = ".mltk-dataset.json"
 
 def write_folder_once(
     folder: str | os.PathLike[str],
-    content: Mapping[str, Any],
+    content: Mapping[str, object],
     write: Callable[[Path], object],
     add: bool = False,
 ) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeGuard
 from mltk.plugins import (
     AugmentationStep,
     Command,
-    EvaluationContext,
     Evaluator,
     LoadedDataset,
     Model,
@@ -16,11 +15,11 @@ from mltk.plugins import (
     Subset,
     Template,
     hookimpl,
+    import_on_call,
     inherits,
 )
 
 if TYPE_CHECKING:
-    from mltk.results.evaluation import EvaluationResults
     from mltk_plugin_audio.mixins import AudioModel
 
 mltk_api_version = 1
@@ -95,7 +94,7 @@ def mltk_evaluators(mltk_model: Model | None) -> list[Evaluator] | None:
         Evaluator(
             "streaming",
             "False accepts per hour, false rejects and latency on long recordings.",
-            _evaluate,
+            import_on_call("mltk_plugin_audio.streaming.evaluation:evaluate"),
             options=STREAMING_OPTIONS,
             needs_data=False,
         )
@@ -118,12 +117,6 @@ def mltk_commands() -> list[Command]:
             f"{package}.view_audio_cmd:view_audio_command",
         ),
     ]
-
-
-def _evaluate(context: EvaluationContext) -> EvaluationResults:
-    from mltk_plugin_audio.streaming.evaluation import evaluate
-
-    return evaluate(context)
 
 
 def _is_audio_model(mltk_model: Model | None) -> TypeGuard[AudioModel]:

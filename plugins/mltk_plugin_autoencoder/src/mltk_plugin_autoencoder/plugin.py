@@ -6,20 +6,31 @@ from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, TypeGuard
 from weakref import WeakSet
 
-from mltk.plugins import Evaluator, Parameter, hookimpl, inherits
+from mltk.plugins import Evaluator, Parameter, Template, hookimpl, import_on_call, inherits
 
 if TYPE_CHECKING:
     import keras
 
     from mltk.model import MltkModel, MltkModelEvent
-    from mltk.plugins import EvaluationContext
-    from mltk.results import EvaluationResults
     from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 mltk_api_version = 1
 
 # Models that are being quantized: the threshold in the archive belongs to their previous `.tflite`.
 _being_quantized: WeakSet[MltkModel] = WeakSet()
+
+
+@hookimpl
+def mltk_templates() -> list[Template]:
+    """Offer the kinds of specifications that `mltk new` can write for anomaly detection."""
+    from mltk_plugin_autoencoder.templates import draft_image_anomaly, draft_sound_anomaly
+
+    return [
+        Template(
+            "image_anomaly", "Defects in images: normal images only to train with.", draft_image_anomaly
+        ),
+        Template("sound_anomaly", "Unusual sounds: normal sounds only to train with.", draft_sound_anomaly),
+    ]
 
 
 @hookimpl(wrapper=True)
@@ -64,7 +75,7 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
         Evaluator(
             "autoencoder",
             "ROC, precision and recall of anomaly scores, and a threshold",
-            _evaluate,
+            import_on_call("mltk_plugin_autoencoder.evaluation:evaluate"),
             default=mltk_model is not None and custom is None,
             folder="",
             options=("max_false_positive_rate", "scoring_function"),
@@ -79,12 +90,6 @@ def mltk_event(mltk_model: MltkModel, event: MltkModelEvent) -> None:
         _being_quantized.add(mltk_model)
     elif event.name == "QUANTIZE_SHUTDOWN":
         _being_quantized.discard(mltk_model)
-
-
-def _evaluate(context: EvaluationContext) -> EvaluationResults:
-    from mltk_plugin_autoencoder.evaluation import evaluate
-
-    return evaluate(context)
 
 
 def _is_autoencoder(mltk_model: object) -> TypeGuard[AutoEncoderModel]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from mltk.plugins import Compiler, Evaluator, Parameter, Profiler, Runtime, Setting, hookimpl
+from mltk.plugins import Compiler, Evaluator, Parameter, Profiler, Runtime, Setting, hookimpl, import_on_call
 
 if TYPE_CHECKING:
-    from mltk.core import EvaluationResults, ProfilingModelResults
     from mltk.model.model import MltkModel
-    from mltk.plugins.types import EvaluationContext, Predictor
     from mltk.tflite import TfliteModel
 
 mltk_api_version = 1
@@ -48,7 +46,7 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> Iterable[Evaluator]:
         Evaluator(
             "parity",
             "Compare Keras, LiteRT and TFLM: accuracy, equal outputs, quantization error per layer",
-            _parity,
+            import_on_call("mltk_plugin_tflm.parity:evaluate"),
             options=("samples",),
         )
     ]
@@ -61,7 +59,7 @@ def mltk_runtimes() -> Iterable[Runtime]:
         Runtime(
             "tflm",
             "Evaluate the quantized model with the reference kernels of TensorFlow Lite Micro.",
-            _make_predictor,
+            import_on_call("mltk_plugin_tflm.predictor:TflmPredictor"),
         )
     ]
 
@@ -73,7 +71,7 @@ def mltk_profilers() -> Iterable[Profiler]:
         Profiler(
             "tflm",
             "TensorFlow Lite Micro on this computer: arena size, unsupported layers, times",
-            _profile,
+            import_on_call("mltk_plugin_tflm.profiler:profile"),
             default=True,
         )
     ]
@@ -102,21 +100,3 @@ def _write_array(tflite_model: TfliteModel, variable: str = "model") -> bytes:
     from mltk_plugin_tflm.c_array import write_array
 
     return write_array(tflite_model, variable)
-
-
-def _parity(context: EvaluationContext) -> EvaluationResults:
-    from mltk_plugin_tflm.parity import evaluate
-
-    return evaluate(context)
-
-
-def _make_predictor(tflite_model: TfliteModel, name: str) -> Predictor:
-    from mltk_plugin_tflm.predictor import TflmPredictor
-
-    return TflmPredictor(tflite_model, name)
-
-
-def _profile(tflite_model: TfliteModel) -> ProfilingModelResults:
-    from mltk_plugin_tflm.profiler import profile
-
-    return profile(tflite_model)
