@@ -25,6 +25,7 @@ from mltk.plugins import (
     Runtime,
     Setting,
     Stage,
+    Template,
     hookimpl,
     hookspecs,
 )
@@ -34,6 +35,7 @@ from mltk.plugins.validation import hook_kind, hook_signatures
 SIGNATURES = {
     "mltk_commands": (),
     "mltk_command_options": (),
+    "mltk_templates": (),
     "mltk_settings": (),
     "mltk_stages": ("mltk_model",),
     "mltk_load_dataset": ("mltk_model", "subset", "test", "options"),
@@ -114,6 +116,7 @@ ANSWERS = {
     "mltk_command_options": [
         CommandOption("train", click.Option(["--emissivity"]), lambda value, model: None)
     ],
+    "mltk_templates": [Template("thermal", "Thermal images.", lambda request: None)],
     "mltk_settings": [Setting("thermal.emissivity", "Emissivity.", float)],
     "mltk_stages": [Stage("card", "Write a card.", lambda context: None)],
     "mltk_load_dataset": LoadedDataset(x=1),

@@ -19,17 +19,17 @@ from mltk.cli._model_options import (
 _OWN_NAMES = ("model", "accelerator", "output", "update_archive", "logger", "test")
 
 
-def _list_compilers() -> list[tuple[str, str]]:
-    from mltk.operations.compilation import offered_compilers
+def _read_compilers() -> list[tuple[str, str]]:
+    from mltk.operations.compilation import list_compilers
 
-    return [(compiler.name, compiler.summary) for compiler in offered_compilers().values()]
+    return [(compiler.name, compiler.summary) for compiler in list_compilers().values()]
 
 
 @click.command("compile", context_settings={"ignore_unknown_options": True})
 @model_argument
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
 @click.option("-a", "--accelerator", metavar="NAME", required=True, help="Use this compiler (see --list).")
-@list_option("compiler", _list_compilers)
+@list_option("compiler", _read_compilers)
 @click.option(
     "-o", "--output", metavar="PATH", help="Write to this file or folder; the archive is not updated."
 )

@@ -17,9 +17,9 @@ from mltk.cli._model_options import (
 
 
 def _list_profilers() -> list[tuple[str, str]]:
-    from mltk.operations.profilers import offered_profilers
+    from mltk.operations.profilers import list_profilers
 
-    return [(profiler.name, profiler.summary) for profiler in offered_profilers().values()]
+    return [(profiler.name, profiler.summary) for profiler in list_profilers().values()]
 
 
 @click.command("profile")

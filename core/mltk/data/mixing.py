@@ -40,7 +40,15 @@ class Mixing:
             x: Floats, `(n, …)`; for CutMix `(n, height, width, …)`.
             y: One-hot labels, `(n, classes)`.
             rng: Random generator of the batch.
+
+        Raises:
+            SpecificationError: The labels are not one-hot.
         """
+        if y.ndim != 2 or y.shape[1] < 2:
+            raise SpecificationError(
+                f"The augmentation step '{MIX_STEP}' mixes labels, so they must be one-hot: set "
+                f"my_model.class_mode = 'categorical' and a loss such as 'categorical_crossentropy'."
+            )
         cuts = bool(self.cutmix) and (not self.mixup or rng.random() < 0.5)
         alpha = self.cutmix if cuts else self.mixup
         share = rng.beta(alpha, alpha, len(x)).astype(np.float32)
@@ -69,16 +77,15 @@ def check_mixable(name: str, x: object, labels: tuple[np.ndarray, ...]) -> None:
     """Check that a step of the stage `batch` can be applied.
 
     Raises:
-        SpecificationError: There are several inputs, or no one-hot labels.
+        SpecificationError: There are several inputs, or no labels.
     """
     if isinstance(x, tuple):
         raise SpecificationError(
             f"The augmentation step '{name}' takes one input, but the data have {len(x)}."
         )
-    if not labels or labels[0].ndim != 2 or labels[0].shape[1] < 2:
+    if not labels:
         raise SpecificationError(
-            f"The augmentation step '{name}' changes labels, so they must be one-hot: set "
-            f"my_model.class_mode = 'categorical' and a loss such as 'categorical_crossentropy'."
+            f"The augmentation step '{name}' changes labels, but the batches have none: set my_model.class_mode."
         )
 
 

@@ -134,13 +134,13 @@ def compare_models(models: Iterable[MltkModel | str | Path], test: bool = False)
         ArchiveFileNotFoundError: It was not trained or quantized yet.
         FileFormatError: A file is damaged.
     """
-    compared = [_compared(model, test) for model in models]
+    compared = [_compare(model, test) for model in models]
     if not compared:
         raise SpecificationError("There is nothing to compare: name at least one model.")
     return ModelComparison(compared)
 
 
-def _compared(model: MltkModel | str | Path, test: bool) -> ComparedModel:
+def _compare(model: MltkModel | str | Path, test: bool) -> ComparedModel:
     source = ModelSource.of(model, test=test)
     given = model.name if isinstance(model, MltkModel) else str(model)
     tflite_model = source.tflite()

@@ -88,7 +88,7 @@ def compile_model(
     return result
 
 
-def offered_compilers() -> dict[str, Compiler]:
+def list_compilers() -> dict[str, Compiler]:
     """Return the compilers of the plugins and of the active specification by name."""
     return get_plugin_manager().collect_offers("mltk_compilers")
 
@@ -117,7 +117,7 @@ class _Compiled:
 
 
 def _choose(name: str, options: Mapping[str, Any]) -> Compiler:
-    offers = offered_compilers()
+    offers = list_compilers()
     if not offers:
         raise SpecificationError(
             f"Nothing here compiles for '{name}': no installed plugin offers a compiler. Install one that does."

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 DEFAULT_PROFILER = "static"
 
 
-def offered_profilers() -> dict[str, Profiler]:
+def list_profilers() -> dict[str, Profiler]:
     """Return the profilers of mltk, of the plugins and of the active specification by name."""
     return get_plugin_manager().collect_offers("mltk_profilers")
 
@@ -24,7 +24,7 @@ def choose_profiler(name: str | None) -> Profiler:
     Raises:
         SpecificationError: There is no such profiler.
     """
-    offers = offered_profilers()
+    offers = list_profilers()
     if name is None:
         name = next((p.name for p in offers.values() if p.default), DEFAULT_PROFILER)
     if name not in offers:

@@ -29,7 +29,7 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
 
     keras_model = model_to_save(keras_model)
     lines: list[str] = []
-    with _fixed_width():
+    with _fix_width():
         keras_model.summary(print_fn=lines.append)
     lines.append(keras_model_metrics(keras_model).summary())
     if mltk_model is None:
@@ -41,7 +41,7 @@ def summarize_keras_model(keras_model: keras.Model, mltk_model: MltkModel | None
 
 
 @contextlib.contextmanager
-def _fixed_width() -> Iterator[None]:
+def _fix_width() -> Iterator[None]:
     """Give Keras' table one width, whatever the terminal: the archive contains the table."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = "100"

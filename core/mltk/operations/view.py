@@ -96,7 +96,7 @@ def view_model(
     """
     pages = _netron_folder()
     name, content = _load(ModelSource.of(model, test=test), build, tflite, trust)
-    with _serving(pages, name, content, host or DEFAULT_HOST, port) as url:
+    with _serve(pages, name, content, host or DEFAULT_HOST, port) as url:
         try:
             get_mltk_logger().info(f"{name} is shown at {url}" + ("" if timeout else " (Ctrl-C stops)"))
             if browser:
@@ -158,7 +158,7 @@ def _keras_bytes(keras_model: keras.Model) -> bytes:
 
 
 @contextmanager
-def _serving(pages: Path, name: str, content: bytes, host: str, port: int | None) -> Iterator[str]:
+def _serve(pages: Path, name: str, content: bytes, host: str, port: int | None) -> Iterator[str]:
     """Serve the page and the model within the block.
 
     Yields:

@@ -15,6 +15,9 @@ from mltk.plugins import Draft, DraftRequest
 from mltk_plugin_audio._files import FILE_FORMATS, read_recording
 from mltk_plugin_audio._signal import to_float
 
+AUDIO_FORMATS = FILE_FORMATS
+"""Suffixes of the recordings that can be read."""
+
 BACKGROUND = "_background_noise_"
 """Folder of recordings of background noise, as in Speech Commands."""
 
@@ -47,7 +50,7 @@ def draft_events(request: DraftRequest) -> Draft | None:
 
 
 def _draft(request: DraftRequest, speech: bool) -> Draft | None:
-    layout = read_layout(request.data, FILE_FORMATS)
+    layout = read_layout(request.data, AUDIO_FORMATS)
     if layout is None or len(layout.files) < 2:
         return None
     survey = survey_recordings(layout.sample())

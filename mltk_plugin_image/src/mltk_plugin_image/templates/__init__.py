@@ -13,13 +13,16 @@ from mltk.errors import DatasetError
 from mltk.plugins import Draft, DraftRequest
 from mltk_plugin_image._files import FILE_FORMATS, read_image
 
+IMAGE_FORMATS = FILE_FORMATS
+"""Suffixes of the images that can be read."""
+
 _FEW = 2000
 """Data sets with fewer images are trained longer."""
 
 
 def draft_classifier(request: DraftRequest) -> Draft | None:
     """Return the specification of a classifier; `None` if there are no two classes of images."""
-    layout = read_layout(request.data, FILE_FORMATS)
+    layout = read_layout(request.data, IMAGE_FORMATS)
     if layout is None or len(layout.files) < 2:
         return None
     images = read_some(layout.sample())

@@ -1,3 +1,4 @@
+from mltk_plugin_autoencoder.defects import made_defects as made_defects
 from mltk_plugin_autoencoder.evaluation import evaluate_autoencoder as evaluate_autoencoder
 from mltk_plugin_autoencoder.mixins import EvaluateAutoEncoderMixin as EvaluateAutoEncoderMixin
 from mltk_plugin_autoencoder.networks import ConvolutionalAutoEncoder as ConvolutionalAutoEncoder

@@ -90,7 +90,12 @@ def evaluate(context: EvaluationContext) -> AutoEncoderEvaluationResults:
     limit = context.options.get("max_samples_per_class", -1)
     if limit < 0 and model is not None:
         limit = getattr(model, "eval_max_samples_per_class", -1)
-    writer = SampleWriter(folder, classes) if context.options.get("dump") else None
+    dumps = context.options.get("dump") and score.compares
+    if context.options.get("dump") and not dumps:
+        context.logger.warning(
+            "--dump has no effect: the network of '%s' reconstructs nothing.", context.predictor.name
+        )
+    writer = SampleWriter(folder, classes) if dumps else None
     scorer = _Scorer(context.predictor, score, classes, limit, writer)
     if model is None or context.options.get("data") is not None:
         _score_labelled(scorer, context)
@@ -146,6 +151,9 @@ class _Scorer:
             return
         _check_shape(x, self._predictor)
         decoded = self._predictor.predict(x)
+        if not self._score.compares:
+            self._keep(index, x, self._score.batch(x, decoded))
+            return
         if decoded.size != x.size:
             raise EvaluationError(
                 f"'{self._predictor.name}' is not an autoencoder: its output has the shape {decoded.shape[1:]} for "
@@ -155,6 +163,9 @@ class _Scorer:
         scores = self._score.batch(x, decoded)
         if self._writer is not None:
             self._writer.write(index, self._counts[index], x, decoded, scores)
+        self._keep(index, x, scores)
+
+    def _keep(self, index: int, x: np.ndarray, scores: np.ndarray) -> None:
         self._scores[index].append(scores)
         self._counts[index] += len(x)
         self._digests[index].update(np.ascontiguousarray(x).data)

@@ -48,7 +48,8 @@ class EvaluateAutoEncoderMixin(EvaluateClassifierMixin):
         "eval_autoencoder.scoring_function",
         default=None,
         convert=_as_scoring_function,
-        doc="mse, mae, corr, ssim, or `f(original, decoded) -> float`; by default the score of the loss.",
+        doc="mse, mae, corr, ssim, or `f(original, decoded) -> float`; by default the score of the loss. With "
+        "output or output_squared, the network's own output is the score, e.g. that of a classifier of defects.",
     )
     eval_classes = _EvalClasses(
         "eval_autoencoder.classes",

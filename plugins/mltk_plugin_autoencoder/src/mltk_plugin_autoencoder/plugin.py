@@ -23,13 +23,12 @@ _being_quantized: WeakSet[MltkModel] = WeakSet()
 @hookimpl
 def mltk_templates() -> list[Template]:
     """Offer the kinds of specifications that `mltk new` can write for anomaly detection."""
-    from mltk_plugin_autoencoder.templates import draft_image_anomaly, draft_sound_anomaly
-
     return [
         Template(
-            "image_anomaly", "Defects in images: normal images only to train with.", draft_image_anomaly
+            "image_anomaly",
+            "Defects in images: normal images only to train with.",
+            import_on_call("mltk_plugin_autoencoder.templates:draft_image_anomaly"),
         ),
-        Template("sound_anomaly", "Unusual sounds: normal sounds only to train with.", draft_sound_anomaly),
     ]
 
 

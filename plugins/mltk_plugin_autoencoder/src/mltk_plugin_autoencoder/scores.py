@@ -27,6 +27,8 @@ class Score:
     name: str
     batch: Callable[[Array, Array], Floats]
     """Takes originals and reconstructions `(n, …)`, returns float64 `(n,)`."""
+    compares: bool = True
+    """Takes reconstructions of the shape of the originals; otherwise any output of the network."""
 
     def __call__(self, original: ArrayLike, decoded: ArrayLike) -> float:
         """Return the score of one sample."""
@@ -69,6 +71,16 @@ def _mae(original: Array, decoded: Array) -> Floats:
     return score
 
 
+def _mean_output(original: Array, output: Array) -> Floats:
+    score: Floats = _flatten(output).mean(axis=1)
+    return score
+
+
+def _mean_square_output(original: Array, output: Array) -> Floats:
+    score: Floats = np.square(_flatten(output)).mean(axis=1)
+    return score
+
+
 def _corr(original: Array, decoded: Array) -> Floats:
     a, b = _flatten(original), _flatten(decoded)
     a -= a.mean(axis=1, keepdims=True)
@@ -84,8 +96,11 @@ SCORES = {
     "mae": Score("mae", _mae),
     "corr": Score("corr", _corr),
     "ssim": structural_similarity(),
+    "output": Score("output", _mean_output, compares=False),
+    "output_squared": Score("output_squared", _mean_square_output, compares=False),
 }
-"""Mean squared error, mean absolute error, 1 - Pearson's correlation (0 to 2), 1 - SSIM for values from -1 to 1."""
+"""Mean squared error, mean absolute error, 1 - Pearson's correlation (0 to 2), 1 - SSIM for values from -1 to 1; for
+networks that compute a score or an error themselves, the mean and the mean square of their output."""
 
 _LONG_NAMES = {
     "meansquarederror": "mse",
