@@ -180,7 +180,7 @@ def test_the_built_in_model_is_built_by_the_specification(mltk_plugin_manager):
         (
             "@hookimpl\ndef mltk_evaluator(): ...",
             "there is no hook 'mltk_evaluator'. Did you mean 'mltk_evaluators' or 'mltk_event' or "
-            "'mltk_augmentations'?",
+            "'mltk_templates'?",
         ),
         (
             "@hookimpl(specname='mltk_evens')\ndef f(): ...",
@@ -609,7 +609,7 @@ def test_every_plugin_ends_as_a_record_and_the_good_ones_go_on_working(zoo):
         ("unknown_hook", "dist-unknown_hook"): (
             "broken",
             "there is no hook 'mltk_evaluator'. Did you mean 'mltk_evaluators' or 'mltk_event' or "
-            "'mltk_augmentations'?",
+            "'mltk_templates'?",
         ),
         ("zgood", "dist-zgood"): ("active", None),
     }

@@ -5,6 +5,7 @@ The hooks are described in `mltk.plugins.hookspecs`.
 
 from mltk.plugins.current import forget_plugins, get_plugin_manager, use_plugin_manager
 from mltk.plugins.discovery import API_VERSION
+from mltk.plugins.lazy import import_on_call
 from mltk.plugins.manager import Answer, PluginManager, hookimpl
 from mltk.plugins.offers import (
     GivenOption,
@@ -42,7 +43,6 @@ from mltk.plugins.types import (
     StageContext,
     Subset,
     Template,
-    import_on_call,
 )
 
 __all__ = [

@@ -6,8 +6,8 @@ There are three kinds:
 
 - *first answer*: plugins are asked in order until one returns something other than `None`; the built-in answer
   comes last. An exception ends the operation.
-- *offers*: every plugin may offer several things, each under a name. Two offers with the same name are an error.
-  An exception ends the operation.
+- *offers*: every plugin may offer several things, each under a name; `None` stands for none. Two offers with the
+  same name are an error. An exception ends the operation.
 - *each by itself*: every plugin is called. A plugin that raises causes one warning; the others are called.
 
 While an operation runs on a model specification, the specification is a plugin too: it is asked first, and its
@@ -40,9 +40,6 @@ def mltk_commands() -> Iterable[types.Command] | None:
     whose name is taken by a built-in command, or by a plugin before, is left out with a warning. The command itself
     is imported when it runs.
 
-    Returns:
-        The commands; `None` for none.
-
     Example:
         ```python
         from mltk.plugins import Command, hookimpl
@@ -59,9 +56,6 @@ def mltk_command_options() -> Iterable[types.CommandOption] | None:
 
     Called by the command line when a command is looked up to be run or to show its help; never for `mltk --help`. An
     option with a name that the command already has is left out with a warning.
-
-    Returns:
-        The options; `None` for none.
 
     Example:
         ```python
@@ -84,9 +78,6 @@ def mltk_templates() -> Iterable[types.Template] | None:
     """Add kinds of specifications that `mltk new NAME --data FOLDER` can write. Offers.
 
     Every template looks at the data set; the most suitable draft is written.
-
-    Returns:
-        The templates; `None` for none.
 
     Example:
         ```python
@@ -134,9 +125,6 @@ def mltk_stages(mltk_model: types.Model) -> Iterable[types.Stage] | None:
 
     Args:
         mltk_model: The specification; no data has been loaded.
-
-    Returns:
-        The stages for this model; `None` for none.
 
     Example:
         ```python
@@ -201,9 +189,6 @@ def mltk_augmentations(
         subset: The subset that is loaded; most plugins augment only `training`.
         domain: Kind of batch, which fixes its layout: `image`, `audio`, `spectrogram` (the audio plugin asks once for
             clips and once for spectrograms), or the name that another data plugin defines.
-
-    Returns:
-        The steps; `None` for none.
 
     Example:
         ```python
@@ -338,9 +323,6 @@ def mltk_evaluators(mltk_model: types.Model | None) -> Iterable[types.Evaluator]
     Args:
         mltk_model: The specification; `None` if a `.tflite` file is evaluated.
 
-    Returns:
-        The evaluators for this model; `None` for none.
-
     Example:
         ```python
         from mltk.plugins import Evaluator, hookimpl
@@ -359,9 +341,6 @@ def mltk_runtimes() -> Iterable[types.Runtime] | None:
     Called by `evaluate`: `--runtime NAME`, or `--NAME`, selects one; its results are stored in `eval/NAME/`. The
     built-in runtime is `tflite`, which is LiteRT.
 
-    Returns:
-        The runtimes; `None` for none.
-
     Example:
         ```python
         from mltk.plugins import Runtime, hookimpl
@@ -369,7 +348,6 @@ def mltk_runtimes() -> Iterable[types.Runtime] | None:
         def open_on_board(tflite_model, name):
             from mltk_plugin_board.predictor import BoardPredictor
             return BoardPredictor(tflite_model, name)
-
         @hookimpl
         def mltk_runtimes():
             return [Runtime("board", "Run on the board at the serial port.", open_on_board)]
@@ -384,9 +362,6 @@ def mltk_profilers() -> Iterable[types.Profiler] | None:
     Called by `profile`; `--accelerator NAME` selects one. By default the first with `default=True` is used, else the
     built-in `static`.
 
-    Returns:
-        The profilers; `None` for none.
-
     Example:
         ```python
         from mltk.plugins import Profiler, hookimpl
@@ -394,7 +369,6 @@ def mltk_profilers() -> Iterable[types.Profiler] | None:
         def profile(tflite_model):
             from mltk_plugin_board.serial import measure
             return measure(tflite_model.flatbuffer_data)
-
         @hookimpl
         def mltk_profilers():
             return [Profiler("board", "Measure on the board at the serial port.", profile)]
@@ -409,9 +383,6 @@ def mltk_compilers() -> Iterable[types.Compiler] | None:
     Called by `compile`; `--accelerator NAME` selects one. The output is a `.tflite`, or a file with the ending that the
     compiler names: the plugin `tflm` writes a C array.
 
-    Returns:
-        The compilers; `None` for none.
-
     Example:
         ```python
         from mltk.plugins import Compiler, hookimpl
@@ -419,7 +390,6 @@ def mltk_compilers() -> Iterable[types.Compiler] | None:
         def compile_for_npu(tflite_model, optimize="speed"):
             from mltk_plugin_npu.toolchain import run
             return run(tflite_model.flatbuffer_data, optimize)
-
         @hookimpl
         def mltk_compilers():
             return [Compiler("npu", "Compile for the neural processor of the board.", compile_for_npu)]
@@ -435,9 +405,6 @@ def mltk_report_sections(mltk_model: types.Model | None) -> Iterable[types.Repor
 
     Args:
         mltk_model: The specification; `None` for `mltk compare`, which runs no specification.
-
-    Returns:
-        The sections; `None` for none.
 
     Example:
         ```python

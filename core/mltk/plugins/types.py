@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from mltk.plugins.lazy import import_target
 
 if TYPE_CHECKING:
     import logging
@@ -78,35 +79,6 @@ class Model(Protocol):
     def __getattr__(self, name: str) -> Any:
         """Return a property of one of the mixins."""
         ...
-
-
-@dataclass(frozen=True)
-class ImportedFunction:
-    """A function that is imported when it is first called, see `import_on_call`."""
-
-    target: str
-    """Import string `package.module:attribute`."""
-
-    def __call__(self, *args: object, **kwargs: object) -> Any:
-        """Import and call the function."""
-        return import_target(self.target)(*args, **kwargs)
-
-
-def import_on_call(target: str) -> Callable[..., Any]:
-    """Return a function that imports another one when it is called.
-
-    Plugins are imported by every command. What they offer this way is imported only when it is used.
-
-    Args:
-        target: Import string `package.module:attribute` of a function or a class.
-    """
-    return ImportedFunction(target)
-
-
-def import_target(target: str) -> Any:
-    """Return the object of an import string `package.module:attribute`."""
-    module, _, attribute = target.partition(":")
-    return getattr(import_module(module), attribute)
 
 
 @dataclass(frozen=True)
