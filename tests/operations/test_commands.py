@@ -32,6 +32,15 @@ def test_train_command_trains_evaluates_and_says_where_everything_is(write_spec,
     assert "eval/tflite/eval-results.json" in ModelArchive(private_home / "tiny_v1.mltk.zip").names()
 
 
+def test_train_says_how_the_tflite_is_quantized(write_spec, cli):
+    path = write_spec()
+    path.write_text(path.read_text() + 'my_model.tflite_converter = {"optimizations": ["DEFAULT"]}\n')
+    result = cli.invoke(["train", "tiny_v1", "--epochs", "1"])
+    assert result.exit_code == 0, result.stderr
+    assert "\ndynamic-range  " in result.stdout
+    assert "int8" not in result.stdout
+
+
 def test_train_may_leave_out_the_evaluation(write_spec, cli, private_home):
     write_spec()
     assert cli.invoke(["train", "tiny_v1", "--epochs", "1", "--no-evaluate"]).exit_code == 0

@@ -10,6 +10,7 @@ from mltk.core import MltkModelEvent, TfliteModel, TfliteModelParameters, load_m
 from mltk.errors import ArchiveFileNotFoundError, ConversionError, DatasetError, SpecificationError
 from mltk.operations.conversion.report import quantization_report
 from mltk.operations.conversion.settings import converter_settings
+from mltk.tflite.precision import name_precision
 from mltk.utils.model_archive import ModelArchive
 
 FLOAT32 = {
@@ -55,6 +56,27 @@ def test_settings_may_be_overridden_by_name_or_enum_and_the_specification_stays_
     result = quantize_model(model, output="tflite_model", tflite_converter_override=override)
     assert (result.inputs[0].dtype, result.outputs[0].dtype) == (np.uint8, np.float32)
     assert model.tflite_converter == before
+
+
+@pytest.mark.parametrize(
+    ("override", "precision"),
+    [
+        ({}, "int8"),
+        ({"inference_input_type": "uint8", "inference_output_type": "uint8"}, "int8"),
+        (FLOAT32 | {"optimizations": ["DEFAULT"]}, "dynamic-range"),
+        (FLOAT32, "float32"),
+        ("float16", "float16"),
+    ],
+)
+def test_the_precision_of_a_tflite_is_named_as_it_is(trained, override, precision):
+    import tensorflow as tf
+
+    if override == "float16":
+        float16 = tf.lite.TargetSpec(supported_types=[tf.float16])
+        override = FLOAT32 | {"optimizations": ["DEFAULT"], "target_spec": float16}
+    result = quantize_model("tiny_v1", output="tflite_model", tflite_converter_override=override)
+    assert name_precision(result) == precision
+    assert f"Precision: {precision}\n" in result.summary()
 
 
 def test_representative_data_may_be_a_function(trained):

@@ -123,6 +123,21 @@ def test_every_integer_survives_dequantizing_and_quantizing(scale, zero, dtype):
     np.testing.assert_array_equal(quantization.quantize(real, np.dtype(dtype)), integers)
 
 
+def test_integers_are_numbers_and_are_quantized_unless_the_caller_says_that_they_are(load, x):
+    model = load()
+    predictor = LiteRtPredictor(model)
+    numbers = np.rint(x).astype(np.int8)
+    held = model.quantize_to_input_dtype(numbers.astype(np.float32))
+    assert not np.array_equal(held, numbers)
+
+    expected = predictor.predict(numbers.astype(np.float32))
+
+    np.testing.assert_array_equal(predictor.predict(numbers), expected)
+    np.testing.assert_array_equal(predictor.run([held], raw=True)[0], predictor.run([numbers])[0])
+    np.testing.assert_array_equal(model.predict(held, np.float32), expected)
+    np.testing.assert_array_equal(model.predict(numbers.astype(np.int16), np.float32), expected)
+
+
 def test_predict_takes_a_sample_a_batch_or_batches(load, x):
     model = load()
     raw = model.quantize_to_input_dtype(x)

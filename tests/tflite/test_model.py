@@ -300,6 +300,7 @@ def test_the_summary_shows_layers_counts_and_parameters(load):
         "Description: A test",
         "Classes: a, b",
         "threshold: 0.5",
+        "Precision: float32",
         f".tflite file size: {model.flatbuffer_size / 1000:g} kB",
     ]
 

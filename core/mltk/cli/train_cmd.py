@@ -40,7 +40,7 @@ from mltk.utils.stopping import stop_signals
 @click.option(
     "--evaluate/--no-evaluate",
     default=True,
-    help="Evaluate the float and the int8 model afterwards (default).",
+    help="Evaluate the Keras model and the .tflite afterwards (default).",
 )
 @click.option("--show/--no-show", default=False, help="Show plots in windows.")
 @test_option

@@ -20,6 +20,8 @@ from mltk.operations.training.session import call_on_training_complete, training
 from mltk.operations.training.train import run_training
 from mltk.plugins import StageContext, get_plugin_manager, order_stages
 from mltk.sources.source import ModelSource
+from mltk.tflite import TfliteModel
+from mltk.tflite.precision import name_precision
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -207,7 +209,7 @@ def evaluate_stage(context: StageContext) -> None:
             if isinstance(e, HandlerError):
                 what = " ".join(e.failures)
                 found = cast("EvaluationResults", e.results)
-            failures.append(f"{'int8' if tflite else 'Float'} evaluation: {what}")
+            failures.append(f"{_precision(model) if tflite else 'Float'} evaluation: {what}")
         if found is not None:
             context.results.evaluations["tflite" if tflite else "h5"] = found
     model.add_failures(failures)
@@ -217,7 +219,7 @@ def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     """Return the labels and texts of the summary at the end of `mltk train`."""
     model = cast("AnyModel", context.mltk_model)
     lines = [("Model", model.name), ("Training", str(context.training))]
-    labels = {"h5": "Float", "tflite": "int8"}
+    labels = {"h5": "Float"} | ({"tflite": _precision(model)} if "tflite" in context.evaluations else {})
     lines += [(labels.get(kind, kind), _in_short(found)) for kind, found in context.evaluations.items()]
     tflite = Path(model.tflite_log_dir_path)
     if model.tflite_converter and tflite.is_file():
@@ -226,6 +228,12 @@ def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     if archive.is_file():
         lines.append(("Archive", f"{archive.stat().st_size / 1000:,.1f} kB  {archive}"))
     return [*lines, ("Logs", model.log_dir)]
+
+
+def _precision(model: AnyModel) -> str:
+    """Return how the numbers of the model's `.tflite` are called in messages."""
+    path = Path(model.tflite_log_dir_path)
+    return name_precision(TfliteModel.load_flatbuffer_file(path)) if path.is_file() else ".tflite"
 
 
 def _in_short(results: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ class TrainingResults:
     ) -> None:
         self.mltk_model = mltk_model
         self.evaluations: dict[str, EvaluationResults] = {}
-        """Results of the evaluations after the training run: `h5` for Keras, `tflite` for int8."""
+        """Results of the evaluations after the training run: `h5` for Keras, `tflite` for the `.tflite`."""
         self.keras_model = keras_model
         if isinstance(training_history, Mapping):
             epochs = training_history.get("epochs", training_history.get("epoch", ()))

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from mltk.tflite.model import TfliteModel
 from mltk.tflite.runner import GraphRunner, check_inputs, convert_inputs, prepare_inputs
 
-__all__ = ["LiteRtPredictor", "check_inputs", "convert_inputs", "prepare_inputs"]
+__all__ = ["LiteRtPredictor", "RawRunner", "check_inputs", "convert_inputs", "prepare_inputs"]
+
+
+@runtime_checkable
+class RawRunner(Protocol):
+    """A predictor of a `.tflite` that can also be given what the model's inputs hold."""
+
+    def run(self, inputs: Sequence[np.ndarray], raw: bool = False) -> list[np.ndarray]:
+        """Return all outputs, in the types of the model (see `GraphRunner.run`)."""
+        ...
 
 
 class LiteRtPredictor(GraphRunner):
@@ -46,8 +57,8 @@ class LiteRtPredictor(GraphRunner):
         """Return the first output in float32.
 
         Args:
-            batch: Samples; the first axis is the batch, of any size. Values with the dtype of the model's
-                input are used unchanged; others are real numbers, quantized if the input has integers.
+            batch: Samples; the first axis is the batch, of any size. They are numbers of any type, and are
+                quantized if the input is; `run` also takes quantized ones.
 
         Returns:
             float32 array; the first axis is the batch.

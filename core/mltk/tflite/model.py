@@ -68,8 +68,9 @@ class TfliteModel(TfliteGraph):
             if not batches:
                 raise EvaluationError("There is no input to predict: the iterable is empty.")
             return np.concatenate([self.predict(np.asarray(batch), y_dtype) for batch in batches])
-        single = x.ndim == len(self.get_input_tensor().shape) - 1
-        output = self._runner.run([x[np.newaxis] if single else x])[0]
+        tensor = self.get_input_tensor()
+        single = x.ndim == len(tensor.shape) - 1
+        output = self._runner.run([x[np.newaxis] if single else x], raw=x.dtype == tensor.dtype)[0]
         if y_dtype is not None:
             if np.issubdtype(y_dtype, np.floating):
                 output = self.dequantize_output_to_float32(output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import SimpleQueue
 from typing import TypedDict
 
@@ -60,11 +61,12 @@ class GraphRunner:
         """Shape of the first input; `None` for the batch and other axes of any length."""
         return (None, *(None if d < 0 else d for d in _signature(self._inputs[0])[1:]))
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], raw: bool = False) -> list[np.ndarray]:
         """Return all outputs, in the types of the model, for one batch per input of the model.
 
         Args:
-            inputs: One array per input; converted as `predict` does.
+            inputs: One array of numbers per input, which are quantized if the input is.
+            raw: The arrays hold what the inputs hold, as a device fills it in, and are not quantized.
 
         Raises:
             EvaluationError: The arrays do not fit the model, or the model fails on them.
@@ -76,26 +78,29 @@ class GraphRunner:
         if length > 1 and self._batchable is None:
             self._batchable = self._try_batches()
         step = min(_BATCH, -(-length // self._threads)) if self._batchable else self._own_batch
-        parts = self._run_parts([[array[i : i + step] for array in arrays] for i in range(0, length, step)])
+        parts = self._run_parts(
+            [[array[i : i + step] for array in arrays] for i in range(0, length, step)], raw
+        )
         outputs = (np.concatenate(part)[:length] for part in zip(*parts, strict=True))
         return [
             out if step is None else (np.rint(out / step) * step).astype(out.dtype)
             for out, step in zip(outputs, self._steps, strict=True)
         ]
 
-    def _run_parts(self, parts: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    def _run_parts(self, parts: list[list[np.ndarray]], raw: bool) -> list[list[np.ndarray]]:
+        run = partial(self._run_part, raw=raw)
         if len(parts) == 1 or self._threads == 1:
-            return [self._run_part(part) for part in parts]
+            return [run(part) for part in parts]
         if self._executor is None:
             for _ in range(self._threads - 1):
                 self._free.put(_Interpreter(self._graph))
             self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="mltk-litert")
-        return list(self._executor.map(self._run_part, parts))
+        return list(self._executor.map(run, parts))
 
-    def _run_part(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def _run_part(self, arrays: list[np.ndarray], raw: bool) -> list[np.ndarray]:
         """Return the outputs for what goes through the model at once."""
         length = len(arrays[0])
-        arrays = convert_inputs(self._graph, arrays)
+        arrays = convert_inputs(self._graph, arrays, raw)
         if not self._batchable and length < self._own_batch:
             arrays = [np.resize(array, (self._own_batch, *array.shape[1:])) for array in arrays]
         interpreter = self._free.get()
@@ -183,10 +188,10 @@ class _Interpreter:
 
 
 def prepare_inputs(
-    model: TfliteGraph, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]]
+    model: TfliteGraph, inputs: Sequence[np.ndarray], shapes: Sequence[Sequence[int]], raw: bool = False
 ) -> list[np.ndarray]:
     """Return batches in the types of a model's inputs: `check_inputs`, then `convert_inputs`."""
-    return convert_inputs(model, check_inputs(model, inputs, shapes))
+    return convert_inputs(model, check_inputs(model, inputs, shapes), raw)
 
 
 def check_inputs(
@@ -221,19 +226,19 @@ def check_inputs(
     return arrays
 
 
-def convert_inputs(model: TfliteGraph, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+def convert_inputs(model: TfliteGraph, arrays: Sequence[np.ndarray], raw: bool = False) -> list[np.ndarray]:
     """Return batches in the types of a model's inputs.
 
     Args:
         model: The model.
-        arrays: One per input. Values of its type are used as they are; others are real numbers and are quantized if
-            it is one of integers.
+        arrays: One array of numbers per input, which are quantized if the input is.
+        raw: The arrays hold what the inputs hold, and are not quantized.
 
     Raises:
         EvaluationError: They cannot be converted.
     """
     return [
-        np.ascontiguousarray(to_tensor_dtype(array, tensor))
+        np.ascontiguousarray(to_tensor_dtype(array, tensor, raw))
         for array, tensor in zip(arrays, model.inputs, strict=True)
     ]
 

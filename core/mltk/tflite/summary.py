@@ -5,6 +5,7 @@ from __future__ import annotations
 from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.metrics import tflite_model_metrics
 from mltk.tflite.parameters import TfliteModelParameters, format_value
+from mltk.tflite.precision import name_precision
 from mltk.utils.string_formatting import format_table, format_units
 
 
@@ -35,5 +36,6 @@ def summarize(graph: TfliteGraph) -> str:
     if isinstance(memory, int):
         lines.append(f"Runtime memory size (RAM): {format_units(memory)}B")
     lines += parameters.summary().splitlines()
+    lines.append(f"Precision: {name_precision(graph)}")
     lines.append(f".tflite file size: {format_units(graph.flatbuffer_size)}B")
     return "\n".join(line.rstrip() for line in lines)

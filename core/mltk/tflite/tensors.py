@@ -307,8 +307,12 @@ class TfliteTensors(TfliteFlatbuffer, HasTensors):
         return self.tensors[index].data
 
     def quantize_to_input_dtype(self, x: np.ndarray, input_index: int = 0) -> np.ndarray:
-        """Return real values in the type of a model input (see `TfliteQuantization.quantize`)."""
-        return to_tensor_dtype(np.asarray(x), self.get_input_tensor(input_index))
+        """Return real values in the type of a model input (see `TfliteQuantization.quantize`).
+
+        Values that have this type are returned as they are.
+        """
+        values, tensor = np.asarray(x), self.get_input_tensor(input_index)
+        return to_tensor_dtype(values, tensor, raw=values.dtype == tensor.dtype)
 
     def dequantize_output_to_float32(self, y: np.ndarray, output_index: int = 0) -> np.ndarray:
         """Return the values of a model output as float32."""
@@ -318,21 +322,25 @@ class TfliteTensors(TfliteFlatbuffer, HasTensors):
         return np.asarray(y, np.float32)
 
 
-def to_tensor_dtype(values: np.ndarray, tensor: TfliteTensor) -> np.ndarray:
-    """Return `values` in the type of a tensor: as they are if they have it, else taken as real numbers.
+def to_tensor_dtype(values: np.ndarray, tensor: TfliteTensor, raw: bool = False) -> np.ndarray:
+    """Return real numbers in the type of a tensor, quantized if the tensor is.
+
+    Args:
+        values: Numbers of any type. That they are integers does not mean that they are quantized: a pixel of type
+            uint8 is a number from 0 to 255, whatever the scale of the tensor.
+        tensor: The tensor.
+        raw: The values are those that the tensor holds, and are not quantized.
 
     Raises:
         EvaluationError: They cannot be converted.
     """
-    if values.dtype == tensor.dtype:
-        return values
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == np.bool_) or tensor.dtype.hasobject:
         raise EvaluationError(
             f"Values of type {values.dtype} cannot be converted for '{tensor.name}' ({tensor.dtype_str})."
         )
-    if tensor.quantization.n_channels and np.issubdtype(tensor.dtype, np.integer):
+    if not raw and tensor.quantization.n_channels and np.issubdtype(tensor.dtype, np.integer):
         return tensor.quantization.quantize(values, tensor.dtype)
-    return values.astype(tensor.dtype)
+    return values.astype(tensor.dtype, copy=False)
 
 
 def _unpack_bits(raw: np.ndarray, bits: int, dtype: str) -> np.ndarray:

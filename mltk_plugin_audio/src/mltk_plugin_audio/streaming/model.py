@@ -10,7 +10,7 @@ import numpy as np
 
 from mltk.errors import SpecificationError
 from mltk.plugins import Predictor
-from mltk.tflite.interpreter import LiteRtPredictor
+from mltk.tflite.interpreter import RawRunner
 from mltk_plugin_audio.frontend import (
     AudioFeatureGeneratorSettings,
     AudioFeatureStream,
@@ -155,9 +155,9 @@ class StreamingModel:
 
     def _predict(self, windows: np.ndarray) -> np.ndarray:
         x = self._convert(windows).reshape(len(windows), *self._shape)
-        if isinstance(self.predictor, LiteRtPredictor):
-            # The device uses the raw numbers of the output.
-            outputs = self.predictor.run([x])[0]
+        if isinstance(self.predictor, RawRunner):
+            # The device fills in the integers of the features, and uses those of the output.
+            outputs = self.predictor.run([x], raw=True)[0]
         else:
             outputs = self.predictor.predict(x)
         if outputs.ndim != 2:

@@ -56,8 +56,7 @@ class TflmPredictor:
         """Return the first output, float32, for a batch of any size.
 
         Args:
-            batch: Samples, batch axis first. Values with the type of the model input are used unchanged; others are
-                quantized if the input is quantized.
+            batch: Samples, batch axis first: numbers of any type, which are quantized if the input is.
 
         Raises:
             EvaluationError: The shape of the batch does not match the model.
@@ -65,18 +64,19 @@ class TflmPredictor:
         """
         return self.tflite_model.dequantize_output_to_float32(self.run([batch])[0])
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], raw: bool = False) -> list[np.ndarray]:
         """Return all outputs, in the types of the model, for one batch per model input.
 
         Args:
-            inputs: One array per input, converted as in `predict`.
+            inputs: One array of numbers per input, which are quantized if the input is.
+            raw: The arrays hold what the inputs hold, and are not quantized.
 
         Raises:
             EvaluationError: The shapes of the arrays do not match the model.
             TflmError: The inference fails.
         """
         model = self.tflite_model
-        arrays = prepare_inputs(model, inputs, [tensor.shape for tensor in model.inputs])
+        arrays = prepare_inputs(model, inputs, [tensor.shape for tensor in model.inputs], raw)
         length = len(arrays[0])
         if length == 0:
             return [np.empty((0, *tensor.shape[1:]), tensor.dtype) for tensor in model.outputs]
