@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -23,6 +24,8 @@ from mltk.utils.files import atomic_path, atomic_write
 from mltk.utils.model_archive import ModelArchive
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import keras
 
 
@@ -66,7 +69,8 @@ def load_keras_model(
     Args:
         path: The file.
         custom_objects: Layers, losses and so on by the name they have in the file.
-        mltk_model: Its `keras_custom_objects` are used too.
+        mltk_model: Its `keras_custom_objects` are used too, and the layers, losses, metrics and functions that its
+            specification has at the top level.
         trust: Allow code in the file (Lambda layers) to run.
 
     Raises:
@@ -82,6 +86,7 @@ def load_keras_model(
     if str(path).endswith(".h5"):
         objects["DepthwiseConv2D"] = _depthwise_conv_2d()
     if mltk_model is not None:
+        objects.update(_own_objects(mltk_model.specification_module))
         objects.update(mltk_model.keras_custom_objects or {})
     objects.update(custom_objects or {})
     if zipfile.is_zipfile(path):
@@ -105,16 +110,35 @@ def _load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any], safe_
     import keras
 
     load = partial(keras.saving.load_model, path, custom_objects=custom_objects, safe_mode=safe_mode)
-    if not str(path).endswith(".h5"):
-        return load()
     with warnings.catch_warnings():
-        # Keras advises how the model should have been written.
-        warnings.simplefilter("ignore", UserWarning)
+        if str(path).endswith(".h5"):
+            # Keras advises how the model should have been written.
+            warnings.simplefilter("ignore", UserWarning)
         try:
             return load()
         except (ValueError, TypeError):
-            # Some losses that Keras 2 wrote by name Keras 3 does not find; only training needs them.
+            # Losses and metrics of the user's, or that Keras 2 wrote by name; only training needs them.
             return load(compile=False)
+
+
+def _own_objects(module: ModuleType | None) -> dict[str, object]:
+    """Return the classes and functions for Keras at the top level of a specification, by name."""
+    import keras
+
+    own: dict[str, object] = {}
+    for name, value in vars(module).items() if module else ():
+        origin = getattr(value, "__module__", None) or ""
+        if origin.partition(".")[0] in ("keras", "tensorflow", "mltk"):
+            continue
+        if isinstance(value, type):
+            if any(base.__module__.startswith("keras.") for base in value.__mro__):
+                own[value.__name__] = value
+        # A function called like one of Keras' must not take its place in the layers that name that one.
+        elif inspect.isfunction(value) and not any(
+            hasattr(namespace, name) for namespace in (keras.activations, keras.losses, keras.metrics)
+        ):
+            own[value.__name__] = value
+    return own
 
 
 def save_weights(keras_model: keras.Model, path: str | os.PathLike[str]) -> None:

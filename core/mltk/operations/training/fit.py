@@ -219,11 +219,23 @@ def _yields_batches(x: object) -> bool:
 
 
 def _reports_accuracy(keras_model: keras.Model) -> bool:
-    """Return whether a compiled model reports `accuracy`."""
-    metrics = (keras_model.get_compile_config() or {}).get("metrics") or []
-    names = [
-        m if isinstance(m, str) else m.get("config", {}).get("name")
-        for m in metrics
-        if isinstance(m, (str, dict))
-    ]
-    return "accuracy" in names
+    """Return whether a compiled model reports `accuracy`; one of several outputs has its name before it."""
+    metrics = (keras_model.get_compile_config() or {}).get("metrics")
+    # A subclassed model has no symbolic outputs.
+    several = len(getattr(keras_model, "outputs", None) or ()) > 1
+    return not several and "accuracy" in _names_of_metrics(metrics)
+
+
+def _names_of_metrics(metrics: object) -> list[str]:
+    """Return the names of the metrics in what Keras writes into a file about `compile`."""
+    if isinstance(metrics, str):
+        return [metrics]
+    if isinstance(metrics, (list, tuple)):
+        return [name for one in metrics for name in _names_of_metrics(one)]
+    if not isinstance(metrics, dict):
+        return []
+    if "class_name" not in metrics:
+        return _names_of_metrics(list(metrics.values()))
+    config = metrics["config"]
+    # Of a function, the configuration is its name.
+    return [config if isinstance(config, str) else str(config.get("name"))]
