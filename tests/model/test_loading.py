@@ -96,6 +96,33 @@ def test_links_that_go_in_circles_end(tmp_path, monkeypatch):
     assert list_mltk_models().count("m_v1") == 1
 
 
+def test_pipes_devices_and_large_files_are_passed_over(private_home):
+    os.mkfifo(private_home / "pipe_v1.py")
+    os.mkfifo(private_home / "pipe_v1.mltk.zip")
+    (private_home / "endless_v1.py").symlink_to("/dev/zero")
+    (private_home / "itself_v1.py").symlink_to("itself_v1.py")
+    large = put(private_home, "large_v1.py", "# @mltk_model\n")
+    os.truncate(large, 20 << 30)
+    # In a process of its own: it would wait for ever, or take all memory.
+    code = """if True:
+        import resource
+        from mltk.core import list_mltk_models, load_mltk_model
+        names = ("pipe_v1", "endless_v1", "itself_v1", "large_v1")
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+        print([name for name in list_mltk_models() if name in names])
+        for name in names:
+            try:
+                load_mltk_model(name)
+            except Exception as e:
+                print(type(e).__name__, e)
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "[]", result.stderr
+    assert [line.split()[0] for line in lines[1:]] == ["ModelNotFoundError"] * 3 + ["SpecificationError"]
+    assert "larger than 8 MB" in lines[-1]
+
+
 def test_archives_are_listed_and_those_of_trial_runs_only_on_request(private_home):
     (private_home / "one.mltk.zip").touch()
     (private_home / "two-test.mltk.zip").touch()

@@ -54,11 +54,12 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
 def _log_folder(model: str) -> Path:
     """Return where the training writes; a specification is only run when it says so itself."""
     # It imports NumPy.
+    from mltk.sources.search import read_script
     from mltk.sources.source import ModelSource, SourceKind
 
     source = ModelSource.of(model)
     is_script = source.kind is SourceKind.SPECIFICATION and source.path is not None
-    if is_script and source.path and b"log_dir" in source.path.read_bytes():
+    if is_script and source.path and b"log_dir" in read_script(source.path):
         log_dir = Path(source.specification().log_dir)
     else:
         log_dir = source.default_log_dir

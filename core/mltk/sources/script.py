@@ -20,6 +20,7 @@ from mltk.errors import FileFormatError, MltkError, SpecificationError, TrustErr
 from mltk.keras.environment import import_tensorflow, prepare_environment
 from mltk.model.mixins.archive import original_specification
 from mltk.model.model import MltkModel, check_model_name
+from mltk.sources.search import read_script
 from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
 
 _specification_files: set[str] = set()
@@ -105,7 +106,7 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
         sys.path.insert(0, str(root))
     if "." in module_name:
         importlib.import_module(module_name.rpartition(".")[0])
-    text = path.read_bytes()
+    text = read_script(path)
     if b"tensorflow" in text or b"keras" in text:
         import_tensorflow()
     loader = _Uncached(module_name, str(path))

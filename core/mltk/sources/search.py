@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
 from mltk._namespace import install_hint
-from mltk.errors import FileFormatError, ModelNotFoundError, did_you_mean
+from mltk.errors import FileFormatError, ModelNotFoundError, SpecificationError, did_you_mean
 from mltk.model.mixins.archive import shipped_model_folders
 from mltk.model.model import check_model_name
 from mltk.utils.files import cache_dir
@@ -20,7 +20,10 @@ from mltk.utils.structured import parse_yaml
 _TAG = re.compile(rb"(?:^|[\s#])@mltk_model(?:\s|\Z)", re.MULTILINE)
 _MAX_LIST_DEPTH = 5
 _FIRST_READ = 16384
-_READ_BYTES = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+MAX_SCRIPT_BYTES = 8 << 20
+"""Maximum size of a specification."""
+# A pipe without a writer would wait for one.
+_READ_BYTES = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def user_settings() -> dict[str, object]:
@@ -59,7 +62,7 @@ def model_search_path() -> list[tuple[Path, bool]]:
 
 
 def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
-    """Yield the files below a folder, sorted by folder; follow links, but enter each folder once."""
+    """Yield the regular files below a folder, sorted by folder; follow links, but enter each folder once."""
     seen: set[tuple[int, int]] = set()
     pending: list[tuple[str, int]] = [(str(folder), 0)]
     while pending:
@@ -77,12 +80,36 @@ def _walk(folder: Path, depth: int | None) -> Iterator[os.DirEntry[str]]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__pycache__":
                 continue
-            if entry.is_dir():
+            if _is(entry.is_dir):
                 if depth is None or level < depth:
                     folders.append((entry.path, level + 1))
-            else:
+            # No pipe, socket or device.
+            elif entry.name.endswith((".py", ARCHIVE_EXTENSION)) and _is(entry.is_file):
                 yield entry
         pending += reversed(folders)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Return whether an entry, or what it links to, is of a kind; a link to itself is of none."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
+def read_script(path: str | os.PathLike[str]) -> bytes:
+    """Return the text of a specification.
+
+    Raises:
+        SpecificationError: It is larger than 8 MB.
+    """
+    with Path(path).open("rb") as file:
+        text = file.read(MAX_SCRIPT_BYTES + 1)
+    if len(text) > MAX_SCRIPT_BYTES:
+        raise SpecificationError(
+            f"{path} is larger than {MAX_SCRIPT_BYTES >> 20} MB: it is no model specification."
+        )
+    return text
 
 
 def list_mltk_models(
@@ -91,6 +118,7 @@ def list_mltk_models(
     """Return the sorted names of all models on the search path.
 
     A script is a model if its text contains the tag `@mltk_model`; archives are models too. No script is imported.
+    Pipes, devices and files above 8 MB are left out.
 
     Args:
         test: List only archives of trial runs (`<name>-test.mltk.zip`).
@@ -121,12 +149,14 @@ def list_mltk_models(
 
 
 def _read(path: str) -> bytes:
-    """Return the contents of a file; for small files in half the time of a file object."""
+    """Return the contents of a file, or nothing of a larger one; for small files in half the time of a file object."""
     descriptor = os.open(path, _READ_BYTES)
     try:
         text = os.read(descriptor, _FIRST_READ)
         while len(text) >= _FIRST_READ and (more := os.read(descriptor, len(text))):
             text += more
+            if len(text) > MAX_SCRIPT_BYTES:
+                return b""
         return text
     finally:
         os.close(descriptor)

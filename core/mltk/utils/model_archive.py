@@ -136,6 +136,9 @@ class ModelArchive:
 
     @contextmanager
     def _open(self) -> Iterator[zipfile.ZipFile]:
+        if not self.path.is_file():
+            # A pipe would wait for somebody to write into it.
+            raise FileFormatError(f"{self.path} is not a file.")
         with ExitStack() as stack:
             try:
                 file = stack.enter_context(_BoundedReader(self.path))
