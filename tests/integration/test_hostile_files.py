@@ -1,5 +1,6 @@
 """What a stranger wrote into a file is shown, and neither obeyed by the terminal nor taken at its word."""
 
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -135,3 +136,102 @@ def test_keras_files_that_are_bombs_or_read_other_files_are_refused_in_one_line(
         with pytest.raises(FileFormatError, match=re.escape(name)) as caught:
             load_tflite_or_keras_model(name)
         assert len(str(caught.value).splitlines()) == 1
+
+
+def keras_variant(path: Path, change) -> Path:
+    """Write a small `.keras` file whose description `change` changes."""
+    import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("adam", "mse", metrics=["mae"])
+    model.save(path)
+    with zipfile.ZipFile(path) as sound:
+        content = {name: sound.read(name) for name in sound.namelist()}
+    config = json.loads(content["config.json"])
+    change(config)
+    content["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as file:
+        for member, data in content.items():
+            file.writestr(member, data)
+    return path
+
+
+def layer(name, **settings):
+    def change(config):
+        config["config"]["layers"][1] = {
+            "module": "keras.layers",
+            "class_name": name,
+            "config": {"name": "evil", **settings},
+            "registered_name": None,
+        }
+
+    return change
+
+
+def metric(name, **settings):
+    def change(config):
+        config["compile_config"]["metrics"] = [
+            {"module": "keras.metrics", "class_name": name, "config": settings, "registered_name": None}
+        ]
+
+    return change
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (layer("Dense", units=10**9), "needs more than 8,000 MB"),
+        (layer("Embedding", input_dim=10**9, output_dim=100), "needs more than 400,000 MB"),
+        (metric("MeanIoU", num_classes=10**6), "needs more than 4,000,000 MB"),
+        (metric("AUC", num_thresholds=10**9), "1,000,000,000 thresholds"),
+        (layer("StringLookup", vocabulary="/etc/passwd"), "refers to another file, '/etc/passwd'"),
+        (layer("TFSMLayer", filepath="/etc"), "refers to a SavedModel"),
+    ],
+    ids=["dense", "embedding", "metric", "thresholds", "vocabulary", "saved-model"],
+)
+def test_a_short_keras_file_takes_little_memory_and_reads_nothing_else(change, message, private_home):
+    path = keras_variant(private_home / "evil.keras", change)
+    result = MltkCli(private_home).invoke(["summarize", str(path)])
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    # The command has no such option.
+    assert "--trust" not in result.stderr
+
+
+@pytest.mark.slow
+def test_a_short_h5_file_takes_little_memory(private_home):
+    import h5py
+    import keras
+
+    from mltk.core import load_tflite_or_keras_model
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.save("wide.h5")
+    model.save("hollow.h5")
+    with h5py.File("wide.h5", "r+") as file:
+        text = file.attrs["model_config"].replace('"units": 1', '"units": 1000000000')
+        file.attrs["model_config"] = text
+    with h5py.File("hollow.h5", "r+") as file:
+        file.create_dataset("nothing", (100_000, 100_000), "f4", chunks=(1024, 1024))
+    with pytest.raises(FileFormatError, match=r"wide\.h5 describes a network that needs more than 8,000 MB"):
+        load_tflite_or_keras_model("wide.h5")
+    with pytest.raises(FileFormatError, match=r"hollow\.h5 has arrays of 40,000 MB"):
+        load_tflite_or_keras_model("hollow.h5")
+
+
+@pytest.mark.slow
+def test_what_keras_refuses_is_named_and_trust_is_advised_where_it_helps(private_home):
+    from mltk.core import load_tflite_or_keras_model
+
+    refused = keras_variant(private_home / "refused.keras", layer("StringLookup", vocabulary="/etc/passwd"))
+    with pytest.raises(FileFormatError, match=r"'/etc/passwd'.*trust=True"):
+        load_tflite_or_keras_model(refused)
+    # Not even trust lets Keras load a function that is no layer.
+    no_layer = keras_variant(
+        private_home / "no_layer.keras", lambda config: config.update(module="os", class_name="system")
+    )
+    with pytest.raises(FileFormatError) as caught:
+        load_tflite_or_keras_model(no_layer)
+    assert "trust" not in str(caught.value)

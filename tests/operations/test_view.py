@@ -1,5 +1,6 @@
 """`mltk view` and `mltk tensorboard`: pages for the browser, on loopback."""
 
+import http.client
 import inspect
 import os
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
 import webbrowser
 from contextlib import contextmanager
@@ -52,7 +54,7 @@ def visit(monkeypatch):
             seen.update(url=url, page=page.decode(), headers=headers)
             address = re.search(r'<meta name="file" content="([^"]*)">', seen["page"])[1]
             seen["name"] = re.search(r'<meta name="identifier" content="([^"]*)">', seen["page"])[1]
-            seen["model"] = get(url.rstrip("/") + address)[0]
+            seen["model"] = get(url + address)[0]
             for path in seen.get("more", ()):
                 try:
                     seen[path] = len(get(url.rstrip("/") + path)[0])
@@ -108,6 +110,54 @@ def test_the_page_may_speak_to_nobody_else_and_has_nothing_to_ask(visit):
     # The page reports usage only in released versions, and asks whether it may only without this cookie.
     assert re.findall(r'<meta name="version" content="(.*)">', seen["page"]) == ["0.0.0"]
     assert seen["headers"]["Set-Cookie"].startswith("consent=1;")
+
+
+def test_the_address_is_a_secret_and_names_of_other_sites_are_refused(monkeypatch):
+    statuses = {}
+
+    def browser(url):
+        parts = urllib.parse.urlsplit(url)
+        data = f"{parts.path}data/conv_int8.tflite"
+        own = f"localhost:{parts.port}"
+        for host, path in (
+            (own, "/"),
+            (own, "/view.js"),
+            (own, "/data/conv_int8.tflite"),
+            (own, data),
+            (f"LOCALHOST:{parts.port}", data),
+            (f"127.0.0.1:{parts.port}", data),
+            (f"[::1]:{parts.port}", data),
+            (f"evil.example:{parts.port}", data),
+            (f"localhost.evil.example:{parts.port}", data),
+            ("[", data),
+            (None, data),
+        ):
+            connection = http.client.HTTPConnection("localhost", parts.port, timeout=20)
+            connection.putrequest("GET", path, skip_host=True)
+            if host is not None:
+                connection.putheader("Host", host)
+            connection.endheaders()
+            statuses[host and host.partition(f":{parts.port}")[0], path.rpartition("/")[2], path == data] = (
+                connection.getresponse().status
+            )
+            connection.close()
+
+    monkeypatch.setattr(webbrowser, "open", browser)
+    view_model(CONV, timeout=0.01)
+    model = ("conv_int8.tflite", True)
+    assert statuses == {
+        ("localhost", "", False): 404,
+        ("localhost", "view.js", False): 404,
+        ("localhost", "conv_int8.tflite", False): 404,
+        ("localhost", *model): 200,
+        ("LOCALHOST", *model): 200,
+        ("127.0.0.1", *model): 200,
+        ("[::1]", *model): 200,
+        ("evil.example", *model): 403,
+        ("localhost.evil.example", *model): 403,
+        ("[", *model): 403,
+        (None, *model): 403,
+    }
 
 
 def test_a_name_cannot_put_code_into_the_page(visit):
@@ -216,7 +266,7 @@ def running(*args):
 def test_view_runs_until_ctrl_c():
     with running("view", CONV, "--no-browser", "-p", 0) as process:
         line = process.stderr.readline()
-        url = re.search(r"http://localhost:\d+/", line)[0]
+        url = re.search(r"http://localhost:\d+/\S+", line)[0]
         assert line.startswith("conv_int8.tflite is shown at")
         assert b"Netron" in get(url)[0]
         process.send_signal(signal.SIGINT)
@@ -269,7 +319,7 @@ def test_tensorboard_is_served_and_opened_until_ctrl_c(logs, monkeypatch, tmp_pa
     with running("tensorboard", "tiny_v1", "-p", 0) as process:
         lines = iter(process.stderr.readline, "")
         line = next(line for line in lines if "is shown at" in line)
-        url = re.search(r"http://localhost:\d+/", line)[0]
+        url = re.search(r"http://localhost:\d+/\S+", line)[0]
         assert line.startswith(f"{logs} is shown at")
         assert b"TensorBoard" in get(url)[0]
         with running("tensorboard", "tiny_v1", "-p", url.split(":")[2].strip("/"), "--no-launch") as second:

@@ -6,6 +6,7 @@ import inspect
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mltk.errors import FileFormatError, ModelNotFoundError
 from mltk.keras.environment import import_tensorflow
 from mltk.keras.keras2_config import for_keras_2
+from mltk.keras.limits import check_config, check_stored_values, variables_limited
 from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_path, atomic_write
 from mltk.utils.model_archive import ModelArchive
@@ -62,7 +64,7 @@ def load_keras_model(
     path: str | os.PathLike[str],
     custom_objects: Mapping[str, Any] | None = None,
     mltk_model: Any = None,
-    trust: bool = False,
+    trust: bool | None = False,
 ) -> keras.Model:
     """Read a `.keras` or `.h5` file.
 
@@ -71,11 +73,13 @@ def load_keras_model(
         custom_objects: Layers, losses and so on by the name they have in the file.
         mltk_model: Its `keras_custom_objects` are used too, and the layers, losses, metrics and functions that its
             specification has at the top level.
-        trust: Allow code in the file (Lambda layers) to run.
+        trust: Allow code in the file (Lambda layers) to run. With `None` it is not run, and the error does not advise
+            to allow it.
 
     Raises:
         ModelNotFoundError: There is no such file.
-        FileFormatError: It cannot be read, needs objects that are not known, or holds code while `trust` is not set.
+        FileFormatError: It cannot be read, needs objects that are not known, needs much more memory than the file has
+            bytes, or holds code while `trust` is not set.
     """
     import_tensorflow()
     if not Path(path).is_file():
@@ -89,21 +93,39 @@ def load_keras_model(
         objects.update(_own_objects(mltk_model.specification_module))
         objects.update(mltk_model.keras_custom_objects or {})
     objects.update(custom_objects or {})
-    if zipfile.is_zipfile(path):
-        # Its members are checked: Keras reads them whole.
-        ModelArchive(path).names()
+    archive = ModelArchive(path) if zipfile.is_zipfile(path) else None
+    # Its members are checked: Keras reads them whole.
+    has_config = archive is not None and "config.json" in archive.names()
     try:
-        with _no_legacy_warning(), _readable(path) as source:
+        if archive is not None and has_config:
+            check_config(archive.read("config.json"), Path(path))
+        with _no_legacy_warning(), _readable(path) as source, variables_limited(Path(path)):
             return _load(source, objects, safe_mode=not trust)
+    except FileFormatError:
+        raise
     # h5py, zipfile, json and Keras answer damage with exceptions of many kinds.
     except Exception as e:
         reason = " ".join(str(e).split())
-        if "safe_mode" in reason or "unsafe" in reason.lower():
-            raise FileFormatError(
-                f"'{Path(path).name}' holds Python code (a Lambda layer), which is not run. "
-                f"If you trust the file, allow it with --trust (in Python: trust=True)."
-            ) from e
+        if refused := _refused_content(reason):
+            advice = " If you trust the file, allow it with --trust (in Python: trust=True)."
+            raise FileFormatError(f"{path} {refused}{'' if trust is None else advice}") from e
         raise FileFormatError(f"{path} cannot be read as a Keras model: {reason[:300]}") from e
+
+
+def _refused_content(reason: str) -> str | None:
+    """Return what Keras does not load in safe mode, or `None` if its error has another reason."""
+    if "`safe_mode=False`" not in reason:
+        return None
+    if vocabulary := re.search("Vocabulary file: (.*)", reason):
+        return f"refers to another file, {vocabulary[1]}, which is not read."
+    for sign, content in (
+        ("TFSMLayer", "refers to a SavedModel (a TFSMLayer), which is not loaded."),
+        ("torch", "holds a pickled PyTorch module, which is not loaded."),
+        ("ambda", "holds Python code (a Lambda layer), which is not run."),
+    ):
+        if sign in reason:
+            return content
+    return f"holds what Keras does not load from a file that is not trusted: {reason[:200]}"
 
 
 def _load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any], safe_mode: bool) -> keras.Model:
@@ -116,6 +138,8 @@ def _load(path: str | os.PathLike[str], custom_objects: Mapping[str, Any], safe_
             warnings.simplefilter("ignore", UserWarning)
         try:
             return load()
+        except FileFormatError:
+            raise
         except (ValueError, TypeError):
             # Losses and metrics of the user's, or that Keras 2 wrote by name; only training needs them.
             return load(compile=False)
@@ -193,7 +217,10 @@ class _WeightsInMemory(io.BytesIO):
 @contextmanager
 def _readable(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
     """Give a file that Keras 3 can read: the file itself, or a temporary copy of what Keras 2 wrote otherwise."""
-    config = _legacy_config(path) if str(path).endswith(".h5") else None
+    config = None
+    if str(path).endswith(".h5"):
+        check_stored_values(Path(path))
+        config = _legacy_config(Path(path))
     if config is None or not _count_calls_anew(config):
         yield path
         return
@@ -206,10 +233,11 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
         yield copy
 
 
-def _legacy_config(path: str | os.PathLike[str]) -> Any:
+def _legacy_config(path: Path) -> Any:
     import h5py
 
     with h5py.File(path, "r") as file:
+        check_config(file.attrs.get("training_config", "null"), path)
         return json.loads(file.attrs.get("model_config", "null"))
 
 

@@ -54,7 +54,7 @@ def summarize_model(
     if source.kind is SourceKind.TFLITE or (tflite and not build):
         return source.tflite().summary()
     if source.kind is SourceKind.KERAS:
-        return summarize_keras_model(source.keras())
+        return summarize_keras_model(source.keras(trust=None))
     if source.kind is SourceKind.ARCHIVE:
         return _summary_in_archive(source)
     mltk_model = cast("AnyModel", source.specification())
@@ -64,7 +64,7 @@ def summarize_model(
         elif build or not mltk_model.archive.path.exists():
             summary = summarize_keras_model(build_keras_model(mltk_model), mltk_model)
         else:
-            summary = summarize_keras_model(ModelSource.of(mltk_model).keras(), mltk_model)
+            summary = summarize_keras_model(ModelSource.of(mltk_model).keras(trust=None), mltk_model)
     mltk_model.raise_failures(summary)
     return summary
 

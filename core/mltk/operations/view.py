@@ -2,13 +2,17 @@
 
 Netron's own server also serves the files beside the model, and its page looks up the location of the user and reports
 usage over the network. The small server here serves the model and nothing else, and its content security policy
-forbids the page all other connections.
+forbids the page all other connections. Other users of the machine, and pages of other sites in the browser, do not know
+the random part of the address; a site whose name leads here is refused by the name in its requests.
 """
 
 from __future__ import annotations
 
 import html
+import ipaddress
 import re
+import secrets
+import socket
 import tempfile
 import threading
 import webbrowser
@@ -47,7 +51,7 @@ _TYPES = {
     ".ico": "image/x-icon",
     ".png": "image/png",
 }
-_ASSET = re.compile(r"/([A-Za-z0-9_][A-Za-z0-9_-]*)(\.[a-z]+)")
+_ASSET = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]*)(\.[a-z]+)")
 _POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -164,13 +168,22 @@ def _serve(pages: Path, name: str, content: bytes, host: str, port: int | None) 
     Yields:
         The address to open.
     """
-    served = {"pages": pages, "model_name": name, "model": content, "index": _index(pages, name)}
+    root = f"/{secrets.token_urlsafe(16)}/"
+    model_path = f"data/{quote(name)}"
+    served = {
+        "pages": pages,
+        "root": root,
+        "model_path": root + model_path,
+        "model": content,
+        "index": _index(pages, name, model_path),
+        "host_name": host,
+    }
     server = _listen(host, port, type("Handler", (_Handler,), served))
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{server.server_address[1]}/"
+        yield f"http://{shown}:{server.server_address[1]}{root}"
     finally:
         server.shutdown()
         server.server_close()
@@ -188,8 +201,6 @@ class _Server(ThreadingHTTPServer):
 
 
 def _listen(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) -> _Server:
-    import socket
-
     try:
         family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
     except OSError as e:
@@ -206,15 +217,15 @@ def _listen(host: str, port: int | None, handler: type[BaseHTTPRequestHandler]) 
     ) from failure
 
 
-def _index(pages: Path, name: str) -> bytes:
-    """Return Netron's start page for a model.
+def _index(pages: Path, name: str, model_path: str) -> bytes:
+    """Return Netron's start page for a model that is served at `model_path`, relative to the page.
 
     The version 0.0.0 is that of its developers, who do not report their own usage; the date keeps the page from asking
     for an update before it shows anything.
     """
     page = (pages / "index.html").read_text(encoding="utf-8")
     shown = html.escape(name)
-    address = html.escape(f"/data/{quote(name)}")
+    address = html.escape(model_path)
     metas = "".join(
         f'<meta name="{key}" content="{value}">\n'
         for key, value in (
@@ -240,9 +251,11 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers with Netron's page and its scripts, and with the one model."""
 
     pages: Path
-    model_name: str
+    root: str
+    model_path: str
     model: bytes
     index: bytes
+    host_name: str
 
     protocol_version = "HTTP/1.1"
     server_version = "mltk"
@@ -251,15 +264,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Send the page, one of its files, or the model."""
         path = urlsplit(self.path).path
-        if path in ("/", "/index.html"):
+        asset = _ASSET.fullmatch(path.removeprefix(self.root))
+        if not self._is_meant():
+            self.send_error(403)
+        elif not path.startswith(self.root):
+            self.send_error(404)
+        elif path in (self.root, f"{self.root}index.html"):
             self._send(self.index, _TYPES[".html"])
-        elif path == f"/data/{quote(self.model_name)}":
+        elif path == self.model_path:
             self._send(self.model, "application/octet-stream")
-        elif (
-            (asset := _ASSET.fullmatch(path))
-            and asset[2] in _TYPES
-            and (file := self.pages / path[1:]).is_file()
-        ):
+        elif asset and asset[2] in _TYPES and (file := self.pages / asset[0]).is_file():
             self._send(file.read_bytes(), _TYPES[asset[2]])
         else:
             self.send_error(404)
@@ -267,6 +281,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Send what GET would, without the content."""
         self.do_GET()
+
+    def _is_meant(self) -> bool:
+        """Return whether the request names this server: another site's name can be made to lead here."""
+        try:
+            name = urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""
+        except ValueError:
+            return False
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            own = {"localhost", self.host_name, socket.gethostname()}
+            return name in {known.lower() for known in own}
+        return True
 
     def _send(self, content: bytes, content_type: str) -> None:
         self.send_response(200)

@@ -241,12 +241,12 @@ class ModelSource:
         folder = Path(tempfile.mkdtemp(prefix=f"mltk-{self.name}-"))
         return str(self.archive().extract([self.member(ending)], folder)[0])
 
-    def keras(self, weights: str | None = None, trust: bool = False) -> keras.Model:
+    def keras(self, weights: str | None = None, trust: bool | None = False) -> keras.Model:
         """Return the trained Keras model.
 
         Args:
             weights: Weights to load afterwards: a path, a name in the weights folder, or `'best'`.
-            trust: Allow code in the Keras file (Lambda layers) to run.
+            trust: Allow code in the Keras file (Lambda layers) to run; `None` if the caller cannot be told to.
 
         Raises:
             SpecificationError: This is a `.tflite` file.
@@ -258,7 +258,7 @@ class ModelSource:
         elif self.kind is SourceKind.KERAS:
             keras_model = load_keras_model(str(self.path), trust=trust)
         else:
-            model = self.specification(trust=trust)
+            model = self.specification(trust=bool(trust))
             keras_model = load_keras_model(model.keras_archive_path, mltk_model=model, trust=trust)
             weights = weights and model.get_weights_path(weights)
         if weights:
