@@ -36,7 +36,7 @@ class DatasetError(MltkError, ValueError):
     """A data set, or a file of it, is missing or invalid."""
 
 
-class FileFormatError(MltkError, ValueError):
+class FileFormatError(MltkError, ValueError, RuntimeError):
     """A file (archive, `.tflite`, parameters, Keras file) is damaged or has another format."""
 
 

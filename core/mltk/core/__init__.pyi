@@ -33,11 +33,14 @@ from mltk.tflite import TfliteAddLayer as TfliteAddLayer
 from mltk.tflite import TfliteAddLayerOptions as TfliteAddLayerOptions
 from mltk.tflite import TfliteConv2dLayer as TfliteConv2dLayer
 from mltk.tflite import TfliteConv2DLayerOptions as TfliteConv2DLayerOptions
+from mltk.tflite import TfliteConvParams as TfliteConvParams
 from mltk.tflite import TfliteDepthwiseConv2dLayer as TfliteDepthwiseConv2dLayer
 from mltk.tflite import TfliteDepthwiseConv2DLayerOptions as TfliteDepthwiseConv2DLayerOptions
+from mltk.tflite import TfliteDepthwiseConvParams as TfliteDepthwiseConvParams
 from mltk.tflite import TfliteDequantizeLayer as TfliteDequantizeLayer
 from mltk.tflite import TfliteFullyConnectedLayer as TfliteFullyConnectedLayer
 from mltk.tflite import TfliteFullyConnectedLayerOptions as TfliteFullyConnectedLayerOptions
+from mltk.tflite import TfliteFullyConnectedParams as TfliteFullyConnectedParams
 from mltk.tflite import TfliteLayer as TfliteLayer
 from mltk.tflite import TfliteLayerOptions as TfliteLayerOptions
 from mltk.tflite import TfliteModel as TfliteModel
@@ -48,6 +51,7 @@ from mltk.tflite import TflitePadding as TflitePadding
 from mltk.tflite import TflitePadLayer as TflitePadLayer
 from mltk.tflite import TflitePool2DLayerOptions as TflitePool2DLayerOptions
 from mltk.tflite import TflitePooling2dLayer as TflitePooling2dLayer
+from mltk.tflite import TflitePoolParams as TflitePoolParams
 from mltk.tflite import TfliteQuantization as TfliteQuantization
 from mltk.tflite import TfliteQuantizeLayer as TfliteQuantizeLayer
 from mltk.tflite import TfliteReshapeLayer as TfliteReshapeLayer
@@ -55,6 +59,9 @@ from mltk.tflite import TfliteShape as TfliteShape
 from mltk.tflite import TfliteTensor as TfliteTensor
 from mltk.tflite import TfliteTransposeConvLayer as TfliteTransposeConvLayer
 from mltk.tflite import TfliteTransposeConvLayerOptions as TfliteTransposeConvLayerOptions
+from mltk.tflite import TfliteTransposeConvParams as TfliteTransposeConvParams
+from mltk.tflite import TfliteUnidirectionalLstmLayer as TfliteUnidirectionalLstmLayer
+from mltk.tflite import TfliteUnidirectionalLstmLayerOptions as TfliteUnidirectionalLstmLayerOptions
 from mltk.tflite.parameters import TFLITE_METADATA_TAG as TFLITE_METADATA_TAG
 from mltk.tflite.parameters import TfliteModelParameters as TfliteModelParameters
 from mltk.utils.logging import get_mltk_logger as get_mltk_logger

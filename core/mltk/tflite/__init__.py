@@ -1,5 +1,12 @@
 """Read and change `.tflite` files, without TensorFlow."""
 
+from mltk.tflite.kernel_parameters import (
+    TfliteConvParams,
+    TfliteDepthwiseConvParams,
+    TfliteFullyConnectedParams,
+    TflitePoolParams,
+    TfliteTransposeConvParams,
+)
 from mltk.tflite.layers import (
     TfliteAddLayer,
     TfliteConv2dLayer,
@@ -13,6 +20,7 @@ from mltk.tflite.layers import (
     TfliteQuantizeLayer,
     TfliteReshapeLayer,
     TfliteTransposeConvLayer,
+    TfliteUnidirectionalLstmLayer,
 )
 from mltk.tflite.model import TfliteModel
 from mltk.tflite.options import (
@@ -24,6 +32,7 @@ from mltk.tflite.options import (
     TfliteMulLayerOptions,
     TflitePool2DLayerOptions,
     TfliteTransposeConvLayerOptions,
+    TfliteUnidirectionalLstmLayerOptions,
 )
 from mltk.tflite.tensors import TfliteQuantization, TfliteShape, TfliteTensor
 from mltk.tflite.types import TfliteActivation, TfliteOpCode, TflitePadding
@@ -34,11 +43,14 @@ __all__ = [
     "TfliteAddLayerOptions",
     "TfliteConv2DLayerOptions",
     "TfliteConv2dLayer",
+    "TfliteConvParams",
     "TfliteDepthwiseConv2DLayerOptions",
     "TfliteDepthwiseConv2dLayer",
+    "TfliteDepthwiseConvParams",
     "TfliteDequantizeLayer",
     "TfliteFullyConnectedLayer",
     "TfliteFullyConnectedLayerOptions",
+    "TfliteFullyConnectedParams",
     "TfliteLayer",
     "TfliteLayerOptions",
     "TfliteModel",
@@ -48,6 +60,7 @@ __all__ = [
     "TflitePadLayer",
     "TflitePadding",
     "TflitePool2DLayerOptions",
+    "TflitePoolParams",
     "TflitePooling2dLayer",
     "TfliteQuantization",
     "TfliteQuantizeLayer",
@@ -56,4 +69,7 @@ __all__ = [
     "TfliteTensor",
     "TfliteTransposeConvLayer",
     "TfliteTransposeConvLayerOptions",
+    "TfliteTransposeConvParams",
+    "TfliteUnidirectionalLstmLayer",
+    "TfliteUnidirectionalLstmLayerOptions",
 ]

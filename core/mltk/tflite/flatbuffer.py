@@ -32,13 +32,20 @@ class TfliteFlatbuffer:
         self._load()
 
     @classmethod
-    def load_flatbuffer_file(cls, path: str | os.PathLike[str]) -> Self:
+    def load_flatbuffer_file(
+        cls, path: str | os.PathLike[str], cwd: str | os.PathLike[str] | None = None
+    ) -> Self:
         """Read a `.tflite` file.
+
+        Args:
+            path: The file.
+            cwd: Folder to which a relative path belongs; the working directory by default.
 
         Raises:
             ModelNotFoundError: The file does not exist.
             FileFormatError: The file is damaged, or is not a `.tflite`.
         """
+        path = path if cwd is None else Path(cwd, path)
         try:
             return cls(Path(path).read_bytes(), path)
         except FileNotFoundError:
@@ -194,22 +201,39 @@ class TfliteFlatbuffer:
 
     def _remove_buffer(self, index: int) -> None:
         """Remove a buffer if nothing refers to it; keep buffer 0, which means "no data"."""
-        references: list[TensorT | MetadataT] = [
-            tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()
-        ]
-        references += self._model.metadata or ()
-        users = [r.buffer for r in references] + to_integers(self._model.metadataBuffer)
-        if index == 0 or index in users:
+        if index == 0 or self._references(index):
             return
         del self._model.buffers[index]
-        for reference in references:
+        for reference in self._buffer_users():
             reference.buffer -= reference.buffer > index
         if self._model.metadataBuffer is not None:
             self._model.metadataBuffer = [i - (i > index) for i in to_integers(self._model.metadataBuffer)]
 
+    def _buffer_users(self) -> list[TensorT | MetadataT]:
+        tensors: list[TensorT | MetadataT] = [
+            tensor for subgraph in self._model.subgraphs for tensor in subgraph.tensors or ()
+        ]
+        return [*tensors, *(self._model.metadata or ())]
+
+    def _references(self, buffer: int) -> int:
+        """Return how many tensors and metadata entries refer to a buffer."""
+        users = [user.buffer for user in self._buffer_users()] + to_integers(self._model.metadataBuffer)
+        return users.count(buffer)
+
     def _buffer(self, index: int) -> bytes:
         data = self._model.buffers[index].data
         return b"" if data is None else np.asarray(data, np.uint8).tobytes()
+
+    def write_buffer(self, tensor: TensorT, data: bytes) -> None:
+        """Replace the values of a tensor; other tensors that share its buffer keep theirs."""
+        buffer = _schema.schema().BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        if self._references(tensor.buffer) > 1:
+            tensor.buffer = len(self._model.buffers)
+            self._model.buffers.append(buffer)
+        else:
+            self._model.buffers[tensor.buffer] = buffer
+        self.regenerate_flatbuffer()
 
     def save(self, output_path: str | os.PathLike[str] | None = None, update_path: bool = False) -> str:
         """Write the model to a file, whole or not at all.

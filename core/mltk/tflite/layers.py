@@ -1,4 +1,4 @@
-"""Layers (operators) of a `.tflite` file; common ones have named options and tensors."""
+"""Layers (operators) of a `.tflite` file that have named options and tensors."""
 
 from __future__ import annotations
 
@@ -6,150 +6,27 @@ from typing import ClassVar
 
 import numpy as np
 
-from mltk.tflite._generated import OperatorT
-from mltk.tflite._schema import enum_name, schema
-from mltk.tflite.flatbuffer import to_integers, to_text
+from mltk.tflite.kernel_parameters import (
+    TfliteConvParams,
+    TfliteDepthwiseConvParams,
+    TfliteFullyConnectedParams,
+    TflitePoolParams,
+    TfliteTransposeConvParams,
+)
+from mltk.tflite.layer import TfliteLayer as TfliteLayer
 from mltk.tflite.options import (
     TfliteAddLayerOptions,
     TfliteConv2DLayerOptions,
     TfliteDepthwiseConv2DLayerOptions,
     TfliteFullyConnectedLayerOptions,
-    TfliteLayerOptions,
     TfliteMulLayerOptions,
     TflitePool2DLayerOptions,
     TfliteTransposeConvLayerOptions,
+    TfliteUnidirectionalLstmLayerOptions,
     WithActivation,
     WithWindow,
 )
-from mltk.tflite.tensors import HasTensors, TfliteTensor, TfliteTensors
-
-
-class TfliteLayer(HasTensors):
-    """An operator of a model.
-
-    An operator without a class below, or with tensors or options of an unexpected form, is a plain `TfliteLayer`.
-    """
-
-    _options_class: ClassVar[type[TfliteLayerOptions]] = TfliteLayerOptions
-    _options_name: ClassVar[str] = ""
-    """Schema name of the options that `_options_class` reads; empty if it reads all."""
-    _input_ranks: ClassVar[tuple[int, ...]] = ()
-    """Number of axes of each required input; -1 for any number."""
-    _output_rank: ClassVar[int] = -1
-
-    @staticmethod
-    def from_flatbuffer(index: int, model: TfliteTensors, fb_operation: OperatorT) -> TfliteLayer:
-        """Return the layer for an operator of the schema's object interface (`OperatorT`)."""
-        fb_opcode = model.flatbuffer_model.operatorCodes[fb_operation.opcodeIndex]
-        # Files older than schema version 3a have only the deprecated code, of one byte.
-        opcode = max(int(fb_opcode.deprecatedBuiltinCode), int(fb_opcode.builtinCode))
-        opcode_str = enum_name("BuiltinOperator", opcode).lower()
-        if opcode_str == "custom":
-            opcode_str = f"custom:{to_text(fb_opcode.customCode)}"
-        arguments = (index, opcode, opcode_str, int(fb_opcode.version), model, fb_operation)
-        layer = TfliteLayer(*arguments)
-        layer_class = _LAYER_CLASSES.get(opcode_str, TfliteLayer)
-        return layer_class(*arguments) if layer_class._fits(layer, fb_operation) else layer
-
-    def __init__(
-        self,
-        index: int,
-        opcode: int,
-        opcode_str: str,
-        opcode_version: int,
-        model: TfliteTensors,
-        fb_operation: OperatorT,
-    ) -> None:
-        self._index = index
-        self._opcode = opcode
-        self._opcode_str = opcode_str
-        self._opcode_version = opcode_version
-        self._model = model
-        self._operands = [model.get_tensor(i) if i >= 0 else None for i in to_integers(fb_operation.inputs)]
-        self._outputs = [model.get_tensor(i) for i in to_integers(fb_operation.outputs) if i >= 0]
-        fields, options_type = fb_operation.builtinOptions, int(fb_operation.builtinOptionsType)
-        if fields is None and self._options_name:
-            # A writer may leave out options that all have their default value.
-            fields = getattr(schema(), f"{self._options_name}T")()
-            options_type = getattr(schema().BuiltinOptions, self._options_name)
-        self._options = self._options_class(fields, options_type)
-        self._metadata: dict[str, object] = {}
-
-    @classmethod
-    def _fits(cls, layer: TfliteLayer, fb_operation: OperatorT) -> bool:
-        options = fb_operation.builtinOptions
-        kind = type(options).__name__.removesuffix("T") if options is not None else ""
-        # Options newer than the schema have a type and no value.
-        if cls._options_name and fb_operation.builtinOptionsType and kind != cls._options_name:
-            return False
-        if len(layer._operands) < len(cls._input_ranks) or not layer._outputs:
-            return False
-        for tensor, rank in zip(layer._operands, cls._input_ranks, strict=False):
-            if tensor is None or rank not in (-1, len(tensor.shape)):
-                return False
-        return cls._output_rank in (-1, len(layer._outputs[0].shape))
-
-    @property
-    def index(self) -> int:
-        """Index of the layer in the model."""
-        return self._index
-
-    @property
-    def name(self) -> str:
-        """Index and operator, e.g. `op0-conv_2d`."""
-        return f"op{self._index}-{self._opcode_str}"
-
-    @property
-    def opcode(self) -> int:
-        """Operator code, one of `TfliteOpCode`."""
-        return self._opcode
-
-    @property
-    def opcode_str(self) -> str:
-        """Name of the operator: `conv_2d`, `custom:MyOp`, or `builtinoperator_999` if it is unknown."""
-        return self._opcode_str
-
-    @property
-    def opcode_version(self) -> int:
-        """Version of the operator."""
-        return self._opcode_version
-
-    @property
-    def options(self) -> TfliteLayerOptions:
-        """Options of the operator."""
-        return self._options
-
-    @property
-    def model(self) -> TfliteTensors:
-        """Model of the layer."""
-        return self._model
-
-    @property
-    def metadata(self) -> dict[str, object]:
-        """Values that a program attaches to the layer; they are not saved."""
-        return self._metadata
-
-    @property
-    def inputs(self) -> list[TfliteTensor]:
-        """Input tensors, without absent optional ones."""
-        return [tensor for tensor in self._operands if tensor is not None]
-
-    @property
-    def outputs(self) -> list[TfliteTensor]:
-        """Output tensors."""
-        return list(self._outputs)
-
-    def _operand(self, position: int) -> TfliteTensor | None:
-        return self._operands[position] if position < len(self._operands) else None
-
-    def _required(self, position: int) -> TfliteTensor:
-        tensor = self._operands[position]
-        if tensor is None:  # pragma: no cover - `_fits` excludes this
-            raise IndexError(position)
-        return tensor
-
-    def __str__(self) -> str:
-        return self.name
+from mltk.tflite.tensors import TfliteTensor
 
 
 class _OneInput(TfliteLayer):
@@ -244,14 +121,25 @@ class _Filtered(_Weighted, _Windowed):
         return self.filters_tensor.shape[1], self.filters_tensor.shape[2]
 
 
-class TfliteConv2dLayer(_Filtered):
+class TfliteConv2dLayer(_Filtered, operators=("conv_2d",)):
     """CONV_2D; the filters are (output channels, height, width, input channels per group)."""
 
+    _options: TfliteConv2DLayerOptions
     _options_class = TfliteConv2DLayerOptions
     _options_name = "Conv2DOptions"
 
+    @property
+    def options(self) -> TfliteConv2DLayerOptions:
+        """Options of the operator."""
+        return self._options
 
-class TfliteDepthwiseConv2dLayer(_Filtered):
+    @property
+    def params(self) -> TfliteConvParams:
+        """Integers of the int8 kernel."""
+        return TfliteConvParams.calculate(self)
+
+
+class TfliteDepthwiseConv2dLayer(_Filtered, operators=("depthwise_conv_2d",)):
     """DEPTHWISE_CONV_2D; the filters are (1, height, width, output channels)."""
 
     _options: TfliteDepthwiseConv2DLayerOptions
@@ -268,10 +156,21 @@ class TfliteDepthwiseConv2dLayer(_Filtered):
         """Output channels per input channel."""
         return self._options.multiplier
 
+    @property
+    def options(self) -> TfliteDepthwiseConv2DLayerOptions:
+        """Options of the operator."""
+        return self._options
 
-class TfliteTransposeConvLayer(_Filtered):
+    @property
+    def params(self) -> TfliteDepthwiseConvParams:
+        """Integers of the int8 kernel."""
+        return TfliteDepthwiseConvParams.calculate(self)
+
+
+class TfliteTransposeConvLayer(_Filtered, operators=("transpose_conv",)):
     """TRANSPOSE_CONV; the inputs are output shape, filters as in CONV_2D, data, bias."""
 
+    _options: TfliteTransposeConvLayerOptions
     _options_class = TfliteTransposeConvLayerOptions
     _options_name = "TransposeConvOptions"
     _input_ranks = (-1, 4, 4)
@@ -282,10 +181,21 @@ class TfliteTransposeConvLayer(_Filtered):
         """Input tensor."""
         return self._required(2)
 
+    @property
+    def options(self) -> TfliteTransposeConvLayerOptions:
+        """Options of the operator."""
+        return self._options
 
-class TfliteFullyConnectedLayer(_Weighted):
+    @property
+    def params(self) -> TfliteTransposeConvParams:
+        """Integers of the int8 kernel."""
+        return TfliteTransposeConvParams.calculate(self)
+
+
+class TfliteFullyConnectedLayer(_Weighted, operators=("fully_connected",)):
     """FULLY_CONNECTED; the weights are (units, inputs)."""
 
+    _options: TfliteFullyConnectedLayerOptions
     _options_class = TfliteFullyConnectedLayerOptions
     _options_name = "FullyConnectedOptions"
     _input_ranks = (-1, 2)
@@ -310,8 +220,18 @@ class TfliteFullyConnectedLayer(_Weighted):
         """Number of units."""
         return self.weights_tensor.shape[0]
 
+    @property
+    def options(self) -> TfliteFullyConnectedLayerOptions:
+        """Options of the operator."""
+        return self._options
 
-class TflitePooling2dLayer(_OneInput, _Activated, _Windowed):
+    @property
+    def params(self) -> TfliteFullyConnectedParams:
+        """Integers of the int8 kernel."""
+        return TfliteFullyConnectedParams.calculate(self)
+
+
+class TflitePooling2dLayer(_OneInput, _Activated, _Windowed, operators=("average_pool_2d", "max_pool_2d")):
     """AVERAGE_POOL_2D or MAX_POOL_2D."""
 
     _options: TflitePool2DLayerOptions
@@ -324,6 +244,16 @@ class TflitePooling2dLayer(_OneInput, _Activated, _Windowed):
     def pool_size(self) -> tuple[int, int]:
         """Height and width of the window."""
         return self._options.filter_height, self._options.filter_width
+
+    @property
+    def options(self) -> TflitePool2DLayerOptions:
+        """Options of the operator."""
+        return self._options
+
+    @property
+    def params(self) -> TflitePoolParams:
+        """Integers of the int8 kernel."""
+        return TflitePoolParams.calculate(self)
 
 
 class _TwoInputs(_OneInput, _Activated):
@@ -350,21 +280,21 @@ class _TwoInputs(_OneInput, _Activated):
         return self.input2_tensor.data
 
 
-class TfliteAddLayer(_TwoInputs):
+class TfliteAddLayer(_TwoInputs, operators=("add",)):
     """ADD."""
 
     _options_class = TfliteAddLayerOptions
     _options_name = "AddOptions"
 
 
-class TfliteMulLayer(_TwoInputs):
+class TfliteMulLayer(_TwoInputs, operators=("mul",)):
     """MUL."""
 
     _options_class = TfliteMulLayerOptions
     _options_name = "MulOptions"
 
 
-class TfliteReshapeLayer(_OneInput):
+class TfliteReshapeLayer(_OneInput, operators=("reshape",)):
     """RESHAPE."""
 
     @property
@@ -378,15 +308,15 @@ class TfliteReshapeLayer(_OneInput):
         return self.input_tensor.shape.flat_size
 
 
-class TfliteQuantizeLayer(_OneInput):
+class TfliteQuantizeLayer(_OneInput, operators=("quantize",)):
     """QUANTIZE."""
 
 
-class TfliteDequantizeLayer(_OneInput):
+class TfliteDequantizeLayer(_OneInput, operators=("dequantize",)):
     """DEQUANTIZE."""
 
 
-class TflitePadLayer(_OneInput):
+class TflitePadLayer(_OneInput, operators=("pad", "padv2")):
     """PAD or PADV2."""
 
     _input_ranks = (-1, 2)
@@ -397,18 +327,74 @@ class TflitePadLayer(_OneInput):
         return self._required(1).data
 
 
-_LAYER_CLASSES: dict[str, type[TfliteLayer]] = {
-    "add": TfliteAddLayer,
-    "average_pool_2d": TflitePooling2dLayer,
-    "conv_2d": TfliteConv2dLayer,
-    "depthwise_conv_2d": TfliteDepthwiseConv2dLayer,
-    "dequantize": TfliteDequantizeLayer,
-    "fully_connected": TfliteFullyConnectedLayer,
-    "max_pool_2d": TflitePooling2dLayer,
-    "mul": TfliteMulLayer,
-    "pad": TflitePadLayer,
-    "padv2": TflitePadLayer,
-    "quantize": TfliteQuantizeLayer,
-    "reshape": TfliteReshapeLayer,
-    "transpose_conv": TfliteTransposeConvLayer,
-}
+class _Operand:
+    """An optional input of a layer by its position."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+
+    def __get__(self, layer: TfliteLayer, owner: type[TfliteLayer]) -> TfliteTensor | None:
+        return layer._operand(self.position)
+
+
+class TfliteUnidirectionalLstmLayer(_OneInput, _Activated, operators=("unidirectional_sequence_lstm",)):
+    """UNIDIRECTIONAL_SEQUENCE_LSTM; tensors that the layer does not have are `None`."""
+
+    _options: TfliteUnidirectionalLstmLayerOptions
+    _options_class = TfliteUnidirectionalLstmLayerOptions
+    _options_name = "UnidirectionalSequenceLSTMOptions"
+    # The weights of the three gates that every LSTM has.
+    _input_ranks = (-1, -1, 2, 2, 2)
+
+    input_to_input_weights_tensor = _Operand(1)
+    input_to_forget_weights_tensor = _Operand(2)
+    input_to_cell_weights_tensor = _Operand(3)
+    input_to_output_weights_tensor = _Operand(4)
+    recurrent_to_input_weights_tensor = _Operand(5)
+    recurrent_to_forget_weights_tensor = _Operand(6)
+    recurrent_to_cell_weights_tensor = _Operand(7)
+    recurrent_to_output_weights_tensor = _Operand(8)
+    cell_to_input_weights_tensor = _Operand(9)
+    cell_to_forget_weights_tensor = _Operand(10)
+    cell_to_output_weights_tensor = _Operand(11)
+    input_gate_bias_tensor = _Operand(12)
+    forget_gate_bias_tensor = _Operand(13)
+    cell_gate_bias_tensor = _Operand(14)
+    output_gate_bias_tensor = _Operand(15)
+    projection_weights_tensor = _Operand(16)
+    projection_bias_tensor = _Operand(17)
+    output_state_tensor = _Operand(18)
+    cell_state_tensor = _Operand(19)
+    input_layer_norm_coeff_tensor = _Operand(20)
+    forget_layer_norm_coeff_tensor = _Operand(21)
+    cell_layer_norm_coeff_tensor = _Operand(22)
+    output_layer_norm_coeff_tensor = _Operand(23)
+
+    @property
+    def is_time_major(self) -> bool:
+        """True if the first axis of the input is the time, false if it is the batch."""
+        return bool(self._options.timeMajor)
+
+    @property
+    def cell_clip(self) -> float:
+        """Limit of the cells' state; 0 is none."""
+        return float(self._options.cellClip)
+
+    @property
+    def proj_clip(self) -> float:
+        """Limit of the projection; 0 is none."""
+        return float(self._options.projClip)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self._required(3).shape[0]
+
+    def get_tensor_name_value_tuples(self) -> list[tuple[str, TfliteTensor | None]]:
+        """Return `input`, the optional tensors without `_tensor` in their names, and `output`."""
+        operands = [
+            (name.removesuffix("_tensor"), self._operand(value.position))
+            for name, value in vars(TfliteUnidirectionalLstmLayer).items()
+            if isinstance(value, _Operand)
+        ]
+        return [("input", self.input_tensor), *operands, ("output", self.output_tensor)]

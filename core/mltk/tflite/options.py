@@ -172,6 +172,13 @@ class TfliteFullyConnectedLayerOptions(WithActivation):
     """Options of FULLY_CONNECTED."""
 
 
+class TfliteUnidirectionalLstmLayerOptions(WithActivation):
+    """Options of UNIDIRECTIONAL_SEQUENCE_LSTM."""
+
+    def __str__(self) -> str:
+        return f"Time major:{self.timeMajor} activation:{self.activation} cell clip:{self.cellClip:g}"
+
+
 class TfliteAddLayerOptions(WithActivation):
     """Options of ADD."""
 

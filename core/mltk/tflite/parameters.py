@@ -149,23 +149,23 @@ class TfliteModelParameters(dict[str, Any]):
         return parameters
 
     @classmethod
-    def load_from_tflite_file(cls, path: str | os.PathLike[str], tag: str | None = None) -> Self:
+    def load_from_tflite_file(cls, tflite_path: str | os.PathLike[str], tag: str | None = None) -> Self:
         """Return the parameters of a `.tflite` file; empty if it has none.
 
         Args:
-            path: The file.
+            tflite_path: The file.
             tag: Name of the metadata entry; `TFLITE_METADATA_TAG` by default.
 
         Raises:
             ModelNotFoundError: The file does not exist.
             FileFormatError: The file or its parameters are damaged.
         """
-        return cls.load_from_tflite_model(TfliteGraph.load_flatbuffer_file(path), tag)
+        return cls.load_from_tflite_model(TfliteGraph.load_flatbuffer_file(tflite_path), tag)
 
     @classmethod
-    def load_from_tflite_flatbuffer(cls, flatbuffer_data: bytes, tag: str | None = None) -> Self:
+    def load_from_tflite_flatbuffer(cls, tflite_flatbuffer: bytes, tag: str | None = None) -> Self:
         """Return the parameters of a `.tflite` in memory; empty if it has none."""
-        return cls.load_from_tflite_model(TfliteGraph(flatbuffer_data), tag)
+        return cls.load_from_tflite_model(TfliteGraph(tflite_flatbuffer), tag)
 
     @classmethod
     def load_from_tflite_model(cls, tflite_model: TfliteGraph, tag: str | None = None) -> Self:
@@ -177,27 +177,31 @@ class TfliteModelParameters(dict[str, Any]):
         return cls._read(data, _SOURCE + place)
 
     def add_to_tflite_file(
-        self, path: str | os.PathLike[str], output: str | os.PathLike[str] | None = None
+        self,
+        tflite_path: str | os.PathLike[str],
+        output: str | os.PathLike[str] | None = None,
+        tag: str | None = None,
     ) -> None:
         """Replace the parameters of a `.tflite` file.
 
         Args:
-            path: The file.
-            output: Path of the result; `None` overwrites `path`.
+            tflite_path: The file.
+            output: Path of the result; `None` overwrites `tflite_path`.
+            tag: Name of the metadata entry; `TFLITE_METADATA_TAG` by default.
         """
-        tflite_model = TfliteGraph.load_flatbuffer_file(path)
-        self.add_to_tflite_model(tflite_model)
-        tflite_model.save(output or path)
+        tflite_model = TfliteGraph.load_flatbuffer_file(tflite_path)
+        self.add_to_tflite_model(tflite_model, tag)
+        tflite_model.save(output or tflite_path)
 
-    def add_to_tflite_flatbuffer(self, flatbuffer_data: bytes) -> bytes:
+    def add_to_tflite_flatbuffer(self, tflite_flatbuffer: bytes, tag: str | None = None) -> bytes:
         """Return the content of a `.tflite` with its parameters replaced by these."""
-        tflite_model = TfliteGraph(flatbuffer_data)
-        self.add_to_tflite_model(tflite_model)
+        tflite_model = TfliteGraph(tflite_flatbuffer)
+        self.add_to_tflite_model(tflite_model, tag)
         return tflite_model.flatbuffer_data
 
-    def add_to_tflite_model(self, tflite_model: TfliteGraph) -> None:
+    def add_to_tflite_model(self, tflite_model: TfliteGraph, tag: str | None = None) -> None:
         """Replace the parameters of a `TfliteModel`."""
-        tflite_model.add_metadata(TFLITE_METADATA_TAG, self.serialize())
+        tflite_model.add_metadata(tag or TFLITE_METADATA_TAG, self.serialize())
 
     def summary(self) -> str:
         """Return one line `name: value` per parameter."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
-from mltk.errors import EvaluationError, FileFormatError
+from mltk.errors import EvaluationError, FileFormatError, SpecificationError
 from mltk.tflite._generated import QuantizationT, TensorT
-from mltk.tflite._schema import enum_name
+from mltk.tflite._schema import enum_name, schema
 from mltk.tflite.flatbuffer import TfliteFlatbuffer, to_integers, to_text
 
 _DTYPES = {
@@ -54,19 +55,67 @@ class TfliteShape(tuple[int, ...]):
 
 
 class TfliteQuantization:
-    """Mapping of a tensor's integers to real numbers: `real = scale * (integer - zero point)`."""
+    """Mapping of a tensor's integers to real numbers: `real = scale * (integer - zero point)`.
 
-    def __init__(self, fb_quantization: QuantizationT | None = None) -> None:
+    Assigned values change the model of the tensor.
+    """
+
+    def __init__(
+        self, fb_quantization: QuantizationT | None = None, changed: Callable[[], object] = lambda: None
+    ) -> None:
         scale = None if fb_quantization is None else fb_quantization.scale
-        zeropoint = None if fb_quantization is None else fb_quantization.zeroPoint
-        self.scale: list[float] = [] if scale is None else [float(v) for v in scale]
+        self._scale: list[float] = [] if scale is None else [float(v) for v in scale]
+        self._zeropoint = to_integers(None if fb_quantization is None else fb_quantization.zeroPoint)
+        self._dimension = -1 if fb_quantization is None else int(fb_quantization.quantizedDimension)
+        self._changed = changed
+        self._read = self._values
+
+    @property
+    def scale(self) -> list[float]:
         """One value, or one per channel; empty if the tensor is not quantized."""
-        self.zeropoint: list[int] = to_integers(zeropoint)
+        return self._scale
+
+    @scale.setter
+    def scale(self, values: float | Iterable[float]) -> None:
+        self._scale = [float(v) for v in np.atleast_1d(np.asarray(values, np.float64))]
+        if not all(math.isfinite(v) and v >= 0 for v in self._scale):
+            raise SpecificationError(f"A scale must be a finite number of at least 0, not {values}.")
+        self._changed()
+
+    @property
+    def zeropoint(self) -> list[int]:
         """One value, or one per channel."""
-        self.quantization_dimension = (
-            -1 if fb_quantization is None else int(fb_quantization.quantizedDimension)
-        )
+        return self._zeropoint
+
+    @zeropoint.setter
+    def zeropoint(self, values: int | Iterable[int]) -> None:
+        self._zeropoint = [int(v) for v in np.atleast_1d(np.asarray(values))]
+        self._changed()
+
+    @property
+    def quantization_dimension(self) -> int:
         """The axis of the channels; -1 if the tensor has no quantization record."""
+        return self._dimension
+
+    @quantization_dimension.setter
+    def quantization_dimension(self, value: int) -> None:
+        self._dimension = int(value)
+        self._changed()
+
+    @property
+    def _values(self) -> tuple[list[float], list[int], int]:
+        return list(self._scale), list(self._zeropoint), self._dimension
+
+    def to_flatbuffer(self, record: QuantizationT | None) -> QuantizationT | None:
+        """Write what changed since the last call to a record of the schema, a new one if there is none."""
+        if self._values == self._read:
+            return record
+        self._read = self._values
+        written: QuantizationT = record or schema().QuantizationParametersT()
+        written.scale = np.asarray(self._scale, np.float32)
+        written.zeroPoint = np.asarray(self._zeropoint, np.int64)
+        written.quantizedDimension = max(self._dimension, 0)
+        return written
 
     @property
     def n_channels(self) -> int:
@@ -185,7 +234,12 @@ class TfliteTensor:
     @cached_property
     def quantization(self) -> TfliteQuantization:
         """Quantization parameters of the tensor."""
-        return TfliteQuantization(self._fb.quantization)
+        return TfliteQuantization(self._fb.quantization, self._model.regenerate_flatbuffer)
+
+    def write_quantization(self) -> None:
+        """Write changed quantization parameters to the schema's object of the tensor."""
+        if "quantization" in vars(self):
+            self._fb.quantization = self.quantization.to_flatbuffer(self._fb.quantization)
 
     @property
     def size_bytes(self) -> int:
@@ -201,13 +255,14 @@ class TfliteTensor:
 
     @property
     def data(self) -> np.ndarray:
-        """Values of the tensor, of shape `shape`; read-only zeros if they are not in the file.
+        """Values of the tensor, of shape `shape`; read-only zeros if they are not in the file. May be set.
 
         Values of a type that NumPy does not have, and sparse ones, come as the bytes of the file (uint8, one
-        axis).
+        axis). Values that the file holds can be replaced by others of the same shape; `save` writes them.
 
         Raises:
             FileFormatError: The file holds more or fewer values than the shape says.
+            SpecificationError: Values that are set do not fit the tensor, or it has none in the file.
         """
         raw = self._raw
         name = self.type_name
@@ -223,6 +278,27 @@ class TfliteTensor:
         if name in _PACKED:
             return _unpack_bits(raw, *_PACKED[name])[: self.shape.flat_size].reshape(self.shape)
         return np.frombuffer(raw.tobytes(), self.dtype).reshape(self.shape)
+
+    @data.setter
+    def data(self, values: npt.ArrayLike) -> None:
+        given = np.asarray(values)
+        what = f"the values of tensor {self.index} ({self.name!r}, {self.shape} {self.dtype_str})"
+        if self._raw is None or self._fb.sparsity is not None or self.dtype.hasobject:
+            raise SpecificationError(f"{self._model.source}: {what} are not in the file as numbers.")
+        if given.shape != self.shape:
+            raise SpecificationError(
+                f"{self._model.source}: {what} cannot be replaced by an array of shape {given.shape}."
+            )
+        converted = given.astype(self.dtype)
+        if self.dtype.kind != "f" and not np.array_equal(converted, given):
+            raise SpecificationError(f"{self._model.source}: {what} must be numbers of this type.")
+        if self.type_name in _PACKED:
+            converted = _pack_bits(converted, _PACKED[self.type_name][0])
+            if not np.array_equal(
+                _unpack_bits(converted, *_PACKED[self.type_name])[: given.size], given.ravel()
+            ):
+                raise SpecificationError(f"{self._model.source}: {what} must be numbers of this type.")
+        self._model.write_buffer(self._fb, converted.tobytes())
 
     def shape_dtype_str(self, include_batch: bool = False) -> str:
         """Return e.g. `96x96x3 (int8)`, without the first of several axes unless `include_batch`."""
@@ -278,6 +354,12 @@ class TfliteTensors(TfliteFlatbuffer, HasTensors):
 
     def _forget(self) -> None:
         self._tensors: list[TfliteTensor] | None = None
+
+    def regenerate_flatbuffer(self, reload_model: bool = False) -> None:
+        """Write `flatbuffer_data` from `flatbuffer_model` (see `TfliteFlatbuffer.regenerate_flatbuffer`)."""
+        for tensor in self._tensors or ():
+            tensor.write_quantization()
+        super().regenerate_flatbuffer(reload_model)
 
     @property
     def tensors(self) -> list[TfliteTensor]:
@@ -348,3 +430,12 @@ def _unpack_bits(raw: np.ndarray, bits: int, dtype: str) -> np.ndarray:
     fields = (raw[:, None] >> shifts).ravel() << (8 - bits)
     # The field is in the highest bits now; shifting a signed number down repeats its sign.
     return (fields.astype(np.uint8).view(dtype) >> (8 - bits)).astype(dtype)
+
+
+def _pack_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    per_byte = 8 // bits
+    fields = values.ravel().view(np.uint8) & ((1 << bits) - 1)
+    padded = np.pad(fields, (0, -len(fields) % per_byte)).reshape(-1, per_byte)
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)
+    packed: np.ndarray = np.bitwise_or.reduce(padded << shifts, axis=1).astype(np.uint8)
+    return packed

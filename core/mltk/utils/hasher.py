@@ -42,15 +42,21 @@ def generate_hash(*objects: object) -> str:
     return hasher.hexdigest()
 
 
-def hash_file(path: str | os.PathLike[str], algorithm: str = "md5") -> str:
+def hash_file(path: str | os.PathLike[str], algorithm: str = "md5", include_filename: bool = False) -> str:
     """Return the hash of a file's content as lower-case hexadecimal digits.
 
     Args:
         path: The file.
         algorithm: A name that `hashlib` knows, e.g. `md5`, `sha1`, `sha256`.
+        include_filename: Begin with the file's name, so that a renamed file has another hash.
     """
+
+    def start() -> hashlib._Hash:
+        name = Path(path).name.encode() if include_filename else b""
+        return hashlib.new(algorithm, name, usedforsecurity=False)
+
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, start).hexdigest()
 
 
 def _add(hasher: Hash, value: object) -> None:

@@ -48,13 +48,13 @@ class MltkDataset(ABC):
         return ""
 
     @staticmethod
-    def summarize_class_counts(counts: Mapping[str, Any]) -> str:
+    def summarize_class_counts(class_counts: Mapping[str, Any]) -> str:
         """Return a table of samples per class (rows) and subset (columns).
 
         Args:
-            counts: `{subset: {class: n}}`, or `{class: n}`.
+            class_counts: `{subset: {class: n}}`, or `{class: n}`.
         """
-        return summarize_class_counts(counts)
+        return summarize_class_counts(class_counts)
 
 
 def summarize_class_counts(counts: Mapping[str, Any]) -> str:
