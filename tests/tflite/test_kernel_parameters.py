@@ -34,7 +34,7 @@ def finish(accumulators, params):
 
 
 def windows(x, params, kernel):
-    """Return the padded input under the kernel at each place: (height, width, kernel height, kernel width, channels)."""
+    """Return the padded input under the kernel at each place: (rows, columns, kernel rows, kernel columns, channels)."""
     rows, columns = (
         [(p, k + s)]
         for p, k, s in zip((params.padding.height, params.padding.width), kernel, x.shape[1:3], strict=True)
@@ -103,5 +103,6 @@ def test_pool_has_its_window_and_range(load):
 
 
 def test_layer_in_float_has_no_integers_of_a_kernel(load):
+    layer = layers_of(load("dense_float32"), "fully_connected")[0]
     with pytest.raises(SpecificationError, match="fully_connected has no integers of a kernel"):
-        layers_of(load("dense_float32"), "fully_connected")[0].params
+        _ = layer.params
