@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core import ProfilingModelResults, TfliteModel, load_mltk_model, profile_model
+from mltk.core import ProfilingModelResults, TfliteModel, TfliteOpCode, load_mltk_model, profile_model
 from mltk.errors import (
     ArchiveFileNotFoundError,
     FileFormatError,
@@ -27,21 +27,19 @@ pytestmark = pytest.mark.usefixtures("mltk_plugin_manager")
 
 DATA = Path(__file__).parents[1] / "tflite" / "data"
 CONV = DATA / "conv_int8.tflite"
-NOT_MEASURED = (
-    "accelerator",
-    "platform",
-    "cpu_clock_rate",
-    "runtime_memory_bytes",
-    "tflite_micro_model_details",
-    "accelerator_cycles",
-    "cpu_cycles",
-    "cpu_utilization",
-    "time",
-    "host_time",
-    "energy",
-    "memory",
-    "n_unsupported_layers",
-)
+NOT_MEASURED = {
+    None: ("accelerator", "platform", "tflite_micro_model_details", "host_time", "memory"),
+    0: (
+        "cpu_clock_rate",
+        "runtime_memory_bytes",
+        "accelerator_cycles",
+        "cpu_cycles",
+        "cpu_utilization",
+        "time",
+        "energy",
+        "n_unsupported_layers",
+    ),
+}
 
 
 def measured(model: TfliteModel, **kwargs) -> ProfilingModelResults:
@@ -109,8 +107,10 @@ def test_weights_of_several_layers_count_once(results):
     assert twice.macs == 2 * conv.macs
 
 
-def test_what_was_not_measured_is_none_and_in_no_report(results):
-    assert [getattr(results, name) for name in NOT_MEASURED] == [None] * len(NOT_MEASURED)
+def test_what_was_not_measured_is_zero_or_none_and_in_no_report(results):
+    for value, names in NOT_MEASURED.items():
+        assert [getattr(results, name) for name in names] == [value] * len(names)
+    assert sum(layer.cpu_cycles for layer in results.layers) == 0
     assert results.unsupported_layers == []
     content = results.to_dict()
     assert list(content["summary"]) == [
@@ -135,8 +135,9 @@ def test_what_was_not_measured_is_none_and_in_no_report(results):
         "options",
     ]
     everything = results.to_dict(exclude_null=False)
-    assert everything["summary"]["runtime_memory_size"] is None
-    assert {layer["time"] for layer in everything["layers"]} == {None}
+    assert everything["summary"]["runtime_memory_size"] == 0
+    assert {layer["time"] for layer in everything["layers"]} == {0}
+    assert everything["summary"]["n_unsupported_layers"] is None
     assert "nothing was run" in str(results)
     assert "memory" not in str(results)
 
@@ -320,7 +321,6 @@ def test_the_signature_is_the_references():
         {"use_device": True},
         {"platform": "brd2601a"},
         {"runtime_buffer_size": 4096},
-        {"return_estimates": True},
     ],
     ids=lambda given: next(iter(given)),
 )
@@ -328,6 +328,35 @@ def test_hardware_needs_a_plugin(given):
     (name,) = given
     with pytest.raises(SpecificationError, match=f"leave out {name}=.*needs a plugin"):
         profile_model(CONV, **given)
+
+
+def test_estimates_are_zero_with_a_warning(caplog, cli):
+    results = profile_model(CONV, return_estimates=True)
+    assert (results.cpu_cycles, results.energy, results.time) == (0, 0, 0)
+    assert len([r for r in caplog.records if "cannot be estimated" in r.message]) == 1
+    command = cli.invoke(["profile", CONV, "--estimates"])
+    assert command.exit_code == 0
+    assert "cannot be estimated" in command.stderr
+
+
+def test_a_layer_has_a_summary(results):
+    conv = results.layers[1]
+    assert (conv.opcode, conv.is_unsupported, conv.is_accelerated) == (TfliteOpCode.CONV_2D, False, False)
+    summary = conv.get_summary()
+    assert list(summary) == ["index", "opcode", "ops", "macs", "input_shape", "output_shape", "options"]
+    assert conv.get_summary(include_labels=True, format_units=True)["macs"] == ("MACs", "1.296 k")
+    assert set(conv.get_summary(full_summary=True, excluded_columns=["macs"])) - set(summary) == {
+        "input_dtype",
+        "output_dtype",
+        "input_quantization",
+        "output_quantization",
+        "weights_size",
+    }
+
+
+def test_csv_may_have_no_header_and_another_dialect(results):
+    with_header, without = results.to_csv()[1], results.to_csv(include_header=False, dialect="excel-tab")[1]
+    assert without.replace("\t", ",").replace('"', "") == with_header.partition("\n")[2].replace('"', "")
 
 
 def test_an_unknown_argument_is_refused():

@@ -34,7 +34,7 @@ def finish(accumulators, params):
 
 
 def windows(x, params, kernel):
-    """Return the padded input under the kernel at each place: (rows, columns, kernel rows, kernel columns, channels)."""
+    """Return the padded input under the kernel at each place: (rows, columns, kernel rows and columns, channels)."""
     rows, columns = (
         [(p, k + s)]
         for p, k, s in zip((params.padding.height, params.padding.width), kernel, x.shape[1:3], strict=True)

@@ -36,6 +36,7 @@ def _list_profilers() -> list[tuple[str, str]]:
 )
 @click.option("--no-format", is_flag=True, help="Show whole numbers in place of k, M, G.")
 @click.option("--full-summary", is_flag=True, help="Also show types, quantization and sizes of the tensors.")
+@click.option("--estimates", is_flag=True, hidden=True, help="Warn that cycles and energy are not estimated.")
 @click.option(
     "--post", is_flag=True, expose_value=False, help="Without effect; scripts for silabs-mltk pass it."
 )
@@ -48,6 +49,7 @@ def profile_command(
     output: str | None,
     no_format: bool,
     full_summary: bool,
+    estimates: bool,
     trust: bool,
     verbose: bool,
 ) -> None:
@@ -60,7 +62,10 @@ def profile_command(
     from mltk.operations.profiling import profile_model
 
     results = with_consent(
-        lambda trusted: profile_model(model, accelerator=accelerator, build=build, trust=trusted), trust
+        lambda trusted: profile_model(
+            model, accelerator=accelerator, build=build, return_estimates=estimates, trust=trusted
+        ),
+        trust,
     )
     print_text(results.to_string(format_units=not no_format, full_summary=full_summary))
     if output is not None:

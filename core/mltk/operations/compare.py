@@ -173,7 +173,7 @@ def _memory(tflite_model: TfliteModel, parameters: TfliteModelParameters) -> int
     if isinstance(size, int):
         return size
     try:
-        return choose_profiler(None).profile(tflite_model).runtime_memory_bytes
+        return choose_profiler(None).profile(tflite_model).runtime_memory_bytes or None
     except MltkError as error:
         get_mltk_logger().warning("The memory of %s is not known. %s", tflite_model.source, error)
         return None

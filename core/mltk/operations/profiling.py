@@ -59,7 +59,7 @@ def profile_model(
         runtime_buffer_size: See `image_path`.
         test: Use the trial run's files.
         post_process: Accepted for compatibility.
-        return_estimates: See `image_path`.
+        return_estimates: Cycles, time and energy of a device cannot be estimated here: they stay 0, with a warning.
         trust: Allow an archive's own specification to run, which `build` needs.
         **kwargs: None is possible.
 
@@ -80,8 +80,12 @@ def profile_model(
         use_device=use_device,
         platform=platform,
         runtime_buffer_size=runtime_buffer_size,
-        return_estimates=return_estimates,
     )
+    if return_estimates:
+        get_mltk_logger().warning(
+            "Cycles, time and energy on a device cannot be estimated: silabs-mltk used a service of Silicon Labs for "
+            "it. They are 0 unless the profiler measures them."
+        )
     source = ModelSource.of(model, test=test)
     if build and source.is_model_file:
         raise SpecificationError("A .tflite cannot be built: give a specification, or leave out build.")

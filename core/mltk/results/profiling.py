@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from mltk.results.plots import drawing, save_figure
-from mltk.results.profiling_fields import BARS, COLUMNS, FIELDS, SUMMARY, divide, read_value
+from mltk.results.profiling_fields import (
+    BARS,
+    COLUMNS,
+    FIELDS,
+    SUMMARY,
+    divide,
+    is_unknown,
+    read_value,
+    with_unit,
+)
 from mltk.results.profiling_layer import (
     MemoryPart,
     ProfilingLayerResult,
@@ -23,7 +32,7 @@ from mltk.results.profiling_layer import (
 )
 from mltk.tflite import TfliteModel
 from mltk.utils.files import atomic_write
-from mltk.utils.string_formatting import format_table, format_units
+from mltk.utils.string_formatting import format_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -58,7 +67,7 @@ class ProfilingContent(TypedDict):
 
 
 class ProfilingModelResults(WithTensorTexts):
-    """Profiling results of a model. A value that was not measured is `None` and absent from the reports.
+    """Profiling results of a model. A value that was not measured is 0 or `None`, and absent from the reports.
 
     Args:
         tflite_model: The model.
@@ -66,8 +75,9 @@ class ProfilingModelResults(WithTensorTexts):
         layers: Results of the layers, in their order; by default with the operations and MACs counted.
         accelerator: Name of the accelerator that was simulated or used.
         platform: Name of the device, or of what ran the model.
-        cpu_clock_rate: Hz.
-        runtime_memory_bytes: Memory for tensors that the runtime needs, in bytes; that of `memory` by default.
+        cpu_clock_rate: Hz; 0 if not known.
+        runtime_memory_bytes: Memory for tensors that the runtime needs, in bytes; that of `memory` by default, 0 if
+            not known.
         memory: The same in parts.
         totals: Values of the whole model in place of the sums over the layers, by the name of the layers' field.
         tflite_micro_model_details: What a TensorFlow Lite Micro runtime says about the model.
@@ -80,8 +90,8 @@ class ProfilingModelResults(WithTensorTexts):
         layers: Iterable[ProfilingLayerResult] | None = None,
         accelerator: str | None = None,
         platform: str | None = None,
-        cpu_clock_rate: float | None = None,
-        runtime_memory_bytes: int | None = None,
+        cpu_clock_rate: float = 0,
+        runtime_memory_bytes: int = 0,
         totals: Mapping[str, float] | None = None,
         tflite_micro_model_details: object = None,
         memory: RuntimeMemory | None = None,
@@ -94,9 +104,7 @@ class ProfilingModelResults(WithTensorTexts):
         self.accelerator = accelerator
         self.platform = platform
         self.cpu_clock_rate = cpu_clock_rate
-        if runtime_memory_bytes is None and memory is not None:
-            runtime_memory_bytes = memory.total
-        self.runtime_memory_bytes = runtime_memory_bytes
+        self.runtime_memory_bytes = runtime_memory_bytes or (0 if memory is None else memory.total)
         self.memory = memory
         self.tflite_micro_model_details = tflite_micro_model_details
         self._totals = dict(totals or {})
@@ -131,29 +139,29 @@ class ProfilingModelResults(WithTensorTexts):
         return len(self.layers)
 
     @property
-    def ops(self) -> float | None:
+    def ops(self) -> float:
         """Arithmetic operations of one inference; a MAC counts as two."""
-        return self.stat_total("ops")
+        return self.stat_total("ops") or 0
 
     @property
-    def macs(self) -> float | None:
+    def macs(self) -> float:
         """Multiply-accumulates of one inference."""
-        return self.stat_total("macs")
+        return self.stat_total("macs") or 0
 
     @property
-    def accelerator_cycles(self) -> float | None:
+    def accelerator_cycles(self) -> float:
         """Cycles of the accelerator in one inference."""
-        return self.stat_total("accelerator_cycles")
+        return self.stat_total("accelerator_cycles") or 0
 
     @property
-    def cpu_cycles(self) -> float | None:
+    def cpu_cycles(self) -> float:
         """Cycles of the CPU in one inference."""
-        return self.stat_total("cpu_cycles")
+        return self.stat_total("cpu_cycles") or 0
 
     @property
-    def time(self) -> float | None:
+    def time(self) -> float:
         """Seconds of one inference."""
-        return self.stat_total("time")
+        return self.stat_total("time") or 0
 
     @property
     def host_time(self) -> float | None:
@@ -161,27 +169,30 @@ class ProfilingModelResults(WithTensorTexts):
         return self.stat_total("host_time")
 
     @property
-    def energy(self) -> float | None:
+    def energy(self) -> float:
         """Joules of one inference."""
-        return self.stat_total("energy")
+        return self.stat_total("energy") or 0
 
     @property
-    def cpu_utilization(self) -> float | None:
+    def cpu_utilization(self) -> float:
         """Share of the time in which the CPU is busy, in percent."""
         busy = divide(self.cpu_cycles, self.cpu_clock_rate)
-        share = divide(busy, self.time)
-        return None if share is None else 100 * share
+        return 100 * (divide(busy, self.time) or 0)
 
     @property
     def unsupported_layers(self) -> list[ProfilingLayerResult]:
         """The layers that are known not to be supported."""
-        return [layer for layer in self.layers if layer.supported is False]
+        return [layer for layer in self.layers if layer.is_unsupported]
 
     @property
-    def n_unsupported_layers(self) -> int | None:
-        """Number of layers that are not supported; `None` if the profiler did not look."""
+    def n_unsupported_layers(self) -> int:
+        """Number of layers that are known not to be supported; 0 also if the profiler did not look."""
+        return len(self.unsupported_layers)
+
+    @property
+    def _unsupported(self) -> int | None:
         looked = any(layer.supported is not None for layer in self.layers)
-        return len(self.unsupported_layers) if looked else None
+        return self.n_unsupported_layers if looked else None
 
     def stat_total(self, name: str) -> float | None:
         """Return a value of the whole model: the sum over the layers, if there is no total of its own.
@@ -218,9 +229,9 @@ class ProfilingModelResults(WithTensorTexts):
         shown = [field for field in SUMMARY if full_summary or field.full_only != "everywhere"]
         values: dict[str, object] = {field.name: read_value(self, field) for field in shown}
         if exclude_null:
-            values = {key: value for key, value in values.items() if value is not None}
+            values = {key: value for key, value in values.items() if not is_unknown(value, FIELDS[key])}
         if format_units:
-            values = {key: _with_unit(key, value) for key, value in values.items()}
+            values = {key: with_unit(FIELDS[key], value) for key, value in values.items()}
         if include_labels:
             return {key: (FIELDS[key].label, value) for key, value in values.items()}
         return values
@@ -243,13 +254,14 @@ class ProfilingModelResults(WithTensorTexts):
             field.name
             for field in COLUMNS
             if (full_summary or not field.full_only)
-            and not (exclude_null and all(row[field.name] is None for row in rows))
+            and not (exclude_null and all(is_unknown(row[field.name], field) for row in rows))
         ]
         content: ProfilingContent = {
             "summary": summary,
             "summary_labels": {key: FIELDS[key].label for key in summary},
             "layers": [
-                {key: _with_unit(key, row[key]) if format_units else row[key] for key in keys} for row in rows
+                {key: with_unit(FIELDS[key], row[key]) if format_units else row[key] for key in keys}
+                for row in rows
             ],
             "layer_labels": {key: FIELDS[key].column for key in keys},
         }
@@ -268,13 +280,26 @@ class ProfilingModelResults(WithTensorTexts):
         return json.dumps(self.to_dict(format_units, exclude_null, full_summary), indent=indent)
 
     def to_csv(
-        self, format_units: bool = False, exclude_null: bool = True, full_summary: bool = False
+        self,
+        format_units: bool = False,
+        exclude_null: bool = True,
+        full_summary: bool = False,
+        include_header: bool = True,
+        dialect: str | type[csv.Dialect] = "excel",
     ) -> tuple[str, str]:
-        """Return two tables as CSV, each headed by the names of `to_dict`: the summary, and the layers."""
+        """Return two tables as CSV, each headed by the names of `to_dict`: the summary, and the layers.
+
+        Args:
+            format_units: See `to_dict`.
+            exclude_null: See `to_dict`.
+            full_summary: See `to_dict`.
+            include_header: Begin with a line of names.
+            dialect: A dialect of the module `csv`; lines end with a line feed.
+        """
         content = self.to_dict(format_units, exclude_null, full_summary)
         return (
-            _csv(content["summary_labels"], [content["summary"]]),
-            _csv(content["layer_labels"], content["layers"]),
+            _csv(content["summary_labels"], [content["summary"]], include_header, dialect),
+            _csv(content["layer_labels"], content["layers"], include_header, dialect),
         )
 
     def to_string(
@@ -350,21 +375,19 @@ class ProfilingModelResults(WithTensorTexts):
             axes.xaxis.set_major_formatter(EngFormatter())
 
 
-def _with_unit(key: str, value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value
-    if FIELDS[key].has_si_letter:
-        return format_units(value)
-    return str(value) if isinstance(value, int) else f"{value:g}"
-
-
 def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _csv(labels: Mapping[str, str], rows: Iterable[Mapping[str, object]]) -> str:
+def _csv(
+    labels: Mapping[str, str],
+    rows: Iterable[Mapping[str, object]],
+    header: bool,
+    dialect: str | type[csv.Dialect],
+) -> str:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(labels), lineterminator="\n")
-    writer.writeheader()
+    writer = csv.DictWriter(text, list(labels), dialect=dialect, lineterminator="\n")
+    if header:
+        writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mltk.utils.string_formatting import format_units
+
 
 @dataclass(frozen=True)
 class Field:
@@ -30,6 +32,8 @@ class Field:
     """Reports that show the value only with `full_summary`."""
     per_tensor: bool = False
     """True if the text has one entry per tensor, separated by commas."""
+    zero_is_unknown: bool = False
+    """True if 0 stands for a value that was not measured, so that scripts can add and compare it."""
     has_si_letter: bool = True
     """True if a formatted number may have an SI prefix; memory sizes need every digit."""
 
@@ -72,6 +76,7 @@ FIELDS: dict[str, Field] = {
             "runtime_memory_size",
             "Runtime memory (bytes)",
             attribute="runtime_memory_bytes",
+            zero_is_unknown=True,
             has_si_letter=False,
         ),
         Field(
@@ -95,16 +100,18 @@ FIELDS: dict[str, Field] = {
         Field("ops", "Operations", "OPs", 2),
         Field("macs", "Multiply-accumulates", "MACs", 3, bar=1),
         Field("n_layers", "Layers", has_si_letter=False),
-        Field("n_unsupported_layers", "Unsupported layers", has_si_letter=False),
-        Field("accelerator_cycles", "Accelerator cycles", "Acc cycles", 4, bar=4),
-        Field("cpu_cycles", "CPU cycles", "CPU cycles", 5, bar=5),
-        Field("cpu_utilization", "CPU utilization (%)", has_si_letter=False),
-        Field("cpu_clock_rate", "CPU clock (Hz)"),
-        Field("time", "Time (s)", "Time (s)", 7, bar=3),
+        Field("n_unsupported_layers", "Unsupported layers", attribute="_unsupported", has_si_letter=False),
+        Field("accelerator_cycles", "Accelerator cycles", "Acc cycles", 4, bar=4, zero_is_unknown=True),
+        Field("cpu_cycles", "CPU cycles", "CPU cycles", 5, bar=5, zero_is_unknown=True),
+        Field("cpu_utilization", "CPU utilization (%)", zero_is_unknown=True, has_si_letter=False),
+        Field("cpu_clock_rate", "CPU clock (Hz)", zero_is_unknown=True),
+        Field("time", "Time (s)", "Time (s)", 7, bar=3, zero_is_unknown=True),
         Field("host_time", "Time on this computer (s)", "Host time (s)", 8, bar=2),
-        Field("energy", "Energy (J)", "Energy (J)", 6, bar=6),
-        Field("j_per_op", "Energy per operation (J)", ratio=("energy", "ops")),
-        Field("j_per_mac", "Energy per multiply-accumulate (J)", ratio=("energy", "macs")),
+        Field("energy", "Energy (J)", "Energy (J)", 6, bar=6, zero_is_unknown=True),
+        Field("j_per_op", "Energy per operation (J)", ratio=("energy", "ops"), zero_is_unknown=True),
+        Field(
+            "j_per_mac", "Energy per multiply-accumulate (J)", ratio=("energy", "macs"), zero_is_unknown=True
+        ),
         Field("op_per_s", "Operations per second", ratio=("ops", "time")),
         Field("mac_per_s", "Multiply-accumulates per second", ratio=("macs", "time")),
         Field("inf_per_sec", "Inferences per second", ratio=("", "time")),
@@ -127,6 +134,20 @@ def read_value(results: object, field: Field) -> object:
     for name in (field.attribute or field.name).split("."):
         found = None if found is None else getattr(found, name)
     return found
+
+
+def with_unit(field: Field, value: object) -> object:
+    """Return a number as text, with an SI prefix if the field may have one; other values as they are."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    if field.has_si_letter:
+        return format_units(value)
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def is_unknown(value: object, field: Field) -> bool:
+    """Return True if a value was not measured."""
+    return value is None or (field.zero_is_unknown and value == 0)
 
 
 def divide(value: float | None, by: float | None) -> float | None:

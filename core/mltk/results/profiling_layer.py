@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
-from mltk.results.profiling_fields import COLUMNS, read_value
+from mltk.results.profiling_fields import COLUMNS, is_unknown, read_value, with_unit
 from mltk.tflite import TfliteLayer
 from mltk.tflite.metrics import tflite_layer_metrics
 from mltk.tflite.tensors import HasTensors
@@ -82,20 +82,20 @@ class WithTensorTexts:
 
 @dataclass(frozen=True)
 class ProfilingLayerResult(WithTensorTexts):
-    """Values of one layer; `None` if not measured."""
+    """Values of one layer; of cycles, time and energy, 0 is not measured, of the others `None`."""
 
     tflite_layer: TfliteLayer
     ops: int | None = None
     """Arithmetic operations of one inference; a MAC counts as two."""
     macs: int | None = None
     """Multiply-accumulates of one inference."""
-    accelerator_cycles: float | None = None
-    cpu_cycles: float | None = None
-    time: float | None = None
+    accelerator_cycles: float = 0
+    cpu_cycles: float = 0
+    time: float = 0
     """Seconds of one inference on the target."""
     host_time: float | None = None
     """Seconds on the host; they only show which layers are slow."""
-    energy: float | None = None
+    energy: float = 0
     """Joules of one inference."""
     supported: bool | None = None
     """True if the accelerator, or the runtime, can run the layer."""
@@ -128,6 +128,21 @@ class ProfilingLayerResult(WithTensorTexts):
         return self.tflite_layer.name
 
     @property
+    def opcode(self) -> int:
+        """The operator, one of `TfliteOpCode`."""
+        return self.tflite_layer.opcode
+
+    @property
+    def is_unsupported(self) -> bool:
+        """True if the layer is known not to be supported."""
+        return self.supported is False
+
+    @property
+    def is_accelerated(self) -> bool:
+        """True if an accelerator computes the layer."""
+        return self.accelerator_cycles > 0
+
+    @property
     def opcode_str(self) -> str:
         """The operator, e.g. `conv_2d`."""
         return self.tflite_layer.opcode_str
@@ -143,8 +158,31 @@ class ProfilingLayerResult(WithTensorTexts):
         return sum_weights([self.tflite_layer])
 
     def to_dict(self) -> dict[str, object]:
-        """Return all values by name; missing values are `None`."""
+        """Return all values by name."""
         return {field.name: read_value(self, field) for field in COLUMNS}
+
+    def get_summary(
+        self,
+        include_labels: bool = False,
+        format_units: bool = False,
+        excluded_columns: Collection[str] = (),
+        full_summary: bool = False,
+    ) -> dict[str, object]:
+        """Return the measured values by name.
+
+        Args:
+            include_labels: Give each value as a pair `(label, value)`.
+            format_units: Give numbers as text with an SI letter.
+            excluded_columns: Names to leave out.
+            full_summary: Also types, quantization and the size of the weights.
+        """
+        shown = [
+            (field, read_value(self, field))
+            for field in COLUMNS
+            if field.name not in excluded_columns and (full_summary or not field.full_only)
+        ]
+        values = {f: with_unit(f, v) if format_units else v for f, v in shown if not is_unknown(v, f)}
+        return {f.name: (f.column, value) if include_labels else value for f, value in values.items()}
 
 
 def sum_weights(layers: Iterable[TfliteLayer]) -> int:
