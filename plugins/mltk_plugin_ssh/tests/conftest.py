@@ -45,6 +45,9 @@ my_model = MyModel()
 
 @my_model.cli.command("work")
 def work(code: int = 0, wait: bool = False, damage: bool = False):
+    if "EXTRA" in os.environ:
+        Path("extra.py").write_text("print('foreign')")
+        Path("extra.txt").write_text("asked for")
     print(GREETING, "begun", os.environ.get("PURPOSE", ""), my_model.archive.names(), flush=True)
     Path("begun").touch()
     while wait and not Path("go").exists():

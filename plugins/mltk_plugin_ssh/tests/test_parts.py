@@ -20,6 +20,8 @@ from mltk_plugin_ssh._transfer import (
     check_downloads,
     find_uploads,
     folder_beside,
+    holds_specification,
+    is_asked_for,
     read_tar,
     replace_entries,
     write_tar,
@@ -287,6 +289,67 @@ def test_archive_is_checked_to_its_last_member(tmp_path):
     path.write_bytes(content)
     with pytest.raises(FileFormatError, match="damaged"):
         check_archive(path, ["m.py"])
+
+
+@pytest.mark.parametrize(
+    ("path", "patterns", "asked"),
+    [
+        ("report_1.txt", ["report*.txt"], True),
+        ("sub/report.txt", ["report*.txt", "*"], True),
+        ("sub/report.txt", ["report*.txt"], False),
+        ("a/b/c.txt", ["**/*.txt"], True),
+        ("c.txt", ["**/*.txt"], True),
+        ("a/.ssh/c.txt", ["**/*.txt"], False),
+        (".bashrc", ["*"], False),
+        (".bashrc", [".bashrc"], True),
+        ("results/deep/.hidden", ["results"], True),
+        ("other.txt", ["results"], False),
+        ("m.py", ["*"], False),
+        ("m.py", ["*.py", "m.p?"], False),
+        ("sub/conftest.PY", ["sub"], False),
+        ("lib/fast.so", ["lib/**"], False),
+        ("generated.py", ["generated.py"], True),
+    ],
+)
+def test_only_what_was_asked_for_comes_back_and_code_only_by_name(path, patterns, asked):
+    assert is_asked_for(Path(path), patterns) is asked
+
+
+def test_code_in_the_log_folder_is_neither_brought_nor_lost(tmp_path):
+    new, old, target = tmp_path / "new", tmp_path / "old", tmp_path / "target"
+    for path, text in {
+        "new/m.py": "foreign",
+        "new/train/log.txt": "new",
+        "new/pkg/helper.py": "foreign",
+        "new/pkg/data.txt": "new",
+        "target/m.py": "own",
+        "target/pkg/helper.py": "own",
+        "target/pkg/more.py": "own",
+        "target/train/log.txt": "old",
+        "old/.keep": "",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    replace_entries(target, new, old)
+    kept = {p.relative_to(target).as_posix(): p.read_text() for p in target.rglob("*") if p.is_file()}
+    assert kept == {
+        "m.py": "own",
+        "pkg/helper.py": "own",
+        "pkg/more.py": "own",
+        "pkg/data.txt": "new",
+        "train/log.txt": "new",
+    }
+
+
+def test_another_specification_in_the_archive_is_noticed(tmp_path):
+    script = tmp_path / "m.py"
+    script.write_text("from __future__ import annotations\nx = 1\n")
+    archive = tmp_path / "m.mltk.zip"
+    own = b"from __future__ import annotations\n\n__mltk_version__ = '0.1'\nx = 1\n"
+    ModelArchive(archive).update({"m.py": own})
+    assert holds_specification(archive, script)
+    ModelArchive(archive).update({"m.py": own + b"import os\n"})
+    assert not holds_specification(archive, script)
 
 
 def test_key_pair_is_made_and_never_overwritten(tmp_path, mltk_cli):

@@ -151,6 +151,19 @@ def test_model_without_the_mixin_runs_with_the_settings_of_the_user(there, tool,
     assert "on there, but 9.8.7 here" in result.stderr
 
 
+def test_code_does_not_come_back_unless_it_is_named(there, tool, mltk_cli):
+    there.configure(environment={"EXTRA": "1"}, download_files=["*"])
+    result = mltk_cli.invoke(["ssh", "custom", "tool", "work"])
+    assert result.exit_code == 0, result.stderr
+    assert Path("extra.txt").read_text() == "asked for"
+    assert not Path("extra.py").exists()
+    # The uploaded ones match as well.
+    assert "Not copied back" in result.stderr and "extra.py" in result.stderr
+    there.configure(environment={"EXTRA": "1"}, download_files=["extra.py"])
+    assert mltk_cli.invoke(["ssh", "custom", "tool", "work"]).exit_code == 0
+    assert Path("extra.py").exists()
+
+
 def test_failed_command_gives_its_exit_code_and_changes_nothing_here(there, tool, mltk_cli):
     ModelArchive("tool.mltk.zip").update({"before.txt": b"here"})
     before = Path("tool.mltk.zip").read_bytes()

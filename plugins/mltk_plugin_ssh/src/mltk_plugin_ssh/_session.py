@@ -26,6 +26,9 @@ from mltk_plugin_ssh._transfer import (
     describe_size,
     find_uploads,
     folder_beside,
+    holds_specification,
+    is_asked_for,
+    is_code,
     read_tar,
     replace_entries,
     save_stream,
@@ -260,6 +263,11 @@ class _Session:
             if not part.stat().st_size:
                 return False
             check_archive(part, [f"{self.model.name}.py"])
+            if not holds_specification(part, self.command.script):
+                self.logger.warning(
+                    f"The specification in the archive differs from {self.command.script}. "
+                    f"Look at it before you run it with --trust."
+                )
             part.replace(target)
         self.logger.info(f"Archive: {target}")
         return True
@@ -269,9 +277,17 @@ class _Session:
         with folder_beside(target) as new, folder_beside(target) as old:
             with self.remote.open("logs") as (_, output):
                 paths = read_tar(output, new)
+            self._report_left_out([path for path in paths if is_code(path)])
             if paths:
                 replace_entries(target, new, old)
                 self.logger.info(f"Logs: {target}")
+
+    def _report_left_out(self, paths: list[Path]) -> None:
+        if paths:
+            self.logger.warning(
+                f"Not copied back, because it is code or was not asked for: {', '.join(map(str, paths[:5]))}"
+                f"{f' and {len(paths) - 5} more' if len(paths) > 5 else ''}. ssh_download_files may name code in full."
+            )
 
     def _fetch_files(self, patterns: list[str], pairs: dict[str, str], required: bool) -> None:
         folder = self.command.script.parent
@@ -279,7 +295,9 @@ class _Session:
             with folder_beside(self.command.script) as temporary:
                 with self.remote.open("files", *patterns) as (_, output):
                     paths = read_tar(output, temporary)
-                for path in paths:
+                asked = [path for path in paths if is_asked_for(path, patterns)]
+                self._report_left_out([path for path in paths if path not in asked])
+                for path in asked:
                     (folder / path).parent.mkdir(parents=True, exist_ok=True)
                     (temporary / path).replace(folder / path)
                     self.logger.info(f"File: {folder / path}")

@@ -11,7 +11,8 @@ import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO
 
 from mltk.errors import FileFormatError, SpecificationError
@@ -19,6 +20,7 @@ from mltk.utils.files import atomic_path
 from mltk.utils.model_archive import ModelArchive
 
 _CHUNK = 1 << 20
+_CODE = (".py", ".pyc", ".pyd", ".pyw", ".pth", ".so", ".dll", ".dylib", ".sh", ".ipynb")
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,37 @@ def read_tar(stream: io.BufferedReader, folder: Path) -> list[Path]:
     return paths
 
 
+def is_code(path: PurePath) -> bool:
+    """Return whether a file can run when a specification beside it does, or is one."""
+    return path.suffix.lower() in _CODE
+
+
+def is_asked_for(path: PurePath, patterns: Iterable[str]) -> bool:
+    """Return whether a received file matches one of the patterns that were asked for.
+
+    A pattern that names a folder stands for everything in it. Code must be named in full, without a wildcard.
+
+    Args:
+        path: The file, relative to the model's folder.
+        patterns: Patterns of bash, with `**` for any folders.
+    """
+    if is_code(path):
+        return path.as_posix() in patterns
+    return any(_matches(path.parts, PurePosixPath(pattern).parts) for pattern in patterns)
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        # Hidden folders are not entered.
+        ends = (n for n in range(len(parts) + 1) if not any(p.startswith(".") for p in parts[:n]))
+        return any(_matches(parts[n:], pattern[1:]) for n in ends)
+    if not parts or (parts[0].startswith(".") and not pattern[0].startswith(".")):
+        return False
+    return fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """Create a temporary folder on the same file system as `path`."""
@@ -175,6 +208,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
 def replace_entries(folder: Path, entries: Path, old: Path) -> None:
     """Move each file and folder in `entries` to `folder`, replacing entries of the same name.
 
+    Code is not moved. A folder with code here stays, and gets the files.
+
     Args:
         folder: The target folder.
         entries: A folder on the same file system.
@@ -183,6 +218,14 @@ def replace_entries(folder: Path, entries: Path, old: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for entry in sorted(entries.iterdir()):
         target = folder / entry.name
+        files = [path for path in (entry, *entry.rglob("*")) if path.is_file()]
+        if any(map(is_code, files)) or any(map(is_code, target.rglob("*"))):
+            for path in files:
+                moved = folder / path.relative_to(entries)
+                if not is_code(path):
+                    moved.parent.mkdir(parents=True, exist_ok=True)
+                    path.replace(moved)
+            continue
         if target.exists():
             target.rename(old / entry.name)
         entry.rename(target)
@@ -192,6 +235,15 @@ def save_stream(stream: IO[bytes], path: Path) -> None:
     """Write a stream to a file atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(stream, file, _CHUNK)
+
+
+def holds_specification(path: Path, script: Path) -> bool:
+    """Return whether the specification in an archive is the script, but for the line with the version of mltk."""
+
+    def lines(text: bytes) -> list[bytes]:
+        return [line for line in text.splitlines() if line and not line.startswith(b"__mltk_version__")]
+
+    return lines(ModelArchive(path).read(script.name)) == lines(script.read_bytes())
 
 
 def check_archive(path: Path, members: Sequence[str]) -> None:
