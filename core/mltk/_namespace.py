@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from functools import cache
 from importlib import import_module
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from mltk.errors import PluginBlockedError, PluginNotInstalledError
+from mltk.errors import PluginBlockedError, PluginNotInstalledError, did_you_mean
 from mltk.reference_names import MODULES as REFERENCE_MODULES
 
 if TYPE_CHECKING:
@@ -54,10 +55,35 @@ class KnownPlugins(TypedDict):
     """Commands of `mltk`, e.g. `classify_audio`."""
 
 
+def _normalized(name: str) -> str:
+    """Return a name as PEP 503 compares names of distributions: `My_Plugin` is `my-plugin`."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def blocked_plugins() -> frozenset[str]:
-    """Return the names in `MLTK_BLOCK_PLUGINS` (plugins or distributions; `*` is every plugin)."""
+    """Return the normalized names in `MLTK_BLOCK_PLUGINS` (plugins or distributions; `*` is every plugin)."""
     names = os.environ.get(BLOCK_VARIABLE, "").split(",")
-    return frozenset(name.strip() for name in names if name.strip())
+    return frozenset(_normalized(name.strip()) for name in names if name.strip())
+
+
+def unmatched_blocks() -> str:
+    """Return a sentence about the names in `MLTK_BLOCK_PLUGINS` that no installed plugin has, or an empty string."""
+    blocked = blocked_plugins() - {"*"}
+    if not blocked:
+        return ""
+    from importlib_metadata import entry_points
+
+    installed = set()
+    for entry_point in (*entry_points(group=PLUGIN_GROUP), *entry_points(group=GROUP)):
+        if entry_point.group == PLUGIN_GROUP:
+            installed.add(_normalized(entry_point.name))
+        installed.add(_normalized(_distribution_name(entry_point)))
+    unmatched = sorted(blocked - installed)
+    if not unmatched:
+        return ""
+    names = ", ".join(f"'{name}'" for name in unmatched)
+    hint = did_you_mean(unmatched[0], installed) if len(unmatched) == 1 else ""
+    return f"{BLOCK_VARIABLE} names {names}, which no installed plugin or distribution is called.{hint}"
 
 
 def is_blocked(entry_point: EntryPoint) -> bool:
@@ -65,16 +91,17 @@ def is_blocked(entry_point: EntryPoint) -> bool:
     blocked = blocked_plugins()
     if not blocked:
         return False
-    if "*" in blocked or (entry_point.group == PLUGIN_GROUP and entry_point.name in blocked):
+    if "*" in blocked or (entry_point.group == PLUGIN_GROUP and _normalized(entry_point.name) in blocked):
         return True
     distribution = entry_point.dist
     if distribution is None:
         return False
-    if distribution.name in blocked:
+    if _normalized(distribution.name) in blocked:
         return True
     # A namespace entry has no plugin name: it is blocked with the plugins of its distribution.
     return entry_point.group == GROUP and any(
-        other.group == PLUGIN_GROUP and other.name in blocked for other in distribution.entry_points
+        other.group == PLUGIN_GROUP and _normalized(other.name) in blocked
+        for other in distribution.entry_points
     )
 
 
@@ -121,20 +148,50 @@ def provided_mixins(ending: str) -> list[str]:
     ]
 
 
-@cache
 def provided() -> Mapping[str, EntryPoint]:
     """Return the public names that installed distributions provide.
 
-    When two distributions provide one name, the first by distribution name keeps it.
+    A name of one of the project's own plugins, or below such a name, stays with that plugin if it is installed. Of
+    other distributions that provide one name, the first by distribution name keeps it.
     """
+    return _providers()[0]
+
+
+def taken_names() -> list[str]:
+    """Return a sentence for each public name that a distribution provides although another one has it or owns it."""
+    return _providers()[1]
+
+
+@cache
+def _providers() -> tuple[dict[str, EntryPoint], list[str]]:
     from importlib_metadata import entry_points
 
-    found: dict[str, EntryPoint] = {}
+    offers: dict[str, dict[str, EntryPoint]] = {}
+    names: dict[int, str] = {}
     for entry_point in entry_points(group=GROUP):
-        rival = found.get(entry_point.name)
-        if rival is None or _distribution_name(entry_point) < _distribution_name(rival):
-            found[entry_point.name] = entry_point
-    return found
+        # Reading the metadata of a distribution is slow.
+        distribution = names.setdefault(id(entry_point.dist), "") or _distribution_name(entry_point)
+        names[id(entry_point.dist)] = distribution
+        offers.setdefault(entry_point.name, {}).setdefault(distribution, entry_point)
+    installed = {_normalized(name) for name in names.values()}
+    owners = known_plugins()["names"]
+    found: dict[str, EntryPoint] = {}
+    notes = []
+    for name, rivals in offers.items():
+        owner = next((owners[prefix] for prefix in _prefixes(name) if prefix in owners), None)
+        own = next((rival for rival in rivals if owner and _normalized(rival) == owner), None)
+        keeper = own or (None if owner in installed else min(rivals))
+        if keeper is not None:
+            found[name] = rivals[keeper]
+        for taker in sorted(rivals.keys() - {own} if owner else rivals.keys() - {keeper}):
+            used = "is used, because the owner is not installed" if taker == keeper else "is not used"
+            notes.append(f"'{name}' of {owner or keeper} is also provided by {taker}, which {used}.")
+    return found, notes
+
+
+def forget_names() -> None:
+    """Let the next use of a public name find the installed distributions again."""
+    _providers.cache_clear()
 
 
 def resolve(package: str, name: str) -> object:

@@ -45,7 +45,8 @@ class SitePackages:
     def run(self, *args, env=None):
         """Run Python with this folder first on the path; the plugins of this environment are blocked."""
         names = ",".join(e.name for e in entry_points(group="mltk.plugins"))
-        variables = {**os.environ, "PYTHONPATH": str(self.folder), "MLTK_BLOCK_PLUGINS": names, **(env or {})}
+        path = os.pathsep.join(filter(None, (str(self.folder), os.environ.get("PYTHONPATH"))))
+        variables = {**os.environ, "PYTHONPATH": path, "MLTK_BLOCK_PLUGINS": names, **(env or {})}
         return subprocess.run(
             [sys.executable, *args],
             capture_output=True,

@@ -648,7 +648,7 @@ def test_check_finds_every_problem(zoo):
         "'old_api' (dist-old_api 1.0): it was written for version 0",
         "'good' (second-good 1.0): the name 'good' is taken by dist-good",
         "The plugin 'raises' (dist-raises 1.0) failed in the hook mltk_commands",
-        "MLTK_BLOCK_PLUGINS names 'godo', which is not installed. Did you mean 'good'",
+        "MLTK_BLOCK_PLUGINS names 'godo', which no installed plugin or distribution is called. Did you mean 'good'",
     ):
         assert expected in text
 
@@ -668,6 +668,8 @@ def test_blocking_comes_before_the_import(site):
     for env, arguments in (
         ({"MLTK_BLOCK_PLUGINS": "bomb"}, ["--help"]),
         ({"MLTK_BLOCK_PLUGINS": "dist-bomb"}, ["--help"]),
+        ({"MLTK_BLOCK_PLUGINS": "Dist_Bomb"}, ["--help"]),
+        ({"MLTK_BLOCK_PLUGINS": " BOMB "}, ["--help"]),
         ({"MLTK_BLOCK_PLUGINS": "*"}, ["--help"]),
         ({"MLTK_BLOCK_PLUGINS": ""}, ["--no-plugins", "--help"]),
         ({"MLTK_BLOCK_PLUGINS": ""}, ["--help", "--no-plugins"]),
@@ -678,6 +680,18 @@ def test_blocking_comes_before_the_import(site):
         assert not (site.folder / "exploded").exists()
     site.mltk("--help", env={"MLTK_BLOCK_PLUGINS": ""})
     assert (site.folder / "exploded").exists()
+
+
+def test_a_name_that_blocks_nothing_is_reported(site):
+    site.add_plugin("bomb", "")
+    for arguments in (["--help"], ["plugins", "list"]):
+        env = {"MLTK_BLOCK_PLUGINS": "bmob,dist-bomb"}
+        lines = site.mltk(*arguments, env=env).stderr.splitlines()
+        assert [line for line in lines if "MLTK_BLOCK_PLUGINS" in line] == [
+            "mltk: warning: MLTK_BLOCK_PLUGINS names 'bmob', which no installed plugin or distribution is called. "
+            "Did you mean 'bomb'?"
+        ]
+    assert "MLTK_BLOCK_PLUGINS" not in site.mltk("--help", env={"MLTK_BLOCK_PLUGINS": "*"}).stderr
 
 
 def test_one_module_under_two_names_is_registered_once(site):

@@ -246,6 +246,20 @@ def test_of_two_distributions_with_one_name_the_first_keeps_it(toy):
     )
 
 
+@pytest.mark.parametrize("name", ["mltk.core.ImageDatasetMixin", "mltk.core.preprocess.image.more"])
+def test_a_name_stays_with_its_owner_and_a_taker_is_reported(site, name):
+    site.write("other.py", "taken = 'other'")
+    site.add("aaa-taker", namespace={name: "other:taken" if "Mixin" in name else "other"})
+    site.add("mltk_plugin_image", namespace={"mltk.core.ImageDatasetMixin": "json:loads"})
+    code = "from mltk.core import ImageDatasetMixin; print(ImageDatasetMixin.__name__)"
+    assert site.python(code, env={"MLTK_BLOCK_PLUGINS": ""}) == "loads"
+    below = site.run("-c", "import mltk.core.preprocess.image.more", env={"MLTK_BLOCK_PLUGINS": ""})
+    assert below.returncode == 1
+    message = f"'{name}' of mltk-plugin-image is also provided by aaa-taker, which is not used."
+    assert message in site.mltk("plugins", "list").stderr
+    assert message in site.mltk("plugins", "check").stdout
+
+
 def test_the_finder_is_last_and_there_once():
     _namespace.install()
     finders = [type(f).__name__ for f in sys.meta_path]

@@ -10,8 +10,16 @@ from pathlib import Path
 
 import click
 
-from mltk._namespace import GROUP, blocked_plugins, install_hint, is_blocked, known_plugins, provided
-from mltk.cli._console import print_info, print_table, print_text
+from mltk._namespace import (
+    GROUP,
+    install_hint,
+    is_blocked,
+    known_plugins,
+    provided,
+    taken_names,
+    unmatched_blocks,
+)
+from mltk.cli._console import print_info, print_table, print_text, print_warning
 from mltk.cli.main import find_commands
 from mltk.errors import MltkError, did_you_mean
 from mltk.keras.environment import native_stderr, prepare_environment
@@ -47,6 +55,8 @@ def list_command(as_json: bool, with_builtins: bool, hook: str | None) -> None:
         print_info("No plugins are installed." if hook is None else f"No plugin implements {hook}.")
     else:
         _print_records(records)
+    for message in filter(None, (unmatched_blocks(), *taken_names())):
+        print_warning(message)
 
 
 def _print_records(records: Sequence[PluginRecord]) -> None:
@@ -189,9 +199,8 @@ def _problems(manager: PluginManager) -> Iterable[str]:
     for record in records:
         if record.status in ("broken", "incompatible"):
             yield f"The plugin '{record.name}' ({record.distribution} {record.version}): {record.error}"
-    names = {n for r in records if not r.builtin for n in (r.name, r.distribution) if n} | {"*"}
-    for blocked in sorted(blocked_plugins() - names):
-        yield f"MLTK_BLOCK_PLUGINS names '{blocked}', which is not installed.{did_you_mean(blocked, names)}"
+    if message := unmatched_blocks():
+        yield message
     yield from _namespace_problems()
     for hook in hook_signatures():
         arguments = hook_signatures()[hook]
@@ -217,10 +226,8 @@ def _namespace_problems() -> Iterable[str]:
     from importlib_metadata import entry_points
 
     prepare_environment()
-    owners: dict[str, list[str]] = {}
     for entry_point in entry_points(group=GROUP):
         distribution = entry_point.dist.name if entry_point.dist else entry_point.value
-        owners.setdefault(entry_point.name, []).append(distribution)
         if is_blocked(entry_point):
             continue
         if not entry_point.name.startswith("mltk."):
@@ -232,9 +239,7 @@ def _namespace_problems() -> Iterable[str]:
         # Foreign code may raise anything, which is the result of the check.
         except (Exception, SystemExit) as e:  # noqa: BLE001
             yield f"'{entry_point.name}' of {distribution} cannot be imported: {type(e).__name__}: {e}"
-    for name, distributions in owners.items():
-        if len(distributions) > 1:
-            yield f"'{name}' is provided by {' and '.join(sorted(distributions))}; only the first is used."
+    yield from taken_names()
 
 
 def _require_hook(name: str) -> None:

@@ -38,7 +38,7 @@ def get_plugin_manager(strict: bool | None = None, warn: bool = True) -> PluginM
 def forget_plugins() -> None:
     """Let the next `get_plugin_manager()` find the installed plugins again."""
     _discovered.cache_clear()
-    _namespace.provided.cache_clear()
+    _namespace.forget_names()
 
 
 @contextmanager

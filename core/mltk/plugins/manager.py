@@ -83,6 +83,8 @@ class PluginManager(pluggy.PluginManager):
                     raise MltkError(message)
                 if warn:
                     print(f"mltk: warning: {message} (mltk plugins show {found.name})", file=sys.stderr)
+        if warn and (message := _namespace.unmatched_blocks()):
+            print(f"mltk: warning: {message}", file=sys.stderr)
         self.register_builtins()
 
     def register_builtins(self) -> None:
