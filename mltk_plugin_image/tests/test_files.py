@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import io
+import struct
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mltk.core.preprocess.utils import image as by_reference_name
 from mltk.errors import DatasetError
-from mltk_plugin_image._files import read_image
+from mltk_plugin_image._files import ReadingRules, read_image
 from mltk_plugin_image.utils import read_image_file, write_image_file
 
 
@@ -24,10 +26,10 @@ def luminance(rgb: np.ndarray) -> np.ndarray:
     return rgb[..., :3] @ np.array([0.299, 0.587, 0.114])
 
 
-@pytest.mark.parametrize("ending", ["png", "bmp", "ppm", "tif", "tiff"])
+@pytest.mark.parametrize("ending", ["png", "bmp", "ppm", "tif", "tiff", "webp"])
 def test_lossless_formats_give_the_pixels(tmp_path, pixels, ending):
     path = tmp_path / f"a.{ending}"
-    Image.fromarray(pixels).save(path)
+    Image.fromarray(pixels).save(path, lossless=True)
     assert np.array_equal(read_image(path), pixels)
 
 
@@ -68,12 +70,144 @@ def test_sixteen_bits_are_brought_to_the_scale_of_eight(tmp_path):
     assert read_image(path, "rgba")[..., 3].min() == 255
 
 
-def test_the_orientation_in_exif_data_is_not_applied(tmp_path, pixels):
+@pytest.fixture
+def warned(caplog):
+    """The warnings that were given, as one text."""
+    caplog.set_level("WARNING", "mltk.data")
+    return lambda: caplog.text
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_the_orientation_in_exif_data_is_applied_on_request_and_reported_by_default(
+    tmp_path, pixels, ending, warned
+):
     exif = Image.Exif()
     exif[0x0112] = 6
-    for name in ("a.jpg", "a.png"):
-        Image.fromarray(pixels).save(tmp_path / name, exif=exif)
-        assert read_image(tmp_path / name).shape == pixels.shape
+    path = tmp_path / f"a.{ending}"
+    Image.fromarray(pixels).save(path, exif=exif)
+    assert read_image(path, rules=ReadingRules(exif_orientation=False)).shape == pixels.shape
+    assert not warned()
+    assert read_image(path).shape == pixels.shape
+    assert "orientation in their EXIF data" in warned() and f"a.{ending}" in warned()
+    turned = read_image(path, rules=ReadingRules(exif_orientation=True))
+    assert turned.shape == (24, 20, 3)
+    assert np.abs(turned.astype(int) - np.rot90(pixels, -1)).mean() < (0.1 if ending == "png" else 20)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_orientation_of_tiff_files_is_part_of_the_format(tmp_path, pixels, bits, warned):
+    values = pixels.astype(np.uint16) * 257 if bits == 16 else pixels
+    cv2.imwrite(str(tmp_path / "a.tif"), values[..., ::-1])
+    content = (tmp_path / "a.tif").read_bytes()
+    # OpenCV writes no orientation: turn another tag of one short value into it.
+    tag = struct.pack("<HHIHH", 284, 3, 1, 1, 0)
+    assert content.count(tag) == 1
+    (tmp_path / "a.tif").write_bytes(content.replace(tag, struct.pack("<HHIHH", 274, 3, 1, 6, 0)))
+    assert read_image(tmp_path / "a.tif") == pytest.approx(np.rot90(pixels, -1), abs=1e-3)
+    assert not warned()
+
+
+def test_every_orientation_is_turned_as_pillow_does(tmp_path, pixels):
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+        expected = ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))
+        got = read_image(tmp_path / "a.png", rules=ReadingRules(exif_orientation=True))
+        assert np.array_equal(got, np.asarray(expected))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "gray_alpha.png"])
+def test_transparent_images_are_laid_on_a_color_or_reported(tmp_path, pixels, name, warned):
+    alpha = np.full(pixels.shape[:2], 64, np.uint8)
+    image = Image.fromarray(np.dstack([pixels, alpha]))
+    if name.startswith("gray"):
+        image = image.convert("LA")
+    image.save(tmp_path / name, lossless=True)
+    stored = np.asarray(image.convert("RGB"))
+    assert np.array_equal(read_image(tmp_path / name, rules=ReadingRules(alpha_background="ignore")), stored)
+    assert np.array_equal(read_image(tmp_path / name, "rgba")[..., 3], alpha)
+    assert not warned()
+    assert np.array_equal(read_image(tmp_path / name), stored)
+    assert "alpha channel is dropped" in warned() and name in warned()
+    laid = read_image(tmp_path / name, rules=ReadingRules(alpha_background=(255, 0, 100)))
+    expected = stored * (64 / 255) + np.array([255, 0, 100]) * (191 / 255)
+    assert np.abs(laid - expected).max() <= 1
+
+
+def test_an_opaque_alpha_channel_is_not_reported(tmp_path, pixels, warned):
+    Image.fromarray(pixels).convert("RGBA").save(tmp_path / "a.png")
+    assert np.array_equal(read_image(tmp_path / "a.png"), pixels)
+    assert not warned()
+
+
+@pytest.mark.parametrize("name", ["gray.png", "color.png", "color.tif", "alpha.png"])
+def test_twelve_bits_in_sixteen_are_reported_and_scaled_on_request(tmp_path, name, warned):
+    shape = {"gray": (6, 8), "color": (6, 8, 3), "alpha": (6, 8, 4)}[name.split(".")[0]]
+    deep = np.random.default_rng(0).integers(0, 4096, shape).astype(np.uint16)
+    if deep.ndim == 3:
+        deep[..., 3:] = 4095
+    cv2.imwrite(str(tmp_path / name), deep)
+    mode = "grayscale" if deep.ndim == 2 else "rgb"
+    expected = deep[..., None] if deep.ndim == 2 else deep[..., [2, 1, 0]]
+    image = read_image(tmp_path / name, mode, rules=ReadingRules(value_bits=12))
+    assert image.dtype == np.float32
+    assert image == pytest.approx(expected * (255 / 4095), abs=1e-3)
+    assert not warned()
+    assert read_image(tmp_path / name, mode) == pytest.approx(expected / 257, abs=1e-3)
+    assert "use 12 bits at most" in warned() and name in warned()
+    half = read_image(tmp_path / name, mode, (3, 4), "box", ReadingRules(value_bits=12))
+    assert half[0, 0] == pytest.approx(image[:2, :2].mean(axis=(0, 1)), abs=1e-3)
+
+
+def test_integers_beyond_the_number_of_bits_are_refused(tmp_path):
+    Image.fromarray(np.array([[0, 70000]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(DatasetError, match=r"a\.tif.*0 to 70,000.* 0 to 65,535.*value_bits"):
+        read_image(tmp_path / "a.tif", "grayscale")
+    deep = read_image(tmp_path / "a.tif", "grayscale", rules=ReadingRules(value_bits=17))
+    assert deep[0, 1, 0] == pytest.approx(70000 * 255 / (2**17 - 1))
+
+
+@pytest.mark.parametrize("ending", ["npy", "tif"])
+def test_real_numbers_are_taken_as_they_are_and_reported_if_out_of_range(tmp_path, ending, warned):
+    def write(values: np.ndarray) -> str:
+        path = str(tmp_path / f"a{values.min()}.{ending}")
+        if ending == "npy":
+            np.save(path, values)
+        else:
+            Image.fromarray(values).save(path)
+        return path
+
+    values = np.random.default_rng(0).uniform(0, 255, (5, 6)).astype(np.float32)
+    assert np.array_equal(read_image(write(values), "grayscale")[..., 0], values)
+    unit = write(values / 255)
+    read_image(unit, "grayscale", rules=ReadingRules(value_range=(0, 1)))
+    assert not warned()
+    read_image(unit, "grayscale")
+    assert "from 0 to 1, although" in warned()
+    read_image(write(values - 9), "grayscale")
+    assert "values outside of value_range" in warned()
+    values[2, 3] = np.nan
+    with pytest.raises(DatasetError, match=rf"nan\.{ending}.*NaN or infinity"):
+        read_image(write(values), "grayscale")
+
+
+def test_the_first_frame_of_an_animation_is_used_and_reported(tmp_path, pixels, warned):
+    frames = [Image.fromarray(pixels), Image.fromarray(255 - pixels)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert np.array_equal(read_image(tmp_path / "a.webp"), pixels)
+    assert "several frames" in warned()
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_half_a_file_that_was_filled_up_with_zeros_is_refused(tmp_path, ending):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / f"a.{ending}")
+    content = (tmp_path / f"a.{ending}").read_bytes()
+    half = len(content) // 2
+    (tmp_path / f"a.{ending}").write_bytes(content[:half] + bytes(len(content) - half))
+    with pytest.raises(DatasetError, match=rf"a\.{ending}' cannot be read: .*truncated"):
+        read_image(tmp_path / f"a.{ending}")
 
 
 @pytest.mark.parametrize("method", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])

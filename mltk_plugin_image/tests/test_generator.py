@@ -579,3 +579,50 @@ def test_describe_names_what_was_set():
     assert ParallelImageDataGenerator().describe() == ""
     described = ParallelImageDataGenerator(rotation_range=5, noise=["gauss"], preprocessing_function=flow)
     assert described.describe() == "rotation_range: 5\nnoise: ['gauss']\npreprocessing_function: flow"
+
+
+def test_files_are_read_by_the_rules_of_the_settings_and_reported_after_the_first_reading(rock_paper, caplog):
+    root = rock_paper()
+    clear = Image.fromarray(np.zeros((12, 16, 4), np.uint8))
+    clear.save(root / "rock" / "clear.png")
+    clear.convert("RGB").save(root / "rock" / "a.GIF")
+    (root / "rock" / "b.heic").touch()
+    count = len(flow(root).filenames)
+    assert "1 .heic" in caplog.text
+    caplog.clear()
+    iterator = flow(root, ParallelImageDataGenerator(cores=1), batch_size=3)
+    assert {"rock/clear.png", "rock/a.GIF"} < set(iterator.filenames)
+    for _ in range(2):
+        list(iterator)
+    assert [r.getMessage().split(". Set")[0] for r in caplog.records] == [
+        f"Images with transparent parts, of which the alpha channel is dropped: 'rock/clear.png' (1 of {count} files)"
+    ]
+    caplog.clear()
+    iterator = flow(root, ParallelImageDataGenerator(alpha_background=77, cores=1), shuffle=False)
+    images = np.concatenate([x for x, _ in iterator])
+    assert images[iterator.filenames.index("rock/clear.png")].max() == 77
+    assert not caplog.records
+
+
+def test_unusable_files_are_all_named(rock_paper):
+    root = rock_paper()
+    for name in ("rock/cut.png", "paper/text.jpg"):
+        (root / name).write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"(cut.*text|text.*cut)"):
+        list(flow(root))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"alpha_background": (1, 2)},
+        {"alpha_background": 256},
+        {"alpha_background": "white"},
+        {"exif_orientation": "upright"},
+        {"value_bits": 8},
+        {"value_bits": 33},
+    ],
+)
+def test_wrong_rules_for_reading_are_refused(settings):
+    with pytest.raises(SpecificationError, match=next(iter(settings))):
+        ParallelImageDataGenerator(**settings)

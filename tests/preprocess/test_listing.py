@@ -292,3 +292,28 @@ def test_a_hundred_thousand_files_are_listed_within_two_seconds(tmp_path: Path) 
     start = time.perf_counter()
     assert len(list_dataset_directory(tmp_path, ["a"], white_list_formats=["png"])[0]) == 100_000
     assert time.perf_counter() - start < 2
+
+
+def test_files_that_are_left_out_are_reported_by_kind_once(
+    data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("rock/a.heic", "rock/b.HEIC", "paper/deep/c.gif", "paper/d", "rock/notes.txt", "cat/e.xcf"):
+        (data / name).parent.mkdir(exist_ok=True)
+        (data / name).touch()
+    for _ in range(2):
+        list_dataset_directory(data, ["rock", "paper"], white_list_formats=["png"])
+    assert [r.getMessage() for r in caplog.records] == [
+        f"4 of 35 files in '{data}' are left out: 2 .heic, 1 .gif, 1 without an ending. Files that are read end in "
+        f".png; convert the others, or remove them."
+    ]
+    list_dataset_directory(
+        data, ["rock", "_unknown_"], unknown_class_label="_unknown_", white_list_formats=["png"]
+    )
+    assert "1 .xcf" in caplog.text
+
+
+def test_nothing_is_reported_if_every_ending_is_read(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (data / "rock" / "a.heic").touch()
+    list_dataset_directory(data, ["rock"])
+    list_dataset_directory(data, ["rock"], white_list_formats=["PNG", ".heic"])
+    assert not caplog.records

@@ -19,8 +19,10 @@ from mltk.data.checks import get_split as get_split
 from mltk.data.directory import DirectoryListing as DirectoryListing
 from mltk.data.directory import list_class_folders as list_class_folders
 from mltk.data.directory import list_directory as list_directory
+from mltk.data.file_samples import FileSamples as FileSamples
+from mltk.data.findings import FileReport as FileReport
+from mltk.data.findings import Finding as Finding
 from mltk.data.generator_batches import BatchPosition as BatchPosition
-from mltk.data.generator_batches import FileSamples as FileSamples
 from mltk.data.generator_batches import GeneratorBatches as GeneratorBatches
 from mltk.data.generator_batches import GeneratorIterator as GeneratorIterator
 from mltk.data.generator_batches import ProcessParams as ProcessParams

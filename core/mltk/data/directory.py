@@ -111,10 +111,14 @@ def list_directory(
         shuffle_index_directory=shuffle_index_dir,
         list_valid_filenames_in_directory_function=list_function,
     )
+    wanted = set(chosen)
     if class_counts is not None:
-        class_counts.update({name: n for name, n in counts.items() if name in chosen})
-    kept = [i for i, class_id in enumerate(ids) if listed[class_id] in chosen]
-    class_ids = np.array([labels.index(name) for name in listed])[[ids[i] for i in kept]]
+        class_counts.update({name: n for name, n in counts.items() if name in wanted})
+    is_wanted = np.array([name in wanted for name in listed], bool)
+    positions = {name: i for i, name in enumerate(labels)}
+    listed_ids = np.array(ids, np.int64)
+    kept = np.flatnonzero(is_wanted[listed_ids]).tolist()
+    class_ids = np.array([positions[name] for name in listed], np.int64)[listed_ids[kept]]
     return DirectoryListing(
         directory=root,
         classes=labels,

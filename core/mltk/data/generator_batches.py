@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -46,38 +43,13 @@ class Samples(Protocol):
         """Return a hex digest of the identity of all samples."""
         ...
 
+    def close_report(self) -> None:
+        """Give the warnings about the files that have been read."""
+        ...
+
 
 Generator = TypeVar("Generator", bound=GeneratorSettings)
 Data = TypeVar("Data", bound=Samples)
-
-
-class FileSamples:
-    """Samples in files; a subclass reads them.
-
-    Args:
-        root: Folder that the names are relative to.
-        names: Path of each file; `None` for a sample without a file.
-        missing: Name of samples without a file.
-    """
-
-    def __init__(self, root: str, names: Sequence[str | None], missing: str = "") -> None:
-        self.names: Sequence[str] = [missing if name is None else name for name in names]
-        self.files: Sequence[str] = [name or "" for name in names]
-        self._root = root
-
-    def path(self, index: int) -> str:
-        """Return the path of a file; empty for a sample without a file."""
-        file = self.files[index]
-        return os.path.join(self._root, file) if file else ""  # noqa: PTH118 (pathlib is too slow here)
-
-    def fingerprint(self) -> str:
-        """Return a hex digest of the names and sizes of all files, in any order."""
-        digest = hashlib.sha256()
-        names = np.array([file or name for file, name in zip(self.files, self.names, strict=True)])
-        for index in np.argsort(names):
-            size = Path(self.path(index)).stat().st_size if self.files[index] else 0
-            digest.update(f"{names[index]}\0{size}\n".encode())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,6 +300,13 @@ class GeneratorIterator(BatchIterator, Generic[Batches]):
         self.batches = batches
         self.class_indices = dict(batches.params.class_indices or {})
         """Class name to id."""
+
+    def close(self) -> None:
+        """End all iterations and their threads, and give the warnings about the files that have been read."""
+        super().close()
+        self.batches.samples.close_report()
+
+    shutdown = close
 
     @property
     def filenames(self) -> list[str]:

@@ -10,12 +10,14 @@ import math
 import os
 import posixpath
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
 
+from mltk.data.findings import warn_once
 from mltk.errors import DatasetError, did_you_mean
 from mltk.utils.files import atomic_write
 
@@ -28,6 +30,9 @@ Split = tuple[float, float]
 """First and last fraction of a part of a list, both within 0 to 1."""
 
 _IGNORED_PREFIXES = ("_", "~", ".")
+
+_NOTES = (".txt", ".json", ".csv", ".tsv", ".xml", ".yaml", ".yml", ".md", ".ini", ".db", ".lnk")
+"""Endings of files beside samples: notes, annotations, and what systems write."""
 
 
 class ListFilenamesFunction(Protocol):
@@ -146,6 +151,9 @@ def list_dataset_directory(
     if not named:
         raise DatasetError("At least one class besides the 'unknown' and the 'empty' one is needed.")
     samples = {label: list_files(label)[:limit] for label in named}
+    if formats is not None:
+        draws = unknown_class_label in special
+        _report_left_out(root, _list_others(root, ()) if draws else named, formats, follow_links)
     mean_size = sum(map(len, samples.values())) / len(named)
     if unknown_class_label in special:
         total = max(1, int(mean_size * unknown_class_percentage)) if unknown_class_percentage else 0
@@ -163,7 +171,8 @@ def list_dataset_directory(
             shuffle=shuffle,
             seed=seed,
         )
-    chosen = {label: paths[:limit] for label, paths in samples.items() if label in labels}
+    # `process_samples_function` may have added labels.
+    chosen = {label: samples.get(label, [])[:limit] for label in labels}
     for label, paths in chosen.items():
         if not paths:
             raise DatasetError(_describe_missing_samples(root, label, formats, split))
@@ -186,15 +195,21 @@ def _draw_unknown(
     """Draw `total` samples evenly from the folders that are not classes."""
     if not total:
         return []
-    others = [
-        name for name in _list_folders(root) if name not in labels and not name.startswith(_IGNORED_PREFIXES)
-    ]
+    others = _list_others(root, labels)
     if not others:
         raise DatasetError(
             f"There is no folder in '{root}' to draw samples of the 'unknown' class from: every folder is a named "
             f"class. Remove the 'unknown' class, or add folders with other samples."
         )
     return _draw_evenly([list_files(name) for name in others], total, rng)
+
+
+def _list_others(root: str, labels: Iterable[str]) -> list[str]:
+    """Return the class folders besides those that are named."""
+    named = set(labels)
+    return [
+        name for name in _list_folders(root) if name not in named and not name.startswith(_IGNORED_PREFIXES)
+    ]
 
 
 def _join_classes(
@@ -290,8 +305,28 @@ def shuffle_file_list_by_group(
     return [members[g][i] for g in rng.permutation(len(members)) for i in rng.permutation(len(members[g]))]
 
 
+def _report_left_out(root: str, folders: Sequence[str], formats: tuple[str, ...], follow_links: bool) -> None:
+    """Warn of files in class folders that are not listed because of their endings, but may be samples."""
+    endings = Counter(
+        posixpath.splitext(path)[1].lower() or "without an ending"
+        for folder in folders
+        if Path(root, folder).is_dir()
+        for path in _scan(root, folder, None, follow_links)
+    )
+    left_out = {e: n for e, n in endings.items() if e not in formats and e not in _NOTES}
+    if left_out:
+        kinds = ", ".join(
+            f"{n:,} {e}" for e, n in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+        )
+        warn_once(
+            root,
+            f"{sum(left_out.values()):,} of {sum(endings.values()):,} files in '{root}' are left out: {kinds}. "
+            f"Files that are read end in {', '.join(sorted(formats))}; convert the others, or remove them.",
+        )
+
+
 def _scan(root: str, relative: str, formats: tuple[str, ...] | None, follow_links: bool) -> Iterable[str]:
-    """Yield the wanted files below `root/relative`, as paths relative to `root`, in no particular order."""
+    """Yield the files with these endings below `root/relative`: paths relative to `root`, in no particular order."""
     pending = [(relative, frozenset[tuple[int, int]]())]
     while pending:
         folder, ancestors = pending.pop()
@@ -347,7 +382,7 @@ def _check_labels(classes: Sequence[str]) -> list[str]:
     if isinstance(classes, str):
         raise DatasetError(f"The classes must be a list of labels, got the text '{classes}'.")
     labels = list(classes)
-    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    repeated = sorted(label for label, count in Counter(labels).items() if count > 1)
     if repeated:
         raise DatasetError(f"The class '{repeated[0]}' is listed more than once.")
     return labels

@@ -202,7 +202,8 @@ class GeneratorLoader:
         if iterator is None or not self.classes:
             return {}
         ids = np.asarray(iterator.classes)
-        return {name: int((ids == i).sum()) for i, name in enumerate(self.classes)}
+        counts = np.bincount(ids[ids >= 0], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=False))
 
     def prepare(self, datagen: GeneratorSettings, subset: str, *domains: str) -> None:
         """Set in a copy of the model's generator what the model, the options and other plugins say.

@@ -23,6 +23,50 @@ def get_speaker(path: str) -> str | None:
     return name if end else None
 
 
+class SpeakerLister:
+    """List the files of one class after another, with each speaker in one part of a split only.
+
+    The speakers of all classes are put into one order, which depends only on their names. The order is cut where the
+    parts come closest to the requested sizes; each part has at least one speaker. A speaker is therefore in the same
+    part for all classes. If the file names do not tell the speaker, or if there is only one speaker, the files are
+    split as `mltk.core.preprocess.utils.list_valid_filenames_in_directory` does, which also describes the arguments.
+
+    An object reads the list of class folders once.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {}
+
+    def __call__(
+        self,
+        base_directory: str | os.PathLike[str],
+        search_class: str,
+        white_list_formats: Iterable[str] | None = None,
+        split: Split | None = None,
+        follow_links: bool = False,
+        shuffle_index_directory: str | os.PathLike[str] | None = None,
+    ) -> tuple[str, list[str]]:
+        """Return the class and its files."""
+        formats = None if white_list_formats is None else tuple(white_list_formats)
+        root = os.fspath(base_directory)
+        speakers: tuple[str, ...] = ()
+        if split is not None and _has_speakers(root, search_class):
+            if root not in self._orders:
+                self._orders[root] = _order_speakers(*_list_folders(Path(root)))
+            speakers, middles = self._orders[root]
+        if split is None or len(speakers) < 2:
+            return list_all_filenames(
+                root, search_class, formats, split, follow_links, shuffle_index_directory
+            )
+        split_file_list((), split)  # Checks the fractions.
+        _, paths = list_all_filenames(
+            root, search_class, formats, None, follow_links, shuffle_index_directory
+        )
+        first, last = (_count_speakers(middles, fraction) for fraction in split)
+        chosen = set(speakers[first:last])
+        return search_class, [path for path in paths if (get_speaker(path) or path) in chosen]
+
+
 def list_valid_filenames_in_directory(
     base_directory: str | os.PathLike[str],
     search_class: str,
@@ -31,28 +75,10 @@ def list_valid_filenames_in_directory(
     follow_links: bool = False,
     shuffle_index_directory: str | os.PathLike[str] | None = None,
 ) -> tuple[str, list[str]]:
-    """List the files of one class, with each speaker in one part of a split only.
-
-    The speakers of all classes are put into one order, which depends only on their names. The order is cut where the
-    parts come closest to the requested sizes; each part has at least one speaker. A speaker is therefore in the same
-    part for all classes. If the file names do not tell the speaker, or if there is only one speaker, the files are
-    split as `mltk.core.preprocess.utils.list_valid_filenames_in_directory` does, which also describes the arguments.
-    """
-    formats = None if white_list_formats is None else tuple(white_list_formats)
-    speakers: tuple[str, ...] = ()
-    if split is not None and _has_speakers(base_directory, search_class):
-        speakers, middles = _order_speakers(*_list_folders(Path(base_directory)))
-    if split is None or len(speakers) < 2:
-        return list_all_filenames(
-            base_directory, search_class, formats, split, follow_links, shuffle_index_directory
-        )
-    split_file_list((), split)  # Checks the fractions.
-    _, paths = list_all_filenames(
-        base_directory, search_class, formats, None, follow_links, shuffle_index_directory
+    """List the files of one class, with each speaker in one part of a split only; see `SpeakerLister`."""
+    return SpeakerLister()(
+        base_directory, search_class, white_list_formats, split, follow_links, shuffle_index_directory
     )
-    first, last = (_count_speakers(middles, fraction) for fraction in split)
-    chosen = set(speakers[first:last])
-    return search_class, [path for path in paths if (get_speaker(path) or path) in chosen]
 
 
 def _count_speakers(middles: tuple[float, ...], fraction: float) -> int:

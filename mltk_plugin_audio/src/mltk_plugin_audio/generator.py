@@ -39,7 +39,7 @@ from mltk_plugin_audio._noise_and_rooms import RecordingSet
 from mltk_plugin_audio._preview import write_preview
 from mltk_plugin_audio._settings import AudioGeneratorSettings
 from mltk_plugin_audio._signal import pad_or_crop, to_float
-from mltk_plugin_audio._speakers import list_valid_filenames_in_directory
+from mltk_plugin_audio._speakers import SpeakerLister
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -236,7 +236,7 @@ class ParallelAudioDataGenerator(AudioGeneratorSettings):
             max_samples_per_class=max_samples_per_class,
             follow_links=follow_links,
             shuffle_index_dir=shuffle_index_dir,
-            list_function=list_valid_filenames_in_directory_function or list_valid_filenames_in_directory,
+            list_function=list_valid_filenames_in_directory_function or SpeakerLister(),
             class_counts=class_counts,
             unknown_class=UNKNOWN,
             unknown_class_percentage=self.unknown_class_percentage,

@@ -12,6 +12,7 @@ import numpy as np
 
 from mltk.data import (
     BatchPosition,
+    FileReport,
     FileSamples,
     FlowOptions,
     GeneratorBatches,
@@ -20,7 +21,7 @@ from mltk.data import (
     Samples,
 )
 from mltk.errors import DatasetError
-from mltk_plugin_image._files import CHANNELS, read_image
+from mltk_plugin_image._files import CHANNELS, DEFAULT_RULES, ReadingRules, read_image
 from mltk_plugin_image._settings import ImageSettings
 from mltk_plugin_image.utils import write_image_file
 
@@ -78,6 +79,9 @@ class ArrayImages:
         """Return the images as `ImageSamples` describes."""
         return np.ascontiguousarray(self._images[indices], np.float32)
 
+    def close_report(self) -> None:
+        """Do nothing: there are no files."""
+
     def path(self, index: int) -> str:
         """Return an empty string: there are no files."""
         return ""
@@ -100,6 +104,7 @@ class FileImages:
         color_mode: Key of `CHANNELS`.
         interpolation: See `read_image`.
         cache_bytes: Memory for decoded images.
+        rules: How to read what is ambiguous.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class FileImages:
         color_mode: str,
         interpolation: str,
         cache_bytes: int,
+        rules: ReadingRules = DEFAULT_RULES,
     ) -> None:
         self.names = self.files = names
         first = names[0] if names else ""
@@ -119,6 +125,7 @@ class FileImages:
         self._size = size
         self._color_mode = color_mode
         self._interpolation = interpolation
+        self._rules = rules
         self._shape = (*(size or (0, 0)), CHANNELS[color_mode])
         # The system gives memory to an empty array only where it is written.
         room = min(len(flat), cache_bytes // int(np.prod(self._shape))) if size else 0
@@ -146,7 +153,14 @@ class FileImages:
         return batch
 
     def _read(self, index: int) -> np.ndarray:
-        return read_image(self.path(index), self._color_mode, self._size, self._interpolation)
+        return self._images.load(index, self._read_file)
+
+    def _read_file(self, path: str, name: str, report: FileReport) -> np.ndarray:
+        return read_image(path, self._color_mode, self._size, self._interpolation, self._rules, report, name)
+
+    def close_report(self) -> None:
+        """Give the warnings about the files that have been read."""
+        self._images.close_report()
 
     def path(self, index: int) -> str:
         """Return the path of a file."""

@@ -23,6 +23,7 @@ from mltk.data import (
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Shift
+from mltk_plugin_image._files import ReadingRules
 
 BUILT_IN_STEP = "image_transforms"
 """Name of the augmentation step of the built-in random transforms."""
@@ -85,7 +86,18 @@ class ImageSettings(GeneratorSettings):
     dtype: DTypeLike | None = None
     """Data type of the images in a batch; `None` means float32. Integers are rounded and clipped."""
     value_range: Sequence[float] = (0.0, 255.0)
-    """Minimum and maximum pixel value before standardization: brightness, contrast and noise stay within."""
+    """Minimum and maximum pixel value before standardization: brightness, contrast and noise stay within. Files with
+    real numbers (`.npy`, TIFF) are not scaled to it; a warning names those with values outside."""
+    alpha_background: float | Sequence[float] | str | None = None
+    """Color from 0 to 255, one number or (red, green, blue), on which transparent images are laid unless `color_mode`
+    is rgba. `'ignore'` drops the alpha channel, as Keras does; `None` does so too, with a warning."""
+    exif_orientation: bool | None = None
+    """Turn images upright as their EXIF data say (True), or take the pixels as they are stored, as Keras does (False);
+    `None` does the latter, with a warning if an image has an orientation. The orientation of a TIFF file, which is part
+    of the format, is always applied."""
+    value_bits: int | None = None
+    """Number of bits of the values in images of more than 8 bits, which are scaled to 0 to 255: e.g. 12 for a camera's
+    raw values in a PNG of 16 bits. `None` means 16, with a warning if all values of an image fit into 12 bits."""
     random_transforms_enabled: bool = True
     """Apply augmentation steps at all."""
     save_to_dir: str | os.PathLike[str] | None = None
@@ -113,11 +125,28 @@ class ImageSettings(GeneratorSettings):
         """
         super().check()
         self.random_transforms()
+        self.reading_rules()
         check_number("zca_epsilon", self.zca_epsilon, minimum=0)
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
         check_dtype("dtype", self.dtype)
         if self.save_format is not None:
             check_choice("save_format", self.save_format, ("png", "jpg", "jpeg", "bmp"))
+
+    def reading_rules(self) -> ReadingRules:
+        """Return how to read images that can be read in more than one way.
+
+        Raises:
+            SpecificationError: One of these settings has the wrong type, or is out of range.
+        """
+        if self.value_bits is not None and check_integer("value_bits", self.value_bits, minimum=9) > 32:
+            raise SpecificationError(f"value_bits must be 9 to 32, got {self.value_bits}.")
+        check_choice("exif_orientation", self.exif_orientation, (None, True, False))
+        return ReadingRules(
+            alpha_background=_make_background(self.alpha_background),
+            exif_orientation=self.exif_orientation,
+            value_bits=self.value_bits,
+            value_range=check_range("value_range", self.value_range),
+        )
 
     def random_transforms(self) -> RandomTransforms:
         """Return the random transforms that the settings describe.
@@ -206,6 +235,15 @@ class ImageSettings(GeneratorSettings):
             hint = " Add a channel axis with x[..., None]." if x.ndim == 3 else ""
             raise DatasetError(f"Images must have the shape {wanted}, got {x.shape}.{hint}")
         return x.transpose(0, 2, 3, 1) if self.data_format == "channels_first" else x
+
+
+def _make_background(value: float | Sequence[float] | str | None) -> tuple[float, ...] | str | None:
+    if value is None or isinstance(value, str):
+        return check_choice("alpha_background", value, (None, "ignore"))
+    color = value if isinstance(value, Sequence | np.ndarray) else (value,)
+    if len(color) not in (1, 3):
+        raise SpecificationError(f"alpha_background must be a number or (red, green, blue), got {value!r}.")
+    return tuple(check_number("alpha_background", v, 0, 255) for v in color)
 
 
 def _make_shift(name: str, value: object) -> Shift:

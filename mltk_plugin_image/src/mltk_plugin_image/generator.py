@@ -161,7 +161,13 @@ class ParallelImageDataGenerator(ImageSettings):
             dtype=np.dtype(self.dtype or np.float32),
         )
         samples = FileImages(
-            listing.directory, files, cached_size, color_mode, interpolation, self.cache_bytes
+            listing.directory,
+            files,
+            cached_size,
+            color_mode,
+            interpolation,
+            self.cache_bytes,
+            self.reading_rules(),
         )
         save = self._make_save_settings(save_to_dir, save_prefix, save_format)
         return ImageIterator(ImageBatches(self, params, samples, listing.labels, flow, save))
