@@ -19,6 +19,7 @@ import keras  # noqa: TID253 - the classes below derive from Keras'
 import numpy as np
 
 from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
+from mltk.keras.private import get_seed_generators
 from mltk.keras.saving import load_weights, save_weights
 from mltk.utils.files import atomic_path, atomic_write
 from mltk.utils.stopping import stop_here
@@ -245,10 +246,7 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Seed the model's generators for this epoch."""
-        generators = [
-            g for layer in self.model._flatten_layers() for g in getattr(layer, "_seed_generators", ())
-        ]
-        for i, generator in enumerate(generators):
+        for i, generator in enumerate(get_seed_generators(self.model)):
             key = np.random.SeedSequence((self.seed, epoch, i)).generate_state(2, np.uint32)
             generator.state.assign(key)
         for dataset in self.datasets:

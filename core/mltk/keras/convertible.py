@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import keras  # noqa: TID253 - see above
 import tensorflow as tf  # noqa: TID253
 from keras import ops  # noqa: TID253
-from tensorflow.lite.python.optimize.calibrator import Calibrator  # noqa: TID253
 
-FUSED_ATTRIBUTE = "api_implements"
-"""Attribute of the functions of TensorFlow that the converter turns into one operator."""
+from mltk.keras.private import FUSED_ATTRIBUTE, LSTM_STEPS, flatten_layers, independent_samples
 
 
 @contextlib.contextmanager
@@ -42,11 +40,11 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool, fused: bool =
     Yields:
         Whether there are recurrent layers.
     """
-    layers = list(keras_model._flatten_layers())
+    layers = flatten_layers(keras_model)
     recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
     loops = [layer for layer in recurrent if not layer.unroll]
     others: list[tuple[keras.Layer, str, Callable[..., Any]]] = [
-        *((layer, "inner_loop", _FusedLoop(layer)) for layer in loops if fused and _is_plain_lstm(layer)),
+        *((layer, LSTM_STEPS, _FusedLoop(layer)) for layer in loops if fused and _is_plain_lstm(layer)),
         *((layer, "call", partial(_CALLS[type(layer)], layer)) for layer in layers if type(layer) in _CALLS),
     ]
     for layer, name, method in others:
@@ -55,39 +53,13 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool, fused: bool =
     for layer in loops if calibrated else ():
         layer.unroll = True
     try:
-        with _independent_samples() if recurrent and calibrated else contextlib.nullcontext():
+        with independent_samples() if recurrent and calibrated else contextlib.nullcontext():
             yield bool(recurrent)
     finally:
         for layer in loops:
             layer.unroll = False
         for layer, name, _ in others:
             object.__delattr__(layer, name)
-
-
-@contextlib.contextmanager
-def _independent_samples() -> Iterator[None]:
-    """Let each sample of a calibration begin with empty states.
-
-    TensorFlow's calibrator never resets the states that operators keep, so that the ranges would be those of one
-    long sequence of all samples. It has no setting for that.
-    """
-    usual = Calibrator._feed_tensors
-
-    def feed(self: Any, samples: Callable[[], Iterable[Any]], resize_input: bool) -> None:
-        def prepared() -> Iterator[Any]:
-            for sample in samples():
-                if isinstance(sample, list):
-                    # After the first time this makes no new memory, and empties the states.
-                    self._calibrator.Prepare([list(array.shape) for array in sample])
-                yield sample
-
-        usual(self, prepared, resize_input)
-
-    Calibrator._feed_tensors = feed
-    try:
-        yield
-    finally:
-        Calibrator._feed_tensors = usual
 
 
 def _is_plain_lstm(layer: keras.layers.RNN) -> bool:
@@ -173,7 +145,7 @@ class _FusedLoop:
     def __init__(self, layer: keras.layers.LSTM) -> None:
         self._cell = layer.cell
         self._backwards = layer.go_backwards
-        self._usual = layer.inner_loop
+        self._usual = getattr(layer, LSTM_STEPS)
 
     def __call__(
         self, sequences: Any, initial_state: Sequence[Any], mask: Any, training: bool = False

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from mltk.keras.private import flatten_layers, get_calls, is_graph
 from mltk.tflite.metric_types import LSTM_OPS_PER_UNIT, LayerMetrics, ModelMetrics
 
 if TYPE_CHECKING:
@@ -61,24 +62,17 @@ def keras_model_metrics(keras_model: keras.Model) -> ModelMetrics:
 
 
 def _model_layers(keras_model: keras.Model) -> Iterator[LayerMetrics]:
-    # A Sequential keeps its graph in an inner model.
-    functional = getattr(keras_model, "_functional", None) or keras_model
-    by_depth = getattr(functional, "_nodes_by_depth", None)
-    if by_depth is None:
-        if keras_model.built:
-            yield LayerMetrics(keras_model.name, type(keras_model).__name__, known=False)
-        return
-    inside = {id(node) for nodes in by_depth.values() for node in nodes}
-    for operation in functional.operations:
-        # `operation.input` and `.output`, the public way, raise for what is called more than once.
-        for node in operation._inbound_nodes:
-            if id(node) in inside:
-                yield from _operation_metrics(operation, node)
+    calls = get_calls(keras_model)
+    if calls is not None:
+        for call in calls:
+            yield from _operation_metrics(call.operation, call.node)
+    elif keras_model.built:
+        yield LayerMetrics(keras_model.name, type(keras_model).__name__, known=False)
 
 
 def _operation_metrics(operation: Any, node: Any) -> Iterator[LayerMetrics]:
     """Count one call of a layer, or of an operation of `keras.ops`, in a model."""
-    if hasattr(operation, "_nodes_by_depth") or getattr(operation, "_functional", None):
+    if is_graph(operation):
         yield from _model_layers(operation)
         return
     counts = _counts(operation, node)
@@ -116,7 +110,7 @@ def _opened(layer: Any, node: Any) -> keras.Model | None:
     """Return a model of what a layer made of layers does in one call; `None` if it cannot be looked into."""
     import keras
 
-    if not any(True for _ in getattr(layer, "_flatten_layers", lambda **_: ())(include_self=False)):
+    if not flatten_layers(layer, include_self=False):
         return None
     inputs: list[Any] = []
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mltk.errors import ConversionError
 from mltk.keras.environment import native_stderr
+from mltk.keras.private import FUSED_ATTRIBUTE, set_dense_per_channel
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.settings import OWN_KEYS
 from mltk.tflite import TfliteModel
@@ -127,10 +128,7 @@ def create_converter(
     converter.inference_output_type = settings["inference_output_type"]
     if representative is not None:
         converter.representative_dataset = representative
-    # The attribute has only a private name; versions of TensorFlow without it quantize per tensor anyway.
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = not settings[
-        "dense_per_channel"
-    ]
+    set_dense_per_channel(converter, bool(settings["dense_per_channel"]))
     for key, value in settings.items():
         if key not in OWN_KEYS:
             setattr(converter, key, value)
@@ -145,9 +143,6 @@ def _bare_converter(network: keras.Model) -> tf.lite.TFLiteConverter:
     as lookup tables, needs the files.
     """
     import tensorflow as tf
-
-    # It imports Keras.
-    from mltk.keras.convertible import FUSED_ATTRIBUTE
 
     if not _is_symbolic(network):
         return tf.lite.TFLiteConverter.from_keras_model(network)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from mltk.errors import SpecificationError, did_you_mean
 from mltk.keras.environment import import_tensorflow
+from mltk.keras.private import get_converter_settings
 from mltk.model.mixins.train import CONVERTER_DEFAULTS
 from mltk.utils.logging import get_mltk_logger
 
@@ -69,7 +70,7 @@ def converter_settings(
     given = {**(mltk_model.tflite_converter or {}), **(override or {})}
     # An assigned dict replaces the defaults: a setting that it does not have is off.
     settings: Any = {**dict.fromkeys(OWN_KEYS), **given}
-    converter_attributes = _converter_attributes()
+    converter_attributes = get_converter_settings()
     for key in given:
         if key not in OWN_KEYS and key not in converter_attributes:
             known = sorted(OWN_KEYS | converter_attributes)
@@ -147,15 +148,6 @@ def _check_input_range(value: object) -> tuple[float, float] | None:
             f"model's input, such as (-128, 127)."
         )
     return low, high
-
-
-def _converter_attributes() -> set[str]:
-    """Return the names of all settings of a converter object."""
-    import tensorflow as tf
-
-    # The constructor sets them, so only an instance has them; an empty model is enough to create one.
-    converter = tf.lite.TFLiteConverter([], trackable_obj=None)
-    return {n for n in vars(converter) if not n.startswith("_")}
 
 
 def _to_enums(values: object, enum: Any, key: str) -> list[Any]:
