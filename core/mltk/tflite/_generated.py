@@ -78,8 +78,8 @@ class OperatorT(Protocol):
 class SubGraphT(Protocol):
     """A graph of tensors and operators; absent vectors are `None` in an empty graph."""
 
-    tensors: Sequence[TensorT]
-    operators: Sequence[OperatorT]
+    tensors: MutableSequence[TensorT]
+    operators: MutableSequence[OperatorT]
     inputs: Integers
     outputs: Integers
 
@@ -88,7 +88,7 @@ class ModelT(Protocol):
     """The root of a `.tflite` file."""
 
     description: Text
-    operatorCodes: Sequence[OperatorCodeT]  # noqa: N815
+    operatorCodes: MutableSequence[OperatorCodeT]  # noqa: N815
     subgraphs: Sequence[SubGraphT]
     buffers: MutableSequence[BufferT]
     metadata: MutableSequence[MetadataT] | None

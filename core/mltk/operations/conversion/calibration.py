@@ -53,19 +53,7 @@ def representative_samples(
                     break
     if not samples:
         raise DatasetError("The representative data set for the quantization has no sample.")
-    if settings["input_range"] is not None:
-        samples.append([_reach(array, settings["input_range"]) for array in samples[0]])
     return samples
-
-
-def _reach(sample: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    """Return a copy of a sample whose first value is the minimum and whose last is the maximum of the input's range.
-
-    The input is then quantized for the whole range, and the samples decide on the layers behind it.
-    """
-    reaching = np.array(sample)
-    reaching.reshape(-1)[[0, -1]] = limits
-    return reaching
 
 
 def _single_samples(item: object) -> Iterator[list[np.ndarray]]:

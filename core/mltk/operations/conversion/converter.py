@@ -16,6 +16,7 @@ from mltk.keras.private import FUSED_ATTRIBUTE, set_dense_per_channel
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.settings import OWN_KEYS
 from mltk.tflite import TfliteModel
+from mltk.tflite.input_range import set_input_range
 from mltk.tflite.postprocess import add_signature, free_batch_axis, repair_lstm_scales
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def convert(
                 model = TfliteModel(bytes(box["value"].convert()))
     free_batch_axis(model)
     repair_lstm_scales(model)
+    if settings["input_range"] is not None:
+        set_input_range(model, *settings["input_range"])
     names = [tensor.name for tensor in keras_model.inputs] if _is_symbolic(keras_model) else []
     # A handler may have put another converter in place.
     if not model.flatbuffer_model.signatureDefs and len(names) == model.n_inputs:

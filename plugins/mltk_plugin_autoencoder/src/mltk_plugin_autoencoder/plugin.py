@@ -29,6 +29,11 @@ def mltk_templates() -> list[Template]:
             "Defects in images: normal images only to train with.",
             import_on_call("mltk_plugin_autoencoder.templates:draft_image_anomaly"),
         ),
+        Template(
+            "sound_anomaly",
+            "Unusual sounds: normal sounds only to train with.",
+            import_on_call("mltk_plugin_autoencoder.templates:draft_sound_anomaly"),
+        ),
     ]
 
 

@@ -107,6 +107,7 @@ _LONG_NAMES = {
     "meanabsoluteerror": "mae",
     "correlation": "corr",
     "structuralsimilarity": "ssim",
+    "outputsquared": "output_squared",
 }
 
 

@@ -40,6 +40,23 @@ def draft_image_anomaly(request: DraftRequest) -> Draft | None:
     return _draft("image_anomaly", values, finding)
 
 
+def draft_sound_anomaly(request: DraftRequest) -> Draft | None:
+    """Return the specification of a detector of unusual sounds; `None` for other data, or without audio plugin."""
+    if find_spec("mltk_plugin_audio") is None:
+        return None
+    from mltk_plugin_audio.templates import AUDIO_FORMATS, survey_recordings
+
+    layout = _read_normal(request.data, AUDIO_FORMATS)
+    if layout is None:
+        return None
+    survey = survey_recordings(layout.sample())
+    rate = 16000 if survey.rate >= 16000 else 8000
+    length = max(500, min(3000, int(survey.seconds * 10 + 1e-6) * 100))
+    values = {**_common(request, layout), "rate": rate, "length": length, "high": f"{rate / 2 - 100:.1f}"}
+    finding = f"{layout.count:,} normal recordings, {survey.rate / 1000:g} kHz; clips of {length} ms"
+    return _draft("sound_anomaly", values, finding)
+
+
 def _read_normal(folder: Path, formats: Iterable[str]) -> FolderLayout | None:
     """Return the layout of a data set with one class to train with; `None` for another kind of data set."""
     layout = read_layout(folder, formats)
