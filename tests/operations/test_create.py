@@ -81,7 +81,7 @@ def test_a_name_that_would_hide_a_module_is_refused(name, data):
 
 
 def test_an_unknown_template_gets_near_names(data):
-    with pytest.raises(MltkError, match="no template 'termal'. Did you mean 'thermal'"):
+    with pytest.raises(MltkError, match=r"no template 'termal'\. Did you mean 'thermal'"):
         create_specification("oven_v1", data, template="termal")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import keyword
+import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from mltk.errors import DatasetError, MltkError, did_you_mean
@@ -90,7 +92,8 @@ def _check_name(name: str) -> str:
     plain = name.removesuffix(".py")
     if not plain.isidentifier() or keyword.iskeyword(plain):
         raise MltkError(f"'{name}' is not a name for a model. Use letters, digits and '_', a letter first.")
-    if plain == "mltk" or importlib.util.find_spec(plain) is not None:
+    installed = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    if plain == "mltk" or plain in sys.stdlib_module_names or PathFinder.find_spec(plain, installed):
         raise MltkError(
             f"'{plain}' is the name of a Python module, which '{plain}.py' would hide. Choose another name, "
             f"such as '{plain}_v1'."
