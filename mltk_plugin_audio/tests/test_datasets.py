@@ -194,7 +194,7 @@ def test_clean_speech_commands_can_be_added_to_other_words(speech_commands, tmp_
     with pytest.raises(DatasetError, match="other files"):
         speech_commands_v2.load_clean_data(tmp_path / "words")
     for _ in range(2):
-        speech_commands_v2.load_clean_data(tmp_path / "words", clean_dest_dir=False)
+        speech_commands_v2.load_clean_data(tmp_path / "words", clean_in_place=True, clean_dest_dir=False)
         assert other.is_file() and len(list(other.parent.iterdir())) == 9
     assert len(list((tmp_path / "words" / "no").iterdir())) == 8
 

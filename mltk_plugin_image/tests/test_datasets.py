@@ -33,7 +33,7 @@ from mltk_plugin_image.datasets import (
     rock_paper_scissors_v1,
     rock_paper_scissors_v2,
 )
-from mltk_plugin_image.datasets._arrays import fetch, read_idx
+from mltk_plugin_image.datasets._arrays import Downloads, fetch, read_idx
 
 
 class Mirror:
@@ -178,6 +178,28 @@ def test_idx_data_sets_are_downloaded_once_and_read(small_idx: Any) -> None:
     assert np.array_equal(np.asarray(Image.open(folder / module.CLASSES[3] / "train-13.png")), arrays[0][13])
 
 
+@pytest.mark.parametrize("small_idx", [mnist, fashion_mnist], indirect=True)
+def test_files_go_where_the_arguments_of_silabs_mltk_say(small_idx: Any, tmp_path: Path, cache: Path) -> None:
+    module, arrays, mirror = small_idx
+    (x_train, _), _ = module.load_data(dest_dir=tmp_path / "here", logger=None)
+    assert np.array_equal(x_train, arrays[0])
+    assert len(list((tmp_path / "here").glob("*.gz"))) == 4
+    module.load_data(dest_dir=tmp_path / "here")
+    assert len(mirror.requests) == 4
+    module.load_data(dest_dir=tmp_path / "here", clean_dest_dir=True)
+    assert len(mirror.requests) == 8
+    module.load_data(dest_subdir="datasets/mine")
+    assert len(list((cache / "datasets/mine").glob("*.gz"))) == 4
+    folder = Path(module.load_data_directory(dest_subdir="pictures"))
+    assert folder == cache / "pictures"
+    (picture,) = folder.glob(f"{module.CLASSES[3]}/test-03.png")
+    picture.unlink()
+    module.load_data_directory(dest_subdir="pictures")
+    assert not picture.exists()
+    module.load_data_directory(dest_subdir="pictures", clean_dest_dir=True)
+    assert picture.exists()
+
+
 @pytest.mark.parametrize("small_idx", [mnist], indirect=True)
 def test_changed_file_on_the_server_is_refused(small_idx: Any) -> None:
     module, _, mirror = small_idx
@@ -190,9 +212,11 @@ def test_all_sources_are_tried(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) 
     server = os.environ["MLTK_DATASET_MIRROR"]
     monkeypatch.delenv("MLTK_DATASET_MIRROR")
     digest = mirror.add("second/a.gz", b"x")
-    assert (fetch("x", "a.gz", [f"{server}/first", f"{server}/second"], digest)).read_bytes() == b"x"
+    assert (
+        fetch(Downloads("x"), "a.gz", [f"{server}/first", f"{server}/second"], digest)
+    ).read_bytes() == b"x"
     with pytest.raises(DownloadError, match=r"first/b\.gz.*404.*second/b\.gz.*404"):
-        fetch("x", "b.gz", [f"{server}/first", f"{server}/second"], digest)
+        fetch(Downloads("x"), "b.gz", [f"{server}/first", f"{server}/second"], digest)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +293,7 @@ def test_rock_paper_scissors_answers_to_both_spellings(
     monkeypatch.setattr(
         module, "CHECKSUM", mirror.add(f"rock_paper_scissors/{name}", path.read_bytes(), "sha256")
     )
-    folder = module.load_data()
+    folder = module.load_data(logger=None, clean_dest_dir=False)
     for classes in (module.CLASSES, ["rock", "paper", "scissors"]):
         paths, ids = list_dataset_directory(
             folder,

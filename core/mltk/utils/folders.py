@@ -21,6 +21,7 @@ def write_folder_once(
     content: Mapping[str, object],
     write: Callable[[Path], object],
     add: bool = False,
+    again: bool = False,
 ) -> str:
     """Write a folder atomically, unless it exists with the same content.
 
@@ -29,6 +30,7 @@ def write_folder_once(
         content: What identifies the content; kept in the folder as a hidden file.
         write: Writes everything into the (existing) folder that it is given.
         add: Add to the files that the folder has, in place of those of the same names.
+        again: Write it also if it exists with the same content.
 
     Returns:
         The absolute path of the folder.
@@ -40,7 +42,7 @@ def write_folder_once(
     text = json.dumps(content)
     # What was added to a folder has a marker of its own: there may be several.
     marker = target / (f".mltk-{generate_hash(text)[:8]}.json" if add else _MARKER)
-    if marker.is_file() and marker.read_text() == text:
+    if not again and marker.is_file() and marker.read_text() == text:
         return target.as_posix()
     if not add and target.exists() and any(target.iterdir()) and not marker.is_file():
         raise DatasetError(

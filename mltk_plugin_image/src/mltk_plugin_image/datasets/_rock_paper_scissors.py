@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +13,14 @@ from mltk.utils.archive_downloader import download_verify_extract, mirrored_url
 _OTHER_SPELLING = {"scissor": "scissors", "scissors": "scissor"}
 
 
-def load_data(url: str, sha256: str, dest_dir: str | os.PathLike[str] | None, dest_subdir: str) -> str:
+def load_data(
+    url: str,
+    sha256: str,
+    dest_dir: str | os.PathLike[str] | None,
+    dest_subdir: str,
+    logger: logging.Logger | None,
+    clean_dest_dir: bool,
+) -> str:
     """Download and extract the archive, if it is missing, and return the folder."""
     return download_verify_extract(
         mirrored_url(url, "rock_paper_scissors"),
@@ -21,6 +29,8 @@ def load_data(url: str, sha256: str, dest_dir: str | os.PathLike[str] | None, de
         file_hash=sha256,
         show_progress=True,
         remove_root_dir=True,
+        logger=logger,
+        clean_dest_dir=clean_dest_dir,
     )
 
 

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tarfile
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from mltk.errors import DatasetError
 
-from ._arrays import fetch, write_class_folders
+from ._arrays import Downloads, fetch, write_class_folders
 
 if TYPE_CHECKING:
     from ._arrays import Arrays, Subset
@@ -39,12 +40,24 @@ _TRAIN = tuple(f"cifar-10-batches-bin/data_batch_{i}.bin" for i in range(1, 6))
 _TEST = ("cifar-10-batches-bin/test_batch.bin",)
 
 
-def load_data() -> Arrays:
+def load_data(
+    dest_dir: str | os.PathLike[str] | None = None,
+    dest_subdir: str | None = None,
+    logger: logging.Logger | None = None,
+    clean_dest_dir: bool = False,
+) -> Arrays:
     """Download the data set, if it is missing, and return `((x_train, y_train), (x_test, y_test))`.
 
     x is uint8 `(n, 32, 32, 3)`, RGB, 0 to 255; y is uint8 `(n, 1)`, the class id.
+
+    Args:
+        dest_dir: Folder for the downloaded files; `None` means `dest_subdir` in mltk's folder.
+        dest_subdir: Path in mltk's folder; `None` means `downloads/cifar10`.
+        logger: Receives messages; `None` means the logger of mltk.
+        clean_dest_dir: Download the files again.
     """
-    path = fetch("cifar10", FILE, SOURCES, CHECKSUM)
+    downloads = Downloads("cifar10", dest_dir, dest_subdir, logger, clean_dest_dir)
+    path = fetch(downloads, FILE, SOURCES, CHECKSUM)
     batches: dict[str, bytes] = {}
     try:
         # In the order of the archive: seeking back in a compressed file decompresses it again.
@@ -58,15 +71,24 @@ def load_data() -> Arrays:
     return _subset(path, batches, _TRAIN), _subset(path, batches, _TEST)
 
 
-def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
+def load_data_directory(
+    dest_dir: str | os.PathLike[str] | None = None,
+    dest_subdir: str | None = None,
+    logger: logging.Logger | None = None,
+    clean_dest_dir: bool = False,
+) -> str:
     """Write all images as PNG files to one folder per class, and return the data set folder.
 
     The file names start with `train` or `test`; the test images come first in a sorted listing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/cifar10` in mltk's folder.
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's folder.
+        dest_subdir: Path in mltk's folder; `None` means `datasets/cifar10`.
+        logger: Receives messages; `None` means the logger of mltk.
+        clean_dest_dir: Download and write the files again.
     """
-    return write_class_folders("cifar10", CLASSES, load_data(), dest_dir)
+    data = load_data(logger=logger, clean_dest_dir=clean_dest_dir)
+    return write_class_folders("cifar10", CLASSES, data, dest_dir, dest_subdir, clean_dest_dir)
 
 
 def _subset(path: Path, batches: dict[str, bytes], names: tuple[str, ...]) -> Subset:

@@ -7,10 +7,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
-from ._arrays import load_idx, write_class_folders
+from ._arrays import Downloads, load_idx, write_class_folders
 
 if TYPE_CHECKING:
     from ._arrays import Arrays
@@ -36,20 +37,41 @@ CHECKSUMS = {
 """MD5 of the files."""
 
 
-def load_data() -> Arrays:
+def load_data(
+    dest_dir: str | os.PathLike[str] | None = None,
+    dest_subdir: str | None = None,
+    logger: logging.Logger | None = None,
+    clean_dest_dir: bool = False,
+) -> Arrays:
     """Download the data set, if it is missing, and return `((x_train, y_train), (x_test, y_test))`.
 
     x is uint8 `(n, 28, 28)`, 0 (background) to 255; y is uint8 `(n,)`, the digit.
+
+    Args:
+        dest_dir: Folder for the downloaded files; `None` means `dest_subdir` in mltk's folder.
+        dest_subdir: Path in mltk's folder; `None` means `downloads/mnist`.
+        logger: Receives messages; `None` means the logger of mltk.
+        clean_dest_dir: Download the files again.
     """
-    return load_idx("mnist", SOURCES, CHECKSUMS)
+    downloads = Downloads("mnist", dest_dir, dest_subdir, logger, clean_dest_dir)
+    return load_idx(downloads, SOURCES, CHECKSUMS)
 
 
-def load_data_directory(dest_dir: str | os.PathLike[str] | None = None) -> str:
+def load_data_directory(
+    dest_dir: str | os.PathLike[str] | None = None,
+    dest_subdir: str | None = None,
+    logger: logging.Logger | None = None,
+    clean_dest_dir: bool = False,
+) -> str:
     """Write all images as PNG files to one folder per digit, and return the data set folder.
 
     The file names start with `train` or `test`; the test images come first in a sorted listing.
 
     Args:
-        dest_dir: A new or empty folder; `None` means `datasets/mnist` in mltk's folder.
+        dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's folder.
+        dest_subdir: Path in mltk's folder; `None` means `datasets/mnist`.
+        logger: Receives messages; `None` means the logger of mltk.
+        clean_dest_dir: Download and write the files again.
     """
-    return write_class_folders("mnist", CLASSES, load_data(), dest_dir)
+    data = load_data(logger=logger, clean_dest_dir=clean_dest_dir)
+    return write_class_folders("mnist", CLASSES, data, dest_dir, dest_subdir, clean_dest_dir)

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 from ._rock_paper_scissors import list_valid_filenames_in_directory
@@ -14,7 +15,7 @@ from ._rock_paper_scissors import load_data as _load_data
 
 __all__ = ["CLASSES", "INPUT_SHAPE", "list_valid_filenames_in_directory", "load_data"]
 
-INPUT_SHAPE = (96, 96, 1)
+INPUT_SHAPE = INPUT_HEIGHT, INPUT_WIDTH, INPUT_DEPTH = (96, 96, 1)
 """Height, width and channels."""
 
 CLASSES = ("rock", "paper", "scissor")
@@ -26,15 +27,20 @@ CHECKSUM = "b391c582d4792f4977f73681c691c42247553aac09ec7216fa4de67c3aef070f"
 
 
 def load_data(
-    dest_dir: str | os.PathLike[str] | None = None, dest_subdir: str = "datasets/rock_paper_scissors/v1"
+    dest_dir: str | os.PathLike[str] | None = None,
+    dest_subdir: str = "datasets/rock_paper_scissors/v1",
+    logger: logging.Logger | None = None,
+    clean_dest_dir: bool = True,
 ) -> str:
     """Download and extract the data set, if it is missing.
 
     Args:
         dest_dir: A new or empty folder; `None` means `dest_subdir` in mltk's folder.
         dest_subdir: Path below mltk's own folder.
+        logger: Receives messages; `None` means the logger of mltk.
+        clean_dest_dir: Replace previously extracted files instead of adding to them.
 
     Returns:
         The folder with one folder of images per class.
     """
-    return _load_data(DOWNLOAD_URL, CHECKSUM, dest_dir, dest_subdir)
+    return _load_data(DOWNLOAD_URL, CHECKSUM, dest_dir, dest_subdir, logger, clean_dest_dir)

@@ -70,6 +70,7 @@ def load_data(
 def load_clean_data(
     dest_dir: str | os.PathLike[str] | None = None,
     dest_subdir: str = "datasets/speech_commands/v2_cleaned",
+    clean_in_place: bool = True,
     clean_dest_dir: bool = True,
 ) -> str:
     """Copy the data set without the recordings that contain no word, and return the new folder.
@@ -81,6 +82,7 @@ def load_clean_data(
     Args:
         dest_dir: New or empty folder, or one to add to; `None` means `dest_subdir` in mltk's cache folder.
         dest_subdir: Path in mltk's cache folder.
+        clean_in_place: Without effect: the original data set stays as it is.
         clean_dest_dir: Refuse a folder with other files instead of adding to it.
     """
     source = Path(load_data())
