@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mltk.errors import SpecificationError
 from mltk_plugin_image import ParallelImageDataGenerator
 from mltk_plugin_image._augmentation import standard_normal
 
@@ -241,3 +242,57 @@ def test_the_quick_normal_numbers_are_normal():
     assert (z**4).mean() == pytest.approx(3, abs=0.05)
     assert np.mean(np.abs(z) > 1.959964) == pytest.approx(0.05, abs=0.002)
     assert 4 < np.abs(z).max() < 4.5
+
+
+@pytest.fixture
+def generator():
+    return ParallelImageDataGenerator(
+        rotation_range=20,
+        width_shift_range=0.2,
+        height_shift_range=[1, 2],
+        shear_range=5,
+        zoom_range=0.2,
+        channel_shift_range=10,
+        horizontal_flip=True,
+        vertical_flip=True,
+        brightness_range=(0.5, 1.5),
+        contrast_range=(0.5, 1.5),
+        noise=["gauss"],
+    )
+
+
+def test_one_transform_is_drawn_and_applied(generator):
+    image = np.random.default_rng(0).uniform(0, 255, (12, 10, 3)).astype(np.float32)
+    drawn = generator.get_random_transform(image.shape, seed=3)
+    assert list(drawn) == list(generator.default_transform)
+    assert drawn == generator.get_random_transform(image.shape, seed=3)
+    assert drawn != generator.get_random_transform(image.shape)
+    assert -20 <= drawn["theta"] <= 20
+    assert abs(drawn["tx"]) in (1, 2)
+    assert abs(drawn["ty"]) <= 2
+    changed = generator.apply_transform(image, drawn)
+    assert changed.shape == image.shape
+    assert not np.array_equal(changed, image)
+    assert np.array_equal(generator.apply_transform(image, generator.default_transform), image)
+    generator.random_transforms_enabled = False
+    assert generator.get_random_transform(image.shape) == generator.default_transform
+
+
+def test_the_parameters_of_a_transform_do_what_they_say(generator):
+    image = np.arange(12 * 10, dtype=np.float32).reshape(12, 10, 1)
+
+    def apply(**given):
+        return generator.apply_transform(image, given)
+
+    assert np.array_equal(apply(flip_horizontal=True), image[:, ::-1])
+    assert np.array_equal(apply(flip_vertical=True), image[::-1])
+    assert np.allclose(apply(tx=2)[:-2], image[2:], atol=1e-3)
+    assert np.allclose(apply(ty=3)[:, :-3], image[:, 3:], atol=1e-3)
+    assert np.allclose(apply(theta=180), image[::-1, ::-1], atol=1e-2)
+    assert np.allclose(apply(brightness=2.0), np.clip(image * 2, 0, 255))
+    assert apply(zx=2.0)[:, 0, 0].std() > image[:, 0, 0].std()
+    assert apply(contrast=0.0).std() < 1e-3
+    assert apply(noise="gauss").std() != image.std()
+    for wrong, message in ({"thta": 1}, "'thta'.*Did you mean 'theta'"), ({"noise": "poisson"}, "'poisson'"):
+        with pytest.raises(SpecificationError, match=message):
+            apply(**wrong)

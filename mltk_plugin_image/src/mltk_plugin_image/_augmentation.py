@@ -26,6 +26,28 @@ NOISES: Final[Mapping[str, float]] = {"gauss": 0.04, "poisson": 0.06, "s&p": 0.0
 _SALT_AND_PEPPER = "s&p"
 
 
+TransformValue = float | bool | str | None
+"""A parameter of a transform."""
+Motion = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""Rotations in degrees, shifts in pixels, shears in degrees, zooms."""
+
+UNCHANGED: Final[Mapping[str, TransformValue]] = {
+    "theta": 0.0,
+    "tx": 0.0,
+    "ty": 0.0,
+    "shear": 0.0,
+    "zx": 1.0,
+    "zy": 1.0,
+    "flip_horizontal": False,
+    "flip_vertical": False,
+    "channel_shift_intensity": None,
+    "brightness": None,
+    "contrast": None,
+    "noise": None,
+}
+"""Parameters that change nothing, by Keras' names: `tx`, `zx` are along the height, `ty`, `zy` along the width."""
+
+
 @dataclass(frozen=True)
 class Shift:
     """Random shift along an axis.
@@ -108,18 +130,58 @@ class RandomTransforms:
             1.0,
         ):
             return None
-        theta = np.deg2rad(rng.uniform(-self.rotation, self.rotation, n))
+        return make_matrices(*self._draw_motion(n, height, width, rng), height, width)
+
+    def _draw_motion(self, n: int, height: int, width: int, rng: np.random.Generator) -> Motion:
+        theta = rng.uniform(-self.rotation, self.rotation, n)
         shift = np.stack(
             [self.width_shift.draw(n, width, rng), self.height_shift.draw(n, height, rng)], axis=1
         )
-        shear = np.deg2rad(rng.uniform(-self.shear, self.shear, n))
-        zoom = rng.uniform(*self.zoom, (n, 1, 2))
-        rotation = np.stack([np.cos(theta), -np.sin(theta), np.sin(theta), np.cos(theta)], 1).reshape(n, 2, 2)
-        shearing = np.stack([np.ones(n), -np.sin(shear), np.zeros(n), np.cos(shear)], 1).reshape(n, 2, 2)
-        linear = rotation @ shearing * zoom
-        centre = np.array([(width - 1) / 2, (height - 1) / 2])
-        offset = centre - linear @ centre + (rotation @ shift[:, :, None])[:, :, 0]
-        return np.concatenate([linear, offset[:, :, None]], axis=2)
+        return theta, shift, rng.uniform(-self.shear, self.shear, n), rng.uniform(*self.zoom, (n, 1, 2))
+
+    def draw_one(self, height: int, width: int, rng: np.random.Generator) -> dict[str, TransformValue]:
+        """Draw the parameters of one transform: a dictionary with the keys of `UNCHANGED`."""
+        theta, shift, shear, zoom = self._draw_motion(1, height, width, rng)
+        motion = (theta[0], shift[0, 1], shift[0, 0], shear[0], zoom[0, 0, 1], zoom[0, 0, 0])
+        drawn: dict[str, TransformValue] = dict(zip(UNCHANGED, map(float, motion), strict=False))
+        drawn["flip_horizontal"] = self.horizontal_flip and bool(rng.random() < 0.5)
+        drawn["flip_vertical"] = self.vertical_flip and bool(rng.random() < 0.5)
+        limits = {
+            "channel_shift_intensity": (-self.channel_shift, self.channel_shift)
+            if self.channel_shift
+            else None,
+            "brightness": self.brightness,
+            "contrast": self.contrast,
+        }
+        drawn.update({name: None if r is None else float(rng.uniform(*r)) for name, r in limits.items()})
+        drawn["noise"] = self.noise[rng.integers(len(self.noise))][0] if self.noise else None
+        return drawn
+
+    def apply_one(
+        self, image: np.ndarray, given: Mapping[str, TransformValue], rng: np.random.Generator
+    ) -> np.ndarray:
+        """Transform one image, float32 `(height, width, channels)`, by parameters as `draw_one` returns them."""
+        p = {**UNCHANGED, **given}
+        batch = np.ascontiguousarray(image[None])
+        _, height, width, _ = batch.shape
+        numbers = {name: np.array([float(p[name] or 0)]) for name in UNCHANGED if name != "noise"}
+        if any(p[name] != UNCHANGED[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")):
+            shift = np.stack([numbers["ty"], numbers["tx"]], axis=1)
+            zoom = np.stack([numbers["zy"], numbers["zx"]], axis=1)[:, None]
+            matrices = make_matrices(numbers["theta"], shift, numbers["shear"], zoom, height, width)
+            batch = self._warp(batch, matrices)
+        if p["channel_shift_intensity"] is not None:
+            batch = _shift_channels(batch, numbers["channel_shift_intensity"].astype(np.float32))
+        batch = _flip(batch, [np.array([bool(p[f"flip_{axis}"])]) for axis in ("horizontal", "vertical")])
+        if p["brightness"] is not None:
+            batch = self._brightness(batch, numbers["brightness"])
+        if p["contrast"] is not None:
+            batch = self._contrast(batch, numbers["contrast"])
+        if p["noise"] is not None:
+            batch = self._add_noise(
+                batch, np.array([[name for name, _ in self.noise].index(str(p["noise"]))]), rng
+            )
+        return np.asarray(batch[0])
 
     def _warp(self, batch: np.ndarray, matrices: np.ndarray) -> np.ndarray:
         cv2 = opencv()
@@ -190,6 +252,28 @@ class RandomTransforms:
                 np.clip(images, low, high, out=images)
             batch[chosen] = images
         return batch
+
+
+def make_matrices(
+    theta: np.ndarray, shift: np.ndarray, shear: np.ndarray, zoom: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """Return the float64 matrices `(n, 2, 3)` of `RandomTransforms.draw_matrices`.
+
+    Args:
+        theta: Rotations in degrees, `(n,)`.
+        shift: Shifts in pixels, `(n, 2)`: along the width, along the height.
+        shear: Shears in degrees, `(n,)`.
+        zoom: Factors, `(n, 1, 2)`: of the width, of the height.
+        height: Rows of the image.
+        width: Columns of the image.
+    """
+    n, theta, shear = len(theta), np.deg2rad(theta), np.deg2rad(shear)
+    rotation = np.stack([np.cos(theta), -np.sin(theta), np.sin(theta), np.cos(theta)], 1).reshape(n, 2, 2)
+    shearing = np.stack([np.ones(n), -np.sin(shear), np.zeros(n), np.cos(shear)], 1).reshape(n, 2, 2)
+    linear = rotation @ shearing * zoom
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset = centre - linear @ centre + (rotation @ shift[:, :, None])[:, :, 0]
+    return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
 def _salt_and_pepper(images: np.ndarray, amount: float, values: Range, rng: np.random.Generator) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,7 +20,8 @@ from mltk.data import (
     get_split,
     list_directory,
 )
-from mltk.errors import DatasetError, SpecificationError
+from mltk.errors import DatasetError, SpecificationError, did_you_mean
+from mltk_plugin_image._augmentation import UNCHANGED, TransformValue
 from mltk_plugin_image._batches import (
     ArrayImages,
     FileImages,
@@ -302,6 +304,57 @@ class ParallelImageDataGenerator(ImageSettings):
         image = self.to_channels_last(np.asarray(x)[None]).astype(np.float32)
         transformed = self.random_transforms()(image, batch_rng(check_seed(seed), 0, 0))
         return np.asarray(self.to_data_format(transformed)[0])
+
+    @property
+    def default_transform(self) -> dict[str, TransformValue]:
+        """The parameters, by name, that leave an image unchanged.
+
+        `theta` and `shear` in degrees, `tx` (down) and `ty` (sideways) in pixels, zooms `zx` (height) and `zy`
+        (width), `flip_horizontal`, `flip_vertical`, and `channel_shift_intensity`, `brightness`, `contrast` and
+        `noise` (a name), which may be `None`.
+        """
+        return dict(UNCHANGED)
+
+    def get_random_transform(
+        self, img_shape: Sequence[int], seed: int | None = None
+    ) -> dict[str, TransformValue]:
+        """Draw the parameters of a transform: a dictionary with the keys of `default_transform`.
+
+        Args:
+            img_shape: Shape of the image, in the `data_format` of the generator.
+            seed: Seed of the draw; `None` means that of the generator, whose draws differ.
+        """
+        if not self.random_transforms_enabled:
+            return self.default_transform
+        height, width, _ = self.to_channels_last(np.empty((1, *img_shape), np.bool_)).shape[1:]
+        rng = self._rng if seed is None else batch_rng(check_seed(seed), 0, 0)
+        return self.random_transforms().draw_one(height, width, rng)
+
+    def apply_transform(
+        self, x: np.ndarray, transform_parameters: Mapping[str, TransformValue]
+    ) -> np.ndarray:
+        """Return one image, `(height, width, channels)`, transformed; float32.
+
+        Args:
+            x: The image.
+            transform_parameters: Parameters by name, see `default_transform`; missing ones change nothing.
+
+        Raises:
+            SpecificationError: There is no parameter or noise of that name.
+        """
+        transforms = self.random_transforms()
+        noises = [name for name, _ in transforms.noise]
+        noise = transform_parameters.get("noise")
+        for name, known in ((noise, [None, *noises]), *((n, UNCHANGED) for n in transform_parameters)):
+            if name not in known:
+                raise SpecificationError(f"There is no transform '{name}'.{did_you_mean(str(name), known)}")
+        image = self.to_channels_last(np.asarray(x)[None]).astype(np.float32)[0]
+        transformed = transforms.apply_one(image, transform_parameters, self._rng)
+        return np.asarray(self.to_data_format(transformed[None])[0])
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return batch_rng(check_seed(None), 0, 0)
 
     def standardize(self, x: np.ndarray) -> np.ndarray:
         """Return one image, `(height, width, channels)`, or a batch, standardized as in the iterators."""
