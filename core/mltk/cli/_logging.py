@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from mltk.errors import MltkError
 from mltk.utils.files import cache_dir
 from mltk.utils.logging import LogFileHandler
 from mltk.utils.string_formatting import printable
@@ -50,7 +51,7 @@ def configure(verbose: bool, console: bool, log_name: str | None) -> None:
             folder = cache_dir() / "cli_logs"
             folder.mkdir(parents=True, exist_ok=True)
             log_file = _LogFileHandler(folder / f"{log_name}.log", mode="w", encoding="utf-8")
-        except OSError as e:
+        except (OSError, MltkError) as e:
             # A command can do its work without a log, on a read-only home for instance.
             logger.debug("No log file: %s", e)
             return

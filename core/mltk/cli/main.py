@@ -19,6 +19,7 @@ from mltk._namespace import BLOCK_VARIABLE, install_hint
 from mltk.builtin import commands
 from mltk.cli._console import print_error
 from mltk.cli._plugin_options import with_plugin_options
+from mltk.cli._streams import flush_streams, make_streams_last
 from mltk.errors import MltkError, did_you_mean
 from mltk.plugins import forget_plugins, get_plugin_manager
 
@@ -33,10 +34,20 @@ if TYPE_CHECKING:
 _REFUSALS = (
     errno.EACCES,
     errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+    errno.ENFILE,
+    errno.ENODEV,
     errno.ENOSPC,
     errno.ENOTDIR,
+    errno.ENXIO,
     errno.EPERM,
     errno.EROFS,
+    errno.ESTALE,
 )
 
 
@@ -131,6 +142,7 @@ def root_cli(no_plugins: bool, debug: bool, gpu: bool) -> None:
 def main() -> None:
     """Run the command line of this process."""
     status: str | int | None = 0
+    make_streams_last()
     try:
         root_cli(prog_name="mltk")
     except SystemExit as e:
@@ -140,12 +152,9 @@ def main() -> None:
             raise
         sys.excepthook(*sys.exc_info())
         status = 1
-    finally:
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # The reader (`| head`) has ended; Python would report an error when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if lost := flush_streams():
+        print_error(f"The output is incomplete, because stdout cannot be written: {lost}.")
+        status = status or 1
     if "tensorflow" in sys.modules and isinstance(status, int | None):
         # Abandoned tf.data pipelines wait for Python functions that no longer run when the interpreter shuts down:
         # some processes would never exit.
@@ -212,6 +221,14 @@ def _place_in_specification(error: BaseException) -> str | None:
     return loading.place_in_specification(error) if loading else None
 
 
+def _working_directory_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
 @contextmanager
 def _errors_in_one_line(debug: bool) -> Iterator[None]:
     """Turn errors that the user can fix, and Ctrl-C, into one line on stderr and an exit code."""
@@ -223,7 +240,12 @@ def _errors_in_one_line(debug: bool) -> Iterator[None]:
         print_error(" ".join([str(e), *getattr(e, "__notes__", ())]))
         raise click.exceptions.Exit(1) from e
     except OSError as e:
-        if debug or e.errno not in _REFUSALS:
+        if debug:
+            raise
+        if e.errno == errno.ENOENT and _working_directory_is_gone():
+            print_error("The working directory was removed. Change to another one, then try again.")
+            raise click.exceptions.Exit(1) from e
+        if e.errno not in _REFUSALS:
             raise
         print_error(f"{e.filename or 'A file'} cannot be used: {os.strerror(e.errno)}.")
         raise click.exceptions.Exit(1) from e

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from mltk.keras.limits import check_config, check_stored_values, variables_limit
 from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_path, atomic_write
 from mltk.utils.model_archive import ModelArchive
+from mltk.utils.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -226,7 +226,7 @@ def _readable(path: str | os.PathLike[str]) -> Iterator[str | os.PathLike[str]]:
         return
     import h5py
 
-    with tempfile.TemporaryDirectory(prefix="mltk-") as folder:
+    with temporary_folder() as folder:
         copy = shutil.copy(path, folder)
         with h5py.File(copy, "r+") as file:
             file.attrs["model_config"] = json.dumps(config)

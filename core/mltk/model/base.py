@@ -128,7 +128,13 @@ class ModelBase:
         """
         base = str(self._log_dir or cache_dir() / "models" / self.name)
         path = Path(base + "-test" if self.test_mode_enabled else base).expanduser()
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise MltkError(
+                f"The log folder {path} cannot be made: {e.strerror}. "
+                f"Choose another with MLTK_CACHE_DIR, or my_model.log_dir."
+            ) from e
         return str(path)
 
     @log_dir.setter

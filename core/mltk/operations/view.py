@@ -13,7 +13,6 @@ import ipaddress
 import re
 import secrets
 import socket
-import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from mltk.operations.training.build import build_keras_model
 from mltk.sources.source import ModelSource
 from mltk.tflite import TfliteModel
 from mltk.utils.logging import get_mltk_logger
+from mltk.utils.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import keras
@@ -155,8 +155,8 @@ def _load_model_file(source: ModelSource, build: bool) -> tuple[str, bytes]:
 
 
 def _keras_bytes(keras_model: keras.Model) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="mltk-view-") as folder:
-        path = Path(folder) / "model.keras"
+    with temporary_folder() as folder:
+        path = folder / "model.keras"
         keras_model.save(path)
         return path.read_bytes()
 

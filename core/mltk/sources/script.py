@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import shutil
 import sys
-import tempfile
 import traceback
 import weakref
+from contextlib import ExitStack
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -22,6 +21,7 @@ from mltk.model.mixins.archive import original_specification
 from mltk.model.model import MltkModel, check_model_name
 from mltk.sources.search import read_script
 from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
+from mltk.utils.temporary import temporary_folder
 
 _specification_files: set[str] = set()
 """Files that were run as specifications in this process."""
@@ -44,11 +44,11 @@ def load_archived_script(path: Path, trust: bool) -> MltkModel:
         text = original_specification(archive.read(f"{name}.py").decode("utf-8"))
     except UnicodeDecodeError as e:
         raise FileFormatError(f"'{name}.py' in the archive {path} is not UTF-8 text.") from e
-    folder = Path(tempfile.mkdtemp(prefix=f"mltk-{name}-"))
-    script = folder / f"{name}.py"
-    script.write_text(text, encoding="utf-8")
-    model = load_script(script, reload=True, shown=f"{path}/{name}.py")
-    weakref.finalize(model, shutil.rmtree, folder, ignore_errors=True)
+    with ExitStack() as stack:
+        script = stack.enter_context(temporary_folder()) / f"{name}.py"
+        script.write_text(text, encoding="utf-8")
+        model = load_script(script, reload=True, shown=f"{path}/{name}.py")
+        weakref.finalize(model, stack.pop_all().close)
     model.use_archive(path)
     return model
 

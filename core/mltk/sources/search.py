@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -54,7 +55,9 @@ def model_search_path() -> list[tuple[Path, bool]]:
     if not isinstance(configured, list) or not all(isinstance(p, str) for p in configured):
         raise FileFormatError("'model_paths' in the settings file must be a folder or a list of folders.")
     paths = [(Path(p).expanduser(), True) for p in configured]
-    paths.append((Path.cwd(), False))
+    # It may have been removed.
+    with contextlib.suppress(FileNotFoundError):
+        paths.append((Path.cwd(), False))
     variable = os.environ.get("MLTK_MODEL_PATHS", "")
     paths += [(Path(p).expanduser(), True) for p in variable.split(os.pathsep) if p]
     paths += [(folder, True) for folder in shipped_model_folders()]

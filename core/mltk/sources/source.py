@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +20,7 @@ from mltk.sources.search import find_model_specification_file, model_not_found, 
 from mltk.tflite import TfliteModel
 from mltk.utils.files import cache_dir
 from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
+from mltk.utils.temporary import kept_temporary_folder
 
 if TYPE_CHECKING:
     import logging
@@ -238,8 +238,7 @@ class ModelSource:
             return str(self.path)
         if self.model is not None:
             return str(self._unpacked(self.model, ending, self.content(ending)))
-        folder = Path(tempfile.mkdtemp(prefix=f"mltk-{self.name}-"))
-        return str(self.archive().extract([self.member(ending)], folder)[0])
+        return str(self.archive().extract([self.member(ending)], kept_temporary_folder())[0])
 
     def keras(self, weights: str | None = None, trust: bool | None = False) -> keras.Model:
         """Return the trained Keras model.

@@ -11,7 +11,6 @@ import gzip
 import lzma
 import os
 import re
-import secrets
 import shutil
 import stat
 import tarfile
@@ -26,6 +25,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
 
 from mltk.errors import FileFormatError, MltkError
+from mltk.utils.folders import merge_folder, replace_folder
+from mltk.utils.temporary import temporary_folder
 
 _7Z_MAGIC = b"7z\xbc\xaf\x27\x1c"
 _SINGLE_FILE_OPENERS: dict[bytes, Callable[[Path], BufferedIOBase]] = {
@@ -82,7 +83,7 @@ def extract_archive(
     """
     archive, destination = Path(archive_path), Path(dest_dir)
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_folder(destination) as temporary:
+    with temporary_folder(beside=destination) as temporary:
         _extract(archive, temporary, max_files, max_bytes)
         if extract_nested:
             _extract_inner(temporary, max_files, max_bytes)
@@ -90,9 +91,9 @@ def extract_archive(
         if prepare is not None:
             prepare(root)
         if clean_dest_dir:
-            _replace(root, destination)
+            replace_folder(root, destination)
         else:
-            _merge(root, destination)
+            merge_folder(root, destination)
     return destination.as_posix()
 
 
@@ -276,35 +277,3 @@ def _only_folder(folder: Path) -> Path:
     # macOS adds its own folder to zip files.
     entries = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
-
-
-@contextmanager
-def _temporary_folder(destination: Path) -> Iterator[Path]:
-    temporary = _sibling(destination)
-    temporary.mkdir()
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sibling(path: Path) -> Path:
-    return path.with_name(f".{path.name[:64]}.{secrets.token_hex(4)}.tmp")
-
-
-def _replace(source: Path, destination: Path) -> None:
-    old = _sibling(destination)
-    if destination.exists():
-        destination.rename(old)
-    source.rename(destination)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _merge(source: Path, destination: Path) -> None:
-    for path in sorted(source.rglob("*")):
-        target = destination / path.relative_to(source)
-        if path.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(target)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from mltk.errors import DownloadError
-from mltk.utils.files import atomic_write
+from mltk.utils.files import atomic_write, replace_file
 from mltk.utils.hasher import hash_file
 
 if TYPE_CHECKING:
@@ -143,7 +143,10 @@ class Transfer:
                 f"{self.url} has the {self.checksum.algorithm} checksum {actual}, but {self.checksum.digest} "
                 "was expected: the file has changed or was damaged on its way. It was not kept."
             )
-        self.part.replace(self.path)
+        try:
+            replace_file(self.part, self.path)
+        except OSError as error:
+            raise DownloadError(f"Cannot write {self.path}: {error.strerror}.") from error
         self.state.unlink(missing_ok=True)
 
     def _is_there(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,7 +35,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary path; it does not exist yet.
 
     Raises:
-        MltkError: The disk is full, or the file too large.
+        MltkError: The disk is full or fails, or the file is too large.
     """
     # A link stays a link: what it points to is replaced.
     final = Path(path).resolve() if Path(path).is_symlink() else Path(path)
@@ -43,11 +45,9 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
         if final.exists():
             temporary.chmod(final.stat().st_mode & 0o777)
-        temporary.replace(final)
+        replace_file(temporary, final)
     except Exception as e:
         if is_disk_full(e):
             raise MltkError(
@@ -57,9 +57,30 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise MltkError(
                 f"{final} cannot be written: it is larger than files may be here (see `ulimit -f`)."
             ) from e
+        if getattr(e, "errno", None) == errno.EIO:
+            raise MltkError(f"{final} cannot be written: {os.strerror(errno.EIO)}. Check the disk.") from e
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(source: Path, final: Path) -> None:
+    """Move a file to `final`, so that a crash of the machine leaves the old or the new one, complete."""
+    with source.open("rb") as written:
+        os.fsync(written.fileno())
+    source.replace(final)
+    sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in a folder to the disk, where the system can."""
+    # Windows opens no folders, and some file systems do not sync them.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def temporary_path(final: Path, suffix: str = "") -> Path:
@@ -98,6 +119,22 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def cache_dir() -> Path:
-    """Return the folder for logs, data sets and downloads: `MLTK_CACHE_DIR`, or `~/.mltk` (not created here)."""
-    configured = os.environ.get("MLTK_CACHE_DIR")
-    return Path(configured).expanduser() if configured else Path.home() / ".mltk"
+    """Return the folder for logs, data sets and downloads: `MLTK_CACHE_DIR`, or `~/.mltk` (not created here).
+
+    Raises:
+        MltkError: It cannot be a folder.
+    """
+    folder = os.environ.get("MLTK_CACHE_DIR") or "~/.mltk"
+    try:
+        path = Path(folder).expanduser()
+        if stat.S_ISDIR(path.stat().st_mode):
+            return path
+        reason = "it is a file"
+    # `expanduser` does not know the user.
+    except RuntimeError as e:
+        reason = str(e).rstrip(".")
+    except (FileNotFoundError, PermissionError):
+        return path
+    except OSError as e:
+        reason = str(e.strerror)
+    raise MltkError(f"'{folder}' cannot be mltk's folder: {reason}. Set MLTK_CACHE_DIR to another one.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mltk.errors import DatasetError
+from mltk.utils.files import sync_folder
 from mltk.utils.hasher import generate_hash
 from mltk.utils.path import fullpath
+from mltk.utils.temporary import temporary_folder
 
 _MARKER = ".mltk-dataset.json"
 
@@ -48,26 +48,59 @@ def write_folder_once(
         raise DatasetError(
             f"The folder '{target}' has other files in it. Give an empty or a new one as dest_dir."
         )
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.mkdir(parents=True)
+    with temporary_folder(beside=target) as temporary:
         write(temporary)
         if add:
-            _move_files(temporary, target)
+            merge_folder(temporary, target)
             marker.write_text(text)
-            return target.as_posix()
-        (temporary / _MARKER).write_text(text)
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            (temporary / _MARKER).write_text(text)
+            replace_folder(temporary, target)
     return target.as_posix()
 
 
-def _move_files(source: Path, target: Path) -> None:
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a folder to `target` in place of what is there, which stays if that fails.
+
+    A crash of the machine afterwards loses nothing of it.
+
+    Args:
+        source: The folder, on the same file system.
+        target: Its new path.
+    """
+    _sync_all()
+    with temporary_folder(beside=target) as trash:
+        old = trash / "old"
+        if target.exists():
+            target.rename(old)
+        try:
+            source.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
+        sync_folder(target.parent)
+
+
+def merge_folder(source: Path, target: Path) -> None:
+    """Move the files of a folder to another one, in place of those of the same names there.
+
+    Args:
+        source: The folder, on the same file system.
+        target: The other folder.
+    """
+    _sync_all()
     for path in sorted(source.rglob("*")):
         moved = target / path.relative_to(source)
         if path.is_dir():
             moved.mkdir(parents=True, exist_ok=True)
         else:
+            moved.parent.mkdir(parents=True, exist_ok=True)
             path.replace(moved)
+    sync_folder(target)
+
+
+def _sync_all() -> None:
+    # One after the other, the files of a data set take minutes: 3 ms each, measured.
+    if hasattr(os, "sync"):
+        os.sync()

@@ -40,7 +40,9 @@ class LockedError(Exception):
 
 
 @contextlib.contextmanager
-def locked(path: str | os.PathLike[str], purpose: str = "", wait: bool = False) -> Iterator[None]:
+def locked(
+    path: str | os.PathLike[str], purpose: str = "", wait: bool = False, must_exist: bool = False
+) -> Iterator[None]:
     """Hold a lock within the block; the lock is reentrant within a process.
 
     The lock is a file, which is there while it is held. One that a killed process left holds nobody up. On a file
@@ -50,15 +52,16 @@ def locked(path: str | os.PathLike[str], purpose: str = "", wait: bool = False) 
         path: The file; its folder exists.
         purpose: One line for whoever finds it locked.
         wait: Wait for another process that has it.
+        must_exist: Raise where the file does not exist, or its file system knows no locks.
 
     Raises:
         LockedError: Another process has it, and `wait` is not set.
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or `must_exist` is set and there is no file or no lock.
     """
     key = (os.getpid(), Path(path).resolve())
     with _guard:
         if key not in _held:
-            _held[key] = _Held(_acquire(key[1], purpose, wait))
+            _held[key] = _Held(_acquire(key[1], purpose, wait, must_exist))
         _held[key].times += 1
     try:
         yield
@@ -69,11 +72,11 @@ def locked(path: str | os.PathLike[str], purpose: str = "", wait: bool = False) 
                 _release(_held.pop(key).file, key[1])
 
 
-def _acquire(path: Path, purpose: str, wait: bool) -> IO[str]:
+def _acquire(path: Path, purpose: str, wait: bool, must_exist: bool) -> IO[str]:
     while True:
-        file = path.open("a+", encoding="utf-8")
+        file = path.open("r+" if must_exist else "a+", encoding="utf-8")
         try:
-            _lock(file, wait)
+            _lock(file, wait, must_exist)
         except OSError as e:
             file.seek(0)
             pid, _, purpose = file.readline().strip().partition(" ")
@@ -113,7 +116,7 @@ if sys.platform == "win32":
     # Far behind the text: what is locked cannot be read by others there.
     _LOCKED_BYTE = 1 << 30
 
-    def _lock(file: IO[str], wait: bool) -> None:
+    def _lock(file: IO[str], wait: bool, is_needed: bool) -> None:
         while True:
             file.seek(_LOCKED_BYTE)
             try:
@@ -126,10 +129,10 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _lock(file: IO[str], wait: bool) -> None:
+    def _lock(file: IO[str], wait: bool, is_needed: bool) -> None:
         # Of the POSIX kind, which a forked child does not inherit: one that outlives a killed training holds nothing.
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as e:
-            if e.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            if is_needed or e.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
                 raise

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first signal ends a program cleanly, the second immediately."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first signal ends a program cleanly, the second immediately."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _in_steps = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
-    """Raise `KeyboardInterrupt` on the first Ctrl-C or SIGTERM within the block; end the process on the second.
+    """Raise `KeyboardInterrupt` on the first Ctrl-C, SIGTERM or SIGHUP within the block; end the process on the second.
 
     Within `in_steps` the exception waits for the next `stop_here`. Signals that are ignored, as under nohup, stay so.
     """
@@ -29,6 +29,9 @@ def stop_signals() -> Iterator[None]:
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
     }
+    if hasattr(signal, "SIGHUP"):
+        # The terminal is gone.
+        usual[signal.SIGHUP] = signal.SIG_DFL
     taken = [number for number, handler in usual.items() if signal.getsignal(number) == handler]
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -39,7 +42,8 @@ def stop_signals() -> Iterator[None]:
         if not _in_steps:
             raise KeyboardInterrupt
         # Not by way of sys.stderr, in whose midst the signal may have come.
-        os.write(2, b"\nStopping after this step. Once more ends it at once.\n")
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nStopping after this step. Once more ends it at once.\n")
 
     _requested = False
     for number in taken:

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from mltk.errors import FileFormatError, MltkError, SpecificationError
 from mltk.utils.model_archive import ModelArchive
+from mltk.utils.temporary import temporary_folder
 from mltk_plugin_ssh._settings import Settings, Target, gather_settings
 from mltk_plugin_ssh._transfer import (
     check_archive,
     check_downloads,
     find_uploads,
-    folder_beside,
     holds_specification,
     is_asked_for,
     read_tar,
@@ -267,7 +267,7 @@ def test_entries_take_their_places_and_others_stay(tmp_path):
     (target / "train" / "old").mkdir(parents=True)
     (target / "other").mkdir()
     (target / "a.txt").write_text("old")
-    with folder_beside(target) as new, folder_beside(target) as old:
+    with temporary_folder(target) as new, temporary_folder(target) as old:
         (new / "train").mkdir()
         (new / "train" / "new.txt").touch()
         (new / "a.txt").write_text("new")

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
-import tempfile
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +13,7 @@ from mltk.errors import ArchiveFileNotFoundError, MltkError
 from mltk.model.base import ModelBase
 from mltk.utils.files import cache_dir
 from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
+from mltk.utils.temporary import kept_temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -188,9 +186,7 @@ class ArchiveMixin(ModelBase):
         return {f"{self.name}.py": archived_specification(text, __version__).encode()}
 
     def _temporary_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix=f"mltk-{self.name}-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return folder
+        return kept_temporary_folder(self)
 
 
 def files_of(folder: Path, recursive: bool) -> Iterable[tuple[str, Path]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import tempfile
 import warnings
 import weakref
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from mltk.operations.conversion.settings import OWN_KEYS
 from mltk.tflite import TfliteModel
 from mltk.tflite.input_range import set_input_range
 from mltk.tflite.postprocess import add_signature, free_batch_axis, repair_lstm_scales
+from mltk.utils.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,14 +176,15 @@ def _converter_from_files(
     """
     import tensorflow as tf
 
-    folder = tempfile.TemporaryDirectory(prefix="mltk-")
+    stack = contextlib.ExitStack()
+    folder = str(stack.enter_context(temporary_folder()))
     module = tf.Module()
     module.function = function
     module.weights = [variable.value for variable in network.variables]
-    tf.saved_model.save(module, folder.name, signatures=traced)
-    converter = tf.lite.TFLiteConverter.from_saved_model(folder.name)
+    tf.saved_model.save(module, folder, signatures=traced)
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder)
     # The converter reads the files when it converts.
-    weakref.finalize(converter, folder.cleanup)
+    weakref.finalize(converter, stack.close)
     return converter
 
 

@@ -16,6 +16,7 @@ from typing import IO, cast
 
 from mltk.errors import MltkError
 from mltk.utils.logging import get_mltk_logger
+from mltk.utils.temporary import kept_temporary_folder
 from mltk_plugin_ssh._settings import Target
 
 # The exit code of ssh itself; the actions use lower ones.
@@ -54,10 +55,9 @@ class Connection:
         self.target = target
         self._place = (folder, name)
         self._script = resources.files("mltk_plugin_ssh").joinpath("_remote.sh").read_text(encoding="utf-8")
-        self._sockets = Path(tempfile.mkdtemp(prefix="mltk-ssh-"))
+        self._sockets = kept_temporary_folder(self)
         # A socket's path has at most 107 bytes, of which ssh needs 17 for a temporary name.
         if len(str(self._sockets)) > 80:
-            self._sockets.rmdir()
             self._sockets = Path(tempfile.mkdtemp(prefix="mltk-ssh-", dir="/tmp"))
         self._connected = False
 

@@ -14,8 +14,9 @@ import click
 
 from mltk import __version__
 from mltk.errors import MltkError
-from mltk.utils.files import atomic_write, cache_dir
+from mltk.utils.files import atomic_write, cache_dir, replace_file
 from mltk.utils.logging import get_mltk_logger
+from mltk.utils.temporary import temporary_folder
 from mltk_plugin_ssh._command import RemoteCommand
 from mltk_plugin_ssh._connection import Connection, ConnectionLostError, RemoteError
 from mltk_plugin_ssh._script import list_installed_packages, run_script, shutdown_script
@@ -25,7 +26,6 @@ from mltk_plugin_ssh._transfer import (
     check_downloads,
     describe_size,
     find_uploads,
-    folder_beside,
     holds_specification,
     is_asked_for,
     is_code,
@@ -255,7 +255,7 @@ class _Session:
 
     def _fetch_archive(self) -> bool:
         target = Path(self.model.archive_path)
-        with folder_beside(target) as folder:
+        with temporary_folder(target) as folder:
             # On the other machine the archive is always in the specification's folder.
             part = folder / f"{self.model.name}{'-test' if self.command.test else ''}.mltk.zip"
             with self.remote.open("archive", part.name) as (_, output):
@@ -268,13 +268,13 @@ class _Session:
                     f"The specification in the archive differs from {self.command.script}. "
                     f"Look at it before you run it with --trust."
                 )
-            part.replace(target)
+            replace_file(part, target)
         self.logger.info(f"Archive: {target}")
         return True
 
     def _fetch_logs(self) -> None:
         target = Path(self.model.log_dir)
-        with folder_beside(target) as new, folder_beside(target) as old:
+        with temporary_folder(target) as new, temporary_folder(target) as old:
             with self.remote.open("logs") as (_, output):
                 paths = read_tar(output, new)
             self._report_left_out([path for path in paths if is_code(path)])
@@ -292,7 +292,7 @@ class _Session:
     def _fetch_files(self, patterns: list[str], pairs: dict[str, str], required: bool) -> None:
         folder = self.command.script.parent
         if patterns:
-            with folder_beside(self.command.script) as temporary:
+            with temporary_folder(self.command.script) as temporary:
                 with self.remote.open("files", *patterns) as (_, output):
                     paths = read_tar(output, temporary)
                 asked = [path for path in paths if is_asked_for(path, patterns)]
@@ -307,7 +307,7 @@ class _Session:
                 with self.remote.open("get", there) as (_, output):
                     part = path.with_name(f".{path.name}.part")
                     save_stream(output, part)
-                part.replace(path)
+                replace_file(part, path)
             except ConnectionLostError:
                 raise
             except RemoteError as e:
