@@ -293,6 +293,9 @@ def test_the_parameters_of_a_transform_do_what_they_say(generator):
     assert apply(zx=2.0)[:, 0, 0].std() > image[:, 0, 0].std()
     assert apply(contrast=0.0).std() < 1e-3
     assert apply(noise="gauss").std() != image.std()
-    for wrong, message in ({"thetaa": 1}, "'thetaa'.*Did you mean 'theta'"), ({"noise": "poisson"}, "'poisson'"):
+    for wrong, message in (
+        ({"thetaa": 1}, "'thetaa'.*Did you mean 'theta'"),
+        ({"noise": "poisson"}, "'poisson'"),
+    ):
         with pytest.raises(SpecificationError, match=message):
             apply(**wrong)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mltk_plugin_audio.frontend import AudioFeatureGeneratorSettings
+
 LOW, HIGH = 500.0, 2500.0
 
 
@@ -183,6 +185,52 @@ def test_pictures_show_what_was_heard_up_to_the_detection(mltk_cli, write_model,
     )
     # High frequencies are above.
     assert high < low
+
+
+def test_dumps_are_flags_too(mltk_cli, write_model, recording, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ["--dump-audio", "--dump-spectrograms"]
+    assert mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, *options]).exit_code == 0
+    assert soundfile.info("dumped_audio.wav").samplerate == 16000
+    assert len(list((tmp_path / "dumped_spectrograms").iterdir())) == 2
+    assert not (tmp_path / "--dump-spectrograms").exists()
+
+
+def test_times_may_have_a_unit(mltk_cli, write_model, recording):
+    model = write_model()
+
+    def found(*options):
+        return mltk_cli.invoke(["classify_audio", model, "--wav", recording, *options]).stdout
+
+    assert found("--window", "0.3s", "-l", "100 ms") == found("--window_duration", "300", "-l", "100ms")
+    wrong = mltk_cli.invoke(["classify_audio", model, "--wav", recording, "-w", "long"])
+    assert "'long' is not a time such as 1200" in wrong.stderr
+
+
+def test_the_command_is_tried_without_a_microphone(mltk_cli, write_model):
+    result = mltk_cli.invoke(["classify_audio", write_model(), "--test", "--json"])
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--device", "--accelerator=mvp", "--port=COM3", "--app=x.s37"])
+def test_options_about_a_board_are_refused_with_a_reason(mltk_cli, write_model, option):
+    result = mltk_cli.invoke(["classify_audio", write_model(), option])
+    assert result.exit_code == 2
+    assert "not on a board: leave out --" in result.stderr
+
+
+def test_a_model_among_the_recordings_gives_a_hint(mltk_cli):
+    result = mltk_cli.invoke(["view_audio", "command_words_v1"])
+    assert result.exit_code == 2
+    assert "mltk view-audio RECORDING... --model command_words_v1" in result.stderr
+
+
+def test_front_end_settings_of_2021_are_understood():
+    old = {"name": "x", "fe.n_channels": 20, "fe.enable_log": False, "fe.smoothing_bits": 9}
+    settings = AudioFeatureGeneratorSettings.from_parameters(old)
+    assert settings.filterbank_n_channels == 20
+    assert settings.log_scale_enable is False
+    assert settings.noise_reduction_smoothing_bits == 9
 
 
 def test_classify_audio_does_not_import_tensorflow(write_model, recording):

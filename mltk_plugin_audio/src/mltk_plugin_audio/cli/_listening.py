@@ -33,15 +33,14 @@ __all__ = [
 ]
 
 
-def load_model(model: str, test: bool, **settings: int | None) -> tuple[StreamingModel, Detector]:
+def load_model(model: str, **settings: int | None) -> tuple[StreamingModel, Detector]:
     """Return the `.tflite` of a model as a model of streams, and its detector.
 
     Args:
         model: Name, specification, archive or `.tflite` file.
-        test: Use the model of a test run.
         **settings: Detection settings that replace those of the `.tflite` unless they are `None`.
     """
-    tflite_model = load_tflite_model(model, test=test)
+    tflite_model = load_tflite_model(model)
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
     classes = parameters.get("classes")
     if not classes or parameters.dtype("classes") != "str_list":

@@ -3,15 +3,49 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from mltk.cli import get_logger, model_argument, print_text, require_model, test_option, verbose_option
+from mltk.cli import get_logger, model_argument, print_text, require_model, verbose_option
 
 if TYPE_CHECKING:
     from mltk_plugin_audio.streaming import Detection
+
+
+_HARDWARE = ("accelerator", "device", "port", "app", "sensitivity")
+"""Options of silabs-mltk that are about a board."""
+DUMPED_AUDIO = "dumped_audio.wav"
+DUMPED_SPECTROGRAMS = "dumped_spectrograms"
+
+
+def _milliseconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return a time such as `1200`, `1200ms` or `1.2s` as whole milliseconds."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(ms|s)?", value.strip())
+    if found is None:
+        raise click.BadParameter(f"'{value}' is not a time such as 1200, 1200ms or 1.2s.")
+    return round(float(found[1]) * (1000 if found[2] == "s" else 1))
+
+
+def _refuse_hardware(ctx: click.Context, param: click.Parameter, value: object) -> None:
+    if value:
+        raise click.UsageError(
+            f"This command runs on this computer, not on a board: leave out {param.opts[0]}. The application "
+            "audio_classifier of Silicon Labs runs the same .tflite on a board."
+        )
+
+
+def _hardware_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name in _HARDWARE:
+        option = click.option(
+            f"--{name}", is_flag=name == "device", hidden=True, expose_value=False, callback=_refuse_hardware
+        )
+        command = option(command)
+    return command
 
 
 @click.command("classify-audio")
@@ -24,9 +58,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "-w",
+    "--window",
     "--window_duration",
-    type=int,
+    "window_duration",
     metavar="MS",
+    callback=_milliseconds,
     help="Average scores over this time; a longer time gives fewer false accepts and more misses.",
 )
 @click.option(
@@ -40,9 +76,13 @@ if TYPE_CHECKING:
     help="Threshold that an average must exceed, for all classes.",
 )
 @click.option(
-    "-s", "--suppression", type=int, metavar="MS", help="Do not detect the same class again for this time."
+    "-s",
+    "--suppression",
+    metavar="MS",
+    callback=_milliseconds,
+    help="Do not detect the same class again for this time.",
 )
-@click.option("-l", "--latency", type=int, metavar="MS", help="Run the model this often.")
+@click.option("-l", "--latency", metavar="MS", callback=_milliseconds, help="Run the model this often.")
 @click.option("-u", "--volume", type=int, metavar="N", help="Multiply samples by N.")
 @click.option(
     "--clear",
@@ -65,18 +105,25 @@ if TYPE_CHECKING:
     "-x",
     "--dump-audio",
     type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Write the sound to a WAV file, at the sample rate of the model.",
+    is_flag=False,
+    flag_value=DUMPED_AUDIO,
+    metavar="[FILE]",
+    help=f"Write the sound to a WAV file, at the sample rate of the model; by default {DUMPED_AUDIO}.",
 )
 @click.option(
     "-z",
     "--dump-spectrograms",
+    "--dump-raw-spectrograms",
+    "dump_spectrograms",
     type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Write a picture of the spectrogram at each detection.",
+    is_flag=False,
+    flag_value=DUMPED_SPECTROGRAMS,
+    metavar="[DIR]",
+    help=f"Write a picture of the spectrogram at each detection; by default to {DUMPED_SPECTROGRAMS}.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@test_option
+@click.option("--test", is_flag=True, help="Try the command with a second of silence, without a microphone.")
+@_hardware_options
 @verbose_option
 def classify_audio_command(
     model: str,
@@ -105,11 +152,12 @@ def classify_audio_command(
     logger = get_logger(verbose=verbose)
     if wav is None and labels is not None:
         raise click.UsageError("--labels needs a recording: give --wav, too.")
+    import numpy as np
+
     from mltk_plugin_audio.cli import _listening
 
     streaming, detector = _listening.load_model(
         model,
-        test,
         average_window_duration_ms=window_duration,
         minimum_count=count,
         detection_threshold=threshold,
@@ -122,6 +170,8 @@ def classify_audio_command(
     rate = streaming.frontend.sample_rate_hz
     if wav is not None:
         blocks = _listening.read_file(wav, rate, streaming.frontend.sample_length)
+    elif test:
+        blocks = iter([np.zeros(rate, np.int16)])
     else:
         blocks = _listening.listen_to_microphone(rate, settings.hop_ms, microphone)
         click.echo("Listening; end with Ctrl-C.", err=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mltk.cli import require_model, trust_option, with_consent
+from mltk.errors import MltkError
 
 
 @click.command("view-audio")
@@ -54,6 +55,11 @@ def view_audio_command(
         raise click.UsageError(
             "--augment needs --model, because the data generator of the model makes the variants."
         )
+    for file in files:
+        if not Path(file).is_file() and _is_model(file):
+            raise click.UsageError(
+                f"'{file}' is a model, not a recording: mltk view-audio RECORDING... --model {file}"
+            )
     path = Path(out)
     if path.suffix.lower() in (".png", ".html"):
         as_html = path.suffix.lower() == ".html"
@@ -68,3 +74,11 @@ def view_audio_command(
     write = _drawing.write_page if as_html else _drawing.write_figure
     write(path, rows, settings)
     click.echo(f"Written: {path}")
+
+
+def _is_model(name: str) -> bool:
+    try:
+        require_model(name)
+    except MltkError:
+        return False
+    return True

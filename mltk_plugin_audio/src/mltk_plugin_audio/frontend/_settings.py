@@ -12,6 +12,21 @@ from mltk.errors import SpecificationError, did_you_mean
 from mltk_plugin_audio.frontend._filter_bank import FilterBank, get_correction_bits, make_filter_bank
 
 PREFIX = "fe."
+_NAMES_OF_2021 = {
+    "n_channels": "filterbank_n_channels",
+    "lower_band_limit": "filterbank_lower_band_limit",
+    "upper_band_limit": "filterbank_upper_band_limit",
+    "enable_noise_reduction": "noise_reduction_enable",
+    "smoothing_bits": "noise_reduction_smoothing_bits",
+    "even_smoothing": "noise_reduction_even_smoothing",
+    "odd_smoothing": "noise_reduction_odd_smoothing",
+    "min_signal_remaining": "noise_reduction_min_signal_remaining",
+    "enable_pcan": "pcan_enable",
+    "gain_bits": "pcan_gain_bits",
+    "enable_log": "log_scale_enable",
+    "scale_shift": "log_scale_shift",
+}
+"""Names in models that silabs-mltk wrote before 2022."""
 FFT_LENGTH = PREFIX + "fft_length"
 
 WINDOW_LIMITS = (16, 8192)
@@ -168,13 +183,15 @@ class AudioFeatureGeneratorSettings(dict[str, int | float | bool]):
         """Return the settings found in the parameters of a model; missing settings have their defaults.
 
         Args:
-            parameters: Model parameters, e.g. of a `.tflite`; names that do not start with `fe.` are ignored.
+            parameters: Model parameters, e.g. of a `.tflite`; names that do not start with `fe.` are ignored. Those of
+                the models of 2021 are understood: `fe.n_channels` is `fe.filterbank_n_channels`.
 
         Raises:
             SpecificationError: A value has the wrong type or is out of range.
         """
-        known = {FFT_LENGTH, *(PREFIX + name for name in _SETTINGS)}
-        return cls({name: value for name, value in parameters.items() if name in known})
+        named = {name.removeprefix(PREFIX): v for name, v in parameters.items() if name.startswith(PREFIX)}
+        renamed = {_NAMES_OF_2021.get(name, name): value for name, value in named.items()}
+        return cls({name: value for name, value in renamed.items() if name in _SETTINGS})
 
     @property
     def fft_length(self) -> int:
