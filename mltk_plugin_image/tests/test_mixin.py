@@ -102,6 +102,21 @@ def test_evaluation_uses_the_held_out_files_in_order_and_without_augmentation(ma
     assert not np.array_equal(np.concatenate([x for x, _ in model.x]), x)
 
 
+@pytest.mark.parametrize(
+    ("folders", "split", "part"),
+    [
+        (["train/rock", "train/paper", "test/rock", "test/paper"], 0.5, "test"),
+        (["rock", "paper"], 0.5, "validation"),
+        (["rock", "paper"], 0.0, "training"),
+    ],
+)
+def test_the_evaluation_data_are_named(make_model, rock_paper, folders, split, part):
+    data = rock_paper(dict.fromkeys(folders, 4))
+    model = make_model(dataset=str(data), datagen=ParallelImageDataGenerator(validation_split=split))
+    model.load_dataset("evaluation")
+    assert model.evaluation_part == part
+
+
 def test_only_what_is_read_again_stays_in_memory(make_model, rock_paper):
     model = make_model(dataset=str(rock_paper()))
     for subset, kept in (("training", ParallelImageDataGenerator().cache_bytes), ("evaluation", 0)):

@@ -203,7 +203,16 @@ def test_keys_are_properties_and_in_the_json_file(tmp_path: Path) -> None:
         assert getattr(results, key) is results[key]
     results.save(tmp_path)
     saved = json.loads((tmp_path / "eval-results.json").read_text())
-    assert set(saved) == {"name", "model_type", *KEYS}
+    assert set(saved) == {
+        "name",
+        "model_type",
+        *KEYS,
+        "accuracy_interval",
+        "class_precision",
+        "class_f1",
+        "largest_class",
+        "largest_class_accuracy",
+    }
     assert saved["model_type"] == "classification"
     assert saved["roc_thresholds"] == [i / 100 for i in range(101)]
     assert np.array_equal(saved["tpr"], results.tpr)
@@ -229,6 +238,11 @@ def test_summary_names_the_best_classes_first() -> None:
         "Class ROC AUC:",
         "- cat      = 75.000%",
         "- elephant = 75.000%",
+        "Class precision, recall, F1 and samples:",
+        "- cat      = 1.000  0.500  0.667  2",
+        "- elephant = 0.667  1.000  0.800  2",
+        "Measured: 75.00% accuracy on 4 samples (95% interval 30.1 to 95.4%)",
+        "Baselines: 50.00% always 'cat'",
     ]
     assert "elephant" not in results.generate_summary(include_all=False)
 

@@ -159,3 +159,22 @@ def test_table_of_class_counts_has_totals():
     assert table.splitlines()[-1].split() == ["total", "15", "2"]
     assert "evaluation" not in table
     assert summarize_class_counts({"yes": 3}).splitlines()[1].split() == ["yes", "3"]
+
+
+def test_arrays_for_evaluation_are_recognized():
+    training, validation, test = (np.random.default_rng(i).normal(size=(40, 3)) for i in range(3))
+
+    def load(subset, **options):
+        if subset != "evaluation":
+            return training, np.zeros(40), (validation, np.zeros(40))
+        return evaluated, np.zeros(40)
+
+    for evaluated, part in ((training, "training"), (validation, "validation"), (test, "test")):
+        model = MyModel("data_v1.py")
+        model.dataset = load
+        model.load_dataset("evaluation")
+        assert model.evaluation_part is None, "nothing was loaded to compare with"
+        model.load_dataset("training")
+        assert model.evaluation_part is None
+        model.load_dataset("evaluation")
+        assert model.evaluation_part == part

@@ -15,7 +15,8 @@ from mltk.core import (
 )
 from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.model.model import HandlerError
-from mltk.plugins import Evaluator, hookimpl
+from mltk.plugins import Evaluator, Runtime, hookimpl
+from mltk.tflite.interpreter import LiteRtPredictor
 from mltk.utils.model_archive import ModelArchive
 
 
@@ -312,3 +313,33 @@ def test_failing_evaluation_data_unloads_and_ends_the_operation(trained):
     from mltk.sources.loading import get_active_model
 
     assert get_active_model() is None
+
+
+def test_the_results_say_what_they_were_measured_on(trained):
+    results = evaluate_model(str(trained.work / "tiny_v1.py"), baselines=True)
+    saved = archived(trained, "eval/h5/eval-results.json")
+    low, high = saved["accuracy_interval"]
+    assert 0 <= low < saved["overall_accuracy"] < high <= 1
+    assert saved["largest_class"] in results.classes
+    assert saved["nearest_neighbor_accuracy"] == results["nearest_neighbor_accuracy"]
+    assert f"on {results.n_samples:,} samples" in results.generate_headline()
+    assert "nearest neighbor in the training data" in str(results)
+
+
+def test_a_model_that_answers_one_class_is_named(trained, mltk_plugin_manager, caplog):
+    class OneClass:
+        @hookimpl
+        def mltk_runtimes(self):
+            def open_one(tflite_model, name):
+                predictor = LiteRtPredictor(tflite_model, name)
+                predictor.kind = "one"
+                predict = predictor.predict
+                predictor.predict = lambda x: np.eye(predict(x).shape[1])[np.zeros(len(x), int)]
+                return predictor
+
+            return [Runtime("one", "Answers the first class.", open_one)]
+
+    mltk_plugin_manager.register(OneClass(), "one")
+    with caplog.at_level("WARNING", logger="mltk"):
+        evaluate_model(str(trained.work / "tiny_v1.py"), runtime="one", update_archive=False)
+    assert "is no better than always answering" in caplog.text

@@ -17,7 +17,7 @@ from mltk.data.generator_settings import GeneratorSettings, check_disabled
 from mltk.data.listing import ListFilenamesFunction
 from mltk.data.parts import GroupFunction, PartLister, as_group_function, read_file_list
 from mltk.errors import DatasetError
-from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, get_plugin_manager
+from mltk.plugins import AugmentationStep, DataPart, LoadedDataset, Parameter, Subset, get_plugin_manager
 
 TEST_BATCH_SIZE = 3
 TEST_SAMPLES_PER_CLASS = 3
@@ -174,7 +174,7 @@ class GeneratorLoader:
         """Make the iterators that an operation needs, and store them in the model's `datagen_context`."""
         context = DataGeneratorContext(subset)
         if subset == "training":
-            context.train_datagen = self.iterator("training")
+            context.train_datagen = self.iterator("training", augment=self.options.get("augment"))
             context.validation_datagen = self.iterator("validation") if self.has_validation else None
         elif subset == "validation" and self.has_validation:
             # Calibrates the quantization: the ranges of the values that the device will see.
@@ -194,8 +194,14 @@ class GeneratorLoader:
             validation_data=context.validation_datagen,
             class_counts={name: n for name, n in context.class_counts().items() if n},
             fingerprint=hashlib.sha256("".join(digests).encode()).hexdigest() if digests else None,
+            part=self._name_evaluated_part() if subset == "evaluation" else None,
             close=context.shutdown,
         )
+
+    def _name_evaluated_part(self) -> DataPart:
+        if self.is_test_folder or self.model.test_files is not None:
+            return "test"
+        return "validation" if self.has_validation else "training"
 
     def class_counts(self, iterator: AnyIterator | None) -> dict[str, int]:
         """Return the number of samples of each class; empty without an iterator or classes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from mltk.errors import MltkError, SpecificationError
 from mltk.model.mixins.dataset import DatasetMixin
@@ -19,14 +19,13 @@ from mltk.operations.training.outputs import write_archive
 from mltk.operations.training.session import call_on_training_complete, training_session
 from mltk.operations.training.train import run_training
 from mltk.plugins import StageContext, get_plugin_manager, order_stages
+from mltk.results.classifier import ClassifierEvaluationResults
 from mltk.sources.source import ModelSource
 from mltk.tflite import TfliteModel
 from mltk.tflite.precision import name_precision
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
     from mltk.plugins import ReportContext, Stage
@@ -200,6 +199,7 @@ def evaluate_stage(context: StageContext) -> None:
                 show=context.options["show"],
                 update_archive=context.options["create_archive"],
                 post_process=context.options["post_process"],
+                baselines=not tflite and not context.options["test"],
                 # This process has just written the Keras file.
                 trust=True,
             )
@@ -220,7 +220,12 @@ def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     model = cast("AnyModel", context.mltk_model)
     lines = [("Model", model.name), ("Training", str(context.training))]
     labels = {"h5": "Float"} | ({"tflite": _precision(model)} if "tflite" in context.evaluations else {})
-    lines += [(labels.get(kind, kind), _in_short(found)) for kind, found in context.evaluations.items()]
+    lines += [
+        (labels.get(kind, kind), found.generate_headline()) for kind, found in context.evaluations.items()
+    ]
+    first = context.evaluations.get("h5")
+    if isinstance(first, ClassifierEvaluationResults):
+        lines.append(("Baselines", first.describe_baselines()))
     tflite = Path(model.tflite_log_dir_path)
     if model.tflite_converter and tflite.is_file():
         lines.append(("TFLite", f"{tflite.stat().st_size / 1000:,.1f} kB  {tflite}"))
@@ -234,15 +239,6 @@ def _precision(model: AnyModel) -> str:
     """Return how the numbers of the model's `.tflite` are called in messages."""
     path = Path(model.tflite_log_dir_path)
     return name_precision(TfliteModel.load_flatbuffer_file(path)) if path.is_file() else ".tflite"
-
-
-def _in_short(results: Mapping[str, Any]) -> str:
-    accuracy = results.get("overall_accuracy")
-    if accuracy is None:
-        return ", ".join(f"{k} {v:.4g}" for k, v in results.items() if isinstance(v, (int, float))) or "done"
-    if not hasattr(results, "n_samples"):
-        return f"{accuracy:.2%}"
-    return f"{accuracy:.2%} accuracy on {results.n_samples:,} samples"
 
 
 def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> AnyModel:

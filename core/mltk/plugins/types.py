@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Subset = Literal["training", "validation", "evaluation"]
 """Part of a data set."""
 
+DataPart = Literal["test", "validation", "training"]
+"""Part of a data set that a model is evaluated with."""
 
 Status = Literal["active", "blocked", "broken", "incompatible"]
 """Status of a plugin."""
@@ -197,6 +199,8 @@ class LoadedDataset:
     """Samples per class and subset: `{"training": {"yes": 120, …}, …}`; used for class weights and summaries."""
     fingerprint: str | None = None
     """Hexadecimal digest of the data (names and sizes, or contents), recorded in the archive."""
+    part: DataPart | None = None
+    """What evaluation data are: `test` data that training never sees, the `validation` data, or the `training` data."""
     close: Callable[[], None] | None = None
     """Called when the data set is unloaded: stop threads, delete temporary files."""
 
@@ -397,7 +401,7 @@ class ReportContext:
     """Results of the training run that has just ended."""
     tflite_model: TfliteModel | None = None
     """The quantized model."""
-    evaluations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluations: Mapping[str, EvaluationResults] = field(default_factory=dict)
     """Evaluation results by kind: `h5`, `tflite`, or the name of another runtime."""
 
 

@@ -10,4 +10,6 @@ from mltk.results.profiling import ProfilingModelResults as ProfilingModelResult
 from mltk.results.profiling_layer import MemoryPart as MemoryPart
 from mltk.results.profiling_layer import ProfilingLayerResult as ProfilingLayerResult
 from mltk.results.profiling_layer import RuntimeMemory as RuntimeMemory
+from mltk.results.statistics import auc_interval as auc_interval
+from mltk.results.statistics import proportion_interval as proportion_interval
 from mltk.results.training import TrainingResults as TrainingResults

@@ -11,6 +11,7 @@ import numpy as np
 from mltk.errors import EvaluationError
 from mltk.results.evaluation import EvaluationResults
 from mltk.results.plots import line_styles
+from mltk.results.statistics import proportion_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -152,7 +153,25 @@ class ClassifierEvaluationResults(EvaluationResults):
             precision=[precision for precision, _ in curves],
             recall=[recall for _, recall in curves],
             confusion_matrix=matrix,
+            accuracy_interval=list(proportion_interval(int(matrix.trace()), len(ids))),
+            largest_class=labels[int(sizes.argmax())],
+            largest_class_accuracy=float(sizes.max() / len(ids)),
+            **_compute_class_figures(matrix),
         )
+
+    def generate_headline(self) -> str:
+        """Return the accuracy, with the number and kind of the samples and the interval, as one line of text."""
+        interval = self.get("accuracy_interval") or proportion_interval(
+            self.overall_accuracy * self.n_samples, self.n_samples
+        )
+        return f"{self.overall_accuracy:.2%} accuracy {self.describe_samples(self.n_samples, interval)}"
+
+    def describe_baselines(self) -> str:
+        """Return what simpler answers reach, as one line of text."""
+        texts = [f"{self['largest_class_accuracy']:.2%} always '{self['largest_class']}'"]
+        if (nearest := self.get("nearest_neighbor_accuracy")) is not None:
+            texts.append(f"{nearest:.2%} nearest neighbor in the training data")
+        return ", ".join(texts)
 
     def generate_summary(self, include_all: bool = True) -> str:
         """Return a summary as text.
@@ -167,7 +186,23 @@ class ClassifierEvaluationResults(EvaluationResults):
         lines.append(f"Average ROC AUC: {self.roc_auc_avg:.3%}")
         if include_all:
             lines += ["Class ROC AUC:", *self._list_by_class(self.roc_auc)]
+        if include_all and "class_f1" in self:
+            lines += ["Class precision, recall, F1 and samples:", *self._list_class_figures()]
+            lines += [f"Measured: {self.generate_headline()}", f"Baselines: {self.describe_baselines()}"]
         return "\n".join(lines)
+
+    def _list_class_figures(self) -> list[str]:
+        width = max(map(len, self.classes))
+        sizes = self.confusion_matrix.sum(axis=1)
+        columns = zip(
+            self.classes, self["class_precision"], self.class_accuracies, self["class_f1"], sizes, strict=True
+        )
+        return [
+            f"- {label:<{width}} = {precision:.3f}  {recall:.3f}  {f1:.3f}  {size:,}"
+            if size
+            else f"- {label:<{width}} = no samples"
+            for label, precision, recall, f1, size in columns
+        ]
 
     def _list_by_class(self, values: Sequence[float]) -> list[str]:
         order = sorted(range(len(values)), key=lambda i: -values[i])
@@ -285,6 +320,16 @@ class ClassifierEvaluationResults(EvaluationResults):
                 axes.plot(x[i], y[i], label=captions[i], **style)
             else:
                 axes.plot([], [], label=f"{self.classes[i]} (no samples)", **style)
+
+
+def _compute_class_figures(matrix: Integers) -> dict[str, list[float]]:
+    """Return precision and F1 of each class (its accuracy is its recall); 0 where there is nothing to divide by."""
+    hits = matrix.diagonal()
+    actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    return {
+        "class_precision": (hits / np.maximum(predicted, 1)).tolist(),
+        "class_f1": (2 * hits / np.maximum(actual + predicted, 1)).tolist(),
+    }
 
 
 def class_ids(y: np.ndarray) -> Integers:

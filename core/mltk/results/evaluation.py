@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,13 @@ from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_DATA_PARTS = {
+    "test": "test data",
+    "validation": "validation data, also used to compare epochs",
+    "training": "the training data: not a measure",
+}
 
 
 class EvaluationResults(dict[str, Any]):
@@ -52,6 +59,27 @@ class EvaluationResults(dict[str, Any]):
     def model_type(self) -> str:
         """Kind of evaluation."""
         return str(self["model_type"])
+
+    @property
+    def data_part(self) -> str:
+        """What the data are: `test`, `validation` or `training`; empty if that is not known."""
+        return str(self.get("data_part") or "")
+
+    def generate_headline(self) -> str:
+        """Return the most important figures, with the number and kind of the samples, as one line of text."""
+        figures = [f"{k} {v:.4g}" for k, v in self.items() if isinstance(v, (int, float))]
+        return ", ".join(figures) or "done"
+
+    def describe_samples(self, count: int, interval: Sequence[float]) -> str:
+        """Return on what a figure was measured, as text for the headline.
+
+        Args:
+            count: Number of samples.
+            interval: Ends of the figure's 95 % interval, 0 to 1.
+        """
+        details = [_DATA_PARTS[self.data_part]] if self.data_part else []
+        details.append(f"95% interval {100 * interval[0]:.1f} to {100 * interval[1]:.1f}%")
+        return f"on {count:,} samples ({'; '.join(details)})"
 
     def generate_summary(self, include_all: bool = True) -> str:
         """Return a summary as text.

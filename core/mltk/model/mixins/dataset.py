@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+import numpy as np
 
 from mltk._namespace import provided_mixins
 from mltk.data.tf_data import as_batches
@@ -14,7 +17,7 @@ from mltk.model.base import ModelBase
 from mltk.model.event import MltkModelEvent
 from mltk.model.operation import specification_plugin
 from mltk.plugins import get_plugin_manager
-from mltk.plugins.types import LoadedDataset, Subset
+from mltk.plugins.types import DataPart, LoadedDataset, Subset
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -123,6 +126,7 @@ class DatasetMixin(ModelBase):
 
     # Names of the last loaded data, for the archive's record.
     dataset_fingerprint: str | None = None
+    evaluation_part: DataPart | None = None
     _dataset_close: Callable[[], None] | None = None
 
     def load_dataset(self, subset: Subset, test: bool = False, **kwargs: Any) -> None:
@@ -142,7 +146,7 @@ class DatasetMixin(ModelBase):
             )
         self.trigger_event(MltkModelEvent.BEFORE_LOAD_DATASET, subset=subset, test=test, **kwargs)
         self.x = self.y = self.validation_data = self.sample_weight = None
-        self.dataset_fingerprint = None
+        self.dataset_fingerprint = self.evaluation_part = None
         with specification_plugin(self):
             loaded = get_plugin_manager().call_first(
                 "mltk_load_dataset", mltk_model=self, subset=subset, test=test, options=kwargs
@@ -186,6 +190,7 @@ class DatasetMixin(ModelBase):
         for subset, counts in (loaded.class_counts or {}).items():
             self.class_counts[subset] = dict(counts)
         self.dataset_fingerprint = loaded.fingerprint
+        self.evaluation_part = loaded.part
         self._dataset_close = loaded.close
 
 
@@ -221,7 +226,26 @@ def load_generic_dataset(
             f"return x, (x, y) or (x, y, validation_data), or None after setting mltk_model.x."
         )
     x, y, validation_data = (*result, None, None)[:3] if isinstance(result, tuple) else (result, None, None)
-    return LoadedDataset(x=x, y=y, validation_data=validation_data)
+    part = _recognize(mltk_model, subset, x, validation_data)
+    return LoadedDataset(x=x, y=y, validation_data=validation_data, part=part)
+
+
+def _recognize(mltk_model: MltkModel, subset: str, x: object, validation_data: object) -> DataPart | None:
+    """Return which part of the data the evaluation data are, if arrays were loaded for training before."""
+    known: dict[int, DataPart] = mltk_model.__dict__.setdefault("_known_arrays", {})
+    if subset != "evaluation":
+        validation = validation_data[0] if isinstance(validation_data, tuple) else validation_data
+        for part, array in (("validation", validation), ("training", x)):
+            if isinstance(array, np.ndarray):
+                known[_identify(array)] = cast("DataPart", part)
+        return None
+    return known.get(_identify(x), "test") if known and isinstance(x, np.ndarray) else None
+
+
+def _identify(array: np.ndarray) -> int:
+    """Return a number that tells arrays apart, from a few of their values."""
+    ends = np.concatenate([array[:32], array[-32:]])
+    return hash((array.shape, array.dtype.str, zlib.crc32(ends.tobytes())))
 
 
 def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | None:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mltk.data.loader import BatchIterator
 from mltk.data.samples import iterate_batches, load_arrays
-from mltk.errors import EvaluationError, SpecificationError
+from mltk.errors import EvaluationError, MltkError, SpecificationError
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.dataset import DatasetMixin
 from mltk.model.operation import operation, sole_writer
+from mltk.operations.evaluation.baselines import measure_nearest_neighbor
 from mltk.operations.evaluation.choose import choose_evaluators
 from mltk.operations.evaluation.predictors import LITERT, make_predictor
-from mltk.operations.evaluation.run import archive_results, folder_of_file, run_evaluators
+from mltk.operations.evaluation.run import archive_results, folder_of_file, result_folder, run_evaluators
+from mltk.results.classifier import ClassifierEvaluationResults
 from mltk.sources.source import ModelSource, SourceKind
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.logging import get_mltk_logger
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
+    from mltk.plugins import DataPart
     from mltk.results.evaluation import EvaluationResults
     from mltk.tflite import TfliteModel
 
@@ -49,6 +52,7 @@ def evaluate_model(
     output: str | Path | None = None,
     options: Mapping[str, Any] | None = None,
     runtime: str | None = None,
+    baselines: bool = False,
     trust: bool = False,
 ) -> EvaluationResults:
     """Evaluate a trained model with its evaluation data.
@@ -73,6 +77,7 @@ def evaluate_model(
         options: Options of the evaluators, by name.
         runtime: Name of what runs the quantized model: `tflite` for LiteRT, or what a plugin offers. A bare `.tflite`
             is run by LiteRT by default.
+        baselines: Also measure what the nearest neighbor in the training data answers; for classifiers.
         trust: Allow an archive's own specification to run.
 
     Returns:
@@ -125,6 +130,8 @@ def evaluate_model(
                 results = run_evaluators(
                     chosen, predictor, batches, mltk_model, show, settings, options or {}
                 )
+                _describe_data(results, mltk_model, batches, baselines)
+                results.save(result_folder(Path(mltk_model.log_dir) / "eval" / predictor.kind, chosen[0]))
             logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
                 archive_results(mltk_model, predictor.kind, chosen)
@@ -148,6 +155,30 @@ def _built_model(
     return source.tflite()
 
 
+def _describe_data(
+    results: EvaluationResults, mltk_model: AnyModel, batches: _EvaluationData, baselines: bool
+) -> None:
+    """Add to the results what the data are and what simple answers reach on them; warn if the model is no better."""
+    part = batches.part
+    if part is not None:
+        results["data_part"] = part
+    if not isinstance(results, ClassifierEvaluationResults):
+        return
+    if baselines and part != "training" and batches.is_loaded:
+        try:
+            nearest = measure_nearest_neighbor(mltk_model, batches())
+        except MltkError as e:
+            get_mltk_logger().debug("The nearest neighbor was not measured: %s", e)
+            nearest = None
+        results["nearest_neighbor_accuracy"] = nearest
+    if results.overall_accuracy <= results["largest_class_accuracy"] and len(results.classes) > 1:
+        get_mltk_logger().warning(
+            f"'{results.name}' is no better than always answering '{results['largest_class']}' "
+            f"({results['largest_class_accuracy']:.2%} of the samples): it has learned nothing that helps. Look at the "
+            f"learning rate, the labels and the scale of the inputs."
+        )
+
+
 class _EvaluationData:
     """Batches of the evaluation data, which are loaded on first use and unloaded at the end of the block."""
 
@@ -163,6 +194,16 @@ class _EvaluationData:
     def __exit__(self, *exc: object) -> None:
         if self._loaded:
             self._model.unload_dataset()
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the data are those of the specification, and were loaded."""
+        return self._loaded
+
+    @property
+    def part(self) -> DataPart | None:
+        """What the data of the specification are, if their plugin says so."""
+        return None if self._file is not None else getattr(self._model, "evaluation_part", None)
 
     def __call__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         if self._file is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypedDict, TypeVar, overload
 import numpy as np
 
 from mltk.errors import EvaluationError
-from mltk.results import EvaluationResults, line_styles
+from mltk.results import EvaluationResults, auc_interval, line_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,6 +111,15 @@ class AutoEncoderEvaluationResults(EvaluationResults):
         "recommended_threshold",
         "Lowest threshold with at most `max_false_positive_rate` of the normal samples above it.",
     )
+
+    def generate_headline(self) -> str:
+        """Return AUC and accuracy, with the number and kind of the samples and the interval, as one line of text."""
+        normal = len(self.all_scores[0])
+        area = self.overall_roc_auc
+        if not 0 < normal < self.n_samples:
+            return f"{self.overall_accuracy:.2%} accuracy on {self.n_samples:,} samples"
+        samples = self.describe_samples(self.n_samples, auc_interval(area, self.n_samples - normal, normal))
+        return f"AUC {area:.2%} {samples}, accuracy {self.overall_accuracy:.2%}"
 
     def calculate(
         self,
