@@ -164,14 +164,17 @@ def test_table_of_class_counts_has_totals():
 def test_arrays_for_evaluation_are_recognized():
     training, validation, test = (np.random.default_rng(i).normal(size=(40, 3)) for i in range(3))
 
-    def load(subset, **options):
-        if subset != "evaluation":
-            return training, np.zeros(40), (validation, np.zeros(40))
-        return evaluated, np.zeros(40)
+    def make_loader(evaluated):
+        def load(subset, **options):
+            if subset != "evaluation":
+                return training, np.zeros(40), (validation, np.zeros(40))
+            return evaluated, np.zeros(40)
+
+        return load
 
     for evaluated, part in ((training, "training"), (validation, "validation"), (test, "test")):
         model = MyModel("data_v1.py")
-        model.dataset = load
+        model.dataset = make_loader(evaluated)
         model.load_dataset("evaluation")
         assert model.evaluation_part is None, "nothing was loaded to compare with"
         model.load_dataset("training")
