@@ -196,6 +196,35 @@ def test_calibrator_is_replaced_by_one_thread_at_a_time():
     assert Calibrator._feed_tensors is usual
 
 
+def test_calibrate_gives_the_ranges_of_a_model_that_may_then_be_changed():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([np.full((1, 4), x, np.float32)] for x in (-2, 6))
+    calls = []
+
+    def widen(content, name):
+        calls.append(name)
+        calibrated = TfliteModel(content)
+        quantization = calibrated.flatbuffer_subgraph.tensors[calibrated.inputs[0].index].quantization
+        assert quantization.min <= -2
+        quantization.max = quantization.max + 1
+        calibrated.regenerate_flatbuffer()
+        return calibrated.flatbuffer_data
+
+    with (
+        private.edit_calibrated(lambda content: widen(content, "outer")),
+        private.edit_calibrated(lambda content: widen(content, "inner")),
+    ):
+        result = TfliteModel(converter.convert())
+
+    assert calls == ["outer", "inner"]
+    (quantize,) = [layer for layer in result.layers if layer.opcode_str == "quantize"]
+    assert quantize.outputs[0].quantization.scale[0] == pytest.approx((8 + 2) / 255, rel=1e-3)
+    converter.convert()
+    assert calls == ["outer", "inner"]
+
+
 def test_keras_takes_files_in_memory_by_the_ending_of_their_text(network, data):
     """Keras looks at `str(file)` where it expects a path."""
     weights = _WeightsInMemory()

@@ -30,7 +30,8 @@ def convertible_layers(keras_model: keras.Model, calibrated: bool, fused: bool =
     by an operator that takes no int8: with a mean of three deviations that has twice the error in int8.
 
     `UpSampling1D` and `UpSampling2D` (nearest), `RepeatVector` and `TimeDistributed` become operators that TensorFlow
-    Lite Micro has, as with Keras 2; Keras 3 makes `TILE`, and slices of tensors of five axes, of them.
+    Lite Micro has, as with Keras 2; Keras 3 makes `TILE`, and slices of tensors of five axes, of them. An `Embedding`
+    is one `GATHER`: its inputs are not negative.
 
     Args:
         keras_model: The model to be converted.
@@ -107,6 +108,13 @@ def _upsample_2d(layer: keras.layers.UpSampling2D, inputs: Any) -> Any:
     return tf.image.resize(inputs, (size[0] * layer.size[0], size[1] * layer.size[1]), method="nearest")
 
 
+def _look_up(layer: keras.layers.Embedding, inputs: Any) -> Any:
+    """Look up rows of the table by their numbers; Keras would first count negative ones from the end."""
+    if not isinstance(inputs, tf.Tensor) or inputs.dtype not in (tf.int32, tf.int64):
+        inputs = ops.cast(inputs, "int32")
+    return ops.cast(tf.gather(layer.embeddings, inputs), layer.compute_dtype)
+
+
 def _repeat(layer: keras.layers.RepeatVector, inputs: Any) -> Any:
     return ops.stack([inputs] * layer.n, axis=1)
 
@@ -125,6 +133,7 @@ def _all_steps(
 
 
 _CALLS: dict[type[keras.Layer], Callable[..., Any]] = {
+    keras.layers.Embedding: _look_up,
     keras.layers.LayerNormalization: _normalize,
     keras.layers.RepeatVector: _repeat,
     keras.layers.TimeDistributed: _all_steps,

@@ -138,3 +138,24 @@ def independent_samples() -> Iterator[None]:
             yield
         finally:
             Calibrator._feed_tensors = feed_tensors
+
+
+@contextlib.contextmanager
+def edit_calibrated(edit: Callable[[bytes], bytes]) -> Iterator[None]:
+    """Let a function change each model between its calibration and its quantization, within the block.
+
+    The converter does both at once, with a calibrator of its own: the method of the class is replaced, by one thread at
+    a time. Blocks may be nested; the function of the outer one is called first.
+
+    Args:
+        edit: Gets a `.tflite` in float32 whose tensors have `min` and `max`, and returns one.
+    """
+    from tensorflow.lite.python.optimize.calibrator import Calibrator
+
+    with _calibrator_lock:
+        calibrate = Calibrator.calibrate
+        Calibrator.calibrate = lambda self, samples: edit(bytes(calibrate(self, samples)))
+        try:
+            yield
+        finally:
+            Calibrator.calibrate = calibrate

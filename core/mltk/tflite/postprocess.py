@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mltk.tflite import _schema
-from mltk.tflite.flatbuffer import to_integers
+from mltk.tflite.flatbuffer import to_integers, to_text
 from mltk.tflite.model import TfliteModel
 
 SIGNATURE = "serving_default"
@@ -80,6 +80,29 @@ def repair_lstm_scales(model: TfliteModel) -> None:
         cell = tensors[inputs[_LSTM_CELL_STATE]].quantization
         if cell is not None and cell.scale is not None:
             cell.scale = np.clip(2 * cell.scale, np.float32(2**-12), np.float32(2**-9))
+
+
+def order_by_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+    """Put the inputs and outputs of a model in an order that is given by their names in its signature.
+
+    Args:
+        model: Changed; `regenerate_flatbuffer` is the caller's.
+        inputs: The names of the inputs in the order wanted.
+        outputs: The names of the outputs in the order wanted.
+
+    Returns:
+        Whether the order is right: also if there is no signature, and not if it has other names.
+    """
+    for signature in model.flatbuffer_model.signatureDefs or ():
+        ends = [
+            {to_text(entry.name): entry.tensorIndex for entry in entries or ()}
+            for entries in (signature.inputs, signature.outputs)
+        ]
+        if [sorted(names) for names in ends] != [sorted(inputs), sorted(outputs)]:
+            return False
+        model.flatbuffer_subgraph.inputs = [ends[0][name] for name in inputs]
+        model.flatbuffer_subgraph.outputs = [ends[1][name] for name in outputs]
+    return True
 
 
 def add_signature(model: TfliteModel, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -7,16 +7,23 @@ import io
 import logging
 import warnings
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mltk.errors import ConversionError
 from mltk.keras.environment import native_stderr
-from mltk.keras.private import FUSED_ATTRIBUTE, set_dense_per_channel
+from mltk.keras.private import FUSED_ATTRIBUTE, edit_calibrated, set_dense_per_channel
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.settings import OWN_KEYS
 from mltk.tflite import TfliteModel
 from mltk.tflite.input_range import set_input_range
-from mltk.tflite.postprocess import add_signature, free_batch_axis, repair_lstm_scales
+from mltk.tflite.postprocess import (
+    add_signature,
+    free_batch_axis,
+    order_by_signature,
+    repair_lstm_scales,
+)
+from mltk.tflite.scales import forces_scales, replace_products, separate_scales, use_products
 from mltk.utils.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -62,21 +69,37 @@ def convert(
         box = {"value": converter}
         mltk_model.trigger_event(MltkModelEvent.BEFORE_QUANTIZE, converter=converter, converter_dict=box)
         with _explain_refusal(mltk_model), hide_converter_output():
-            model = TfliteModel(bytes(box["value"].convert()))
-            for _ in range(_ATTEMPTS if is_recurrent else 0):
-                if not _has_inner_floats(model):
-                    break
-                model = TfliteModel(bytes(box["value"].convert()))
+            model = _avoid_inner_floats(box["value"], _ATTEMPTS if is_recurrent else 0)
+    replace_products(model)
     free_batch_axis(model)
     repair_lstm_scales(model)
     if settings["input_range"] is not None:
         set_input_range(model, *settings["input_range"])
-    names = [tensor.name for tensor in keras_model.inputs] if _is_symbolic(keras_model) else []
-    # A handler may have put another converter in place.
-    if not model.flatbuffer_model.signatureDefs and len(names) == model.n_inputs:
-        add_signature(model, names, [f"output_{i}" for i in range(model.n_outputs)])
+    if _is_symbolic(keras_model):
+        _name_ends(model, keras_model, network)
     model.regenerate_flatbuffer()
     return model.flatbuffer_data
+
+
+def _name_ends(model: TfliteModel, keras_model: keras.Model, network: keras.Model) -> None:
+    """Give the inputs and outputs of a converted model the names and the order of those of the Keras model."""
+    if len(keras_model.inputs) != model.n_inputs or len(keras_model.outputs) != model.n_outputs:
+        return
+    inputs = _keys(keras_model.input, [tensor.name for tensor in keras_model.inputs])
+    outputs = _keys(keras_model.output, [f"output_{i}" for i in range(model.n_outputs)])
+    # A converter that reads files sorts the outputs by other names, and adds a signature. One that a handler put in
+    # place may have names of its own, which stay.
+    if order_by_signature(model, [tensor.name for tensor in network.inputs], outputs):
+        add_signature(model, inputs, outputs)
+
+
+def _keys(structure: object, names: list[str]) -> list[str]:
+    """Return the keys of a dict of tensors, in the order of its tensors, or other names for another structure."""
+    import keras
+
+    if not isinstance(structure, dict) or len(structure) != len(names):
+        return names
+    return [str(key) for key in keras.tree.flatten({key: key for key in structure})]
 
 
 @contextlib.contextmanager
@@ -88,6 +111,29 @@ def _explain_refusal(mltk_model: MltkModel) -> Iterator[None]:
         raise ConversionError(
             f"The converter cannot convert '{mltk_model.name}': {' '.join(str(e).split())[:500]}"
         ) from e
+
+
+def _avoid_inner_floats(converter: tf.lite.TFLiteConverter, attempts: int) -> TfliteModel:
+    """Convert, and try again and otherwise while operators get float32 that could take integers."""
+    model = TfliteModel(bytes(converter.convert()))
+    for _ in range(attempts):
+        if not _has_inner_floats(model):
+            return model
+        model = TfliteModel(bytes(converter.convert()))
+    if _has_inner_floats(model) and forces_scales(model):
+        # The quantizer may give up on a tensor that several operators want to have the scale of.
+        with edit_calibrated(partial(_separate, everywhere=True)):
+            other = TfliteModel(bytes(converter.convert()))
+        return model if _has_inner_floats(other) else other
+    return model
+
+
+def _separate(content: bytes, everywhere: bool = False) -> bytes:
+    model = TfliteModel(content)
+    if not use_products(model) + separate_scales(model, everywhere):
+        return content
+    model.regenerate_flatbuffer()
+    return model.flatbuffer_data
 
 
 def _has_inner_floats(model: TfliteModel) -> bool:
@@ -102,10 +148,15 @@ def _has_inner_floats(model: TfliteModel) -> bool:
     )
 
 
+@contextlib.contextmanager
 def convertible(
     keras_model: keras.Model, settings: ConverterSettings, representative: RepresentativeDataset | None
-) -> contextlib.AbstractContextManager[bool]:
-    """Return the context in which the layers of a model can be converted with these settings."""
+) -> Iterator[bool]:
+    """Let a model be converted with these settings within the block.
+
+    Yields:
+        Whether there are recurrent layers.
+    """
     import tensorflow as tf
 
     # It imports Keras.
@@ -113,9 +164,12 @@ def convertible(
 
     # The converter refuses the fused LSTM with int16 activations.
     int16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-    return convertible_layers(
-        keras_model, calibrated=bool(representative), fused=int16 not in settings["supported_ops"]
-    )
+    fused = int16 not in settings["supported_ops"]
+    with (
+        convertible_layers(keras_model, calibrated=bool(representative), fused=fused) as is_recurrent,
+        edit_calibrated(_separate),
+    ):
+        yield is_recurrent
 
 
 def create_converter(
