@@ -43,8 +43,10 @@ class OperatorCodeT(Protocol):
 
 
 class QuantizationT(Protocol):
-    """Quantization parameters of a tensor."""
+    """Quantization parameters of a tensor; of a calibrated model also its minimum and maximum."""
 
+    min: np.ndarray | None
+    max: np.ndarray | None
     scale: np.ndarray | None
     zeroPoint: np.ndarray | None  # noqa: N815
     quantizedDimension: int  # noqa: N815
@@ -55,6 +57,7 @@ class TensorT(Protocol):
 
     name: Text
     shape: Integers
+    shapeSignature: Integers  # noqa: N815
     type: int
     buffer: int
     quantization: QuantizationT | None
@@ -84,6 +87,22 @@ class SubGraphT(Protocol):
     outputs: Integers
 
 
+class TensorMapT(Protocol):
+    """The name of an input or output."""
+
+    name: Text
+    tensorIndex: int  # noqa: N815
+
+
+class SignatureDefT(Protocol):
+    """The names of a subgraph's inputs and outputs."""
+
+    inputs: Sequence[TensorMapT] | None
+    outputs: Sequence[TensorMapT] | None
+    signatureKey: Text  # noqa: N815
+    subgraphIndex: int  # noqa: N815
+
+
 class ModelT(Protocol):
     """The root of a `.tflite` file."""
 
@@ -93,7 +112,7 @@ class ModelT(Protocol):
     buffers: MutableSequence[BufferT]
     metadata: MutableSequence[MetadataT] | None
     metadataBuffer: Integers  # noqa: N815
-    signatureDefs: Sequence[object] | None  # noqa: N815
+    signatureDefs: Sequence[SignatureDefT] | None  # noqa: N815
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 - the schema's name
         """Write the model and return its offset."""

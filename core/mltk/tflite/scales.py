@@ -16,7 +16,7 @@ import numpy as np
 
 from mltk.tflite import _schema
 from mltk.tflite._generated import OperatorT, TensorT
-from mltk.tflite.flatbuffer import to_integers
+from mltk.tflite.flatbuffer import to_integers, to_text
 from mltk.tflite.layers import TfliteLayer
 from mltk.tflite.model import TfliteModel
 from mltk.tflite.tensors import TfliteTensor
@@ -137,7 +137,7 @@ def _insert_products(model: TfliteModel, found: Iterable[tuple[int, int]]) -> No
     before: defaultdict[int, list[OperatorT]] = defaultdict(list)
     for reader, index in found:
         source, copied = tensors[index], schema.TensorT()
-        copied.name = (source.name or b"") + f"_mltk{len(tensors)}".encode()
+        copied.name = f"{to_text(source.name)}_mltk{len(tensors)}".encode()
         copied.shape, copied.shapeSignature = source.shape, source.shapeSignature
         copied.quantization = source.quantization
         product = schema.OperatorT()
