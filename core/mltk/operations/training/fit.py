@@ -63,6 +63,7 @@ def fit_model(
     """
     # These classes derive from Keras' own.
     from mltk.keras import callbacks as own
+    from mltk.keras.advice import Advice
 
     data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
@@ -92,6 +93,7 @@ def fit_model(
         "callbacks": [
             own.EpochSeed(mltk_model.seed, datasets=[data.x] if isinstance(data.x, BatchIterator) else []),
             own.FiniteLoss(lambda: _kept_weights(mltk_model, state.epochs)),
+            Advice(logger, epochs, mltk_model.class_counts.get("training") or {}),
             own.Monitors(monitored_values(mltk_model)),
             *callbacks,
             state,
