@@ -15,7 +15,11 @@ def kinds(history, largest=None, patience=5):
 
 
 def test_a_good_run_is_left_alone():
-    history = {"loss": FALLING, "val_loss": [x + 0.1 for x in FALLING], "accuracy": np.linspace(0.4, 0.9, 12).tolist()}
+    history = {
+        "loss": FALLING,
+        "val_loss": [x + 0.1 for x in FALLING],
+        "accuracy": np.linspace(0.4, 0.9, 12).tolist(),
+    }
     assert kinds(history, ("_unknown_", 0.45)) == []
 
 
