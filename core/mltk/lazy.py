@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mltk._namespace import provided, resolve
+from mltk._namespace import is_blocked, provided, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def attach(package: str, file: str) -> tuple[list[str], Callable[[str], object],
 
     Where a name and a submodule share a name, the attribute is always the name of the stub, also after the
     submodule was imported. Names that plugins declare for the package (entry points `mltk.namespace`) are
-    found too.
+    found too; `from package import *` imports them, unless their plugin is blocked.
 
     Args:
         package: The package's `__name__`; it is being imported.
@@ -35,6 +35,14 @@ def attach(package: str, file: str) -> tuple[list[str], Callable[[str], object],
     table = _read_stub(Path(file).with_suffix(".pyi"))
 
     class Package(ModuleType):
+        @property
+        def __all__(self) -> list[str]:
+            """Names for `from package import *`: those of the stub, and attributes of plugins that may be used."""
+            prefix = f"{package}."
+            attributes = [n for n, entry in provided().items() if entry.attr and not is_blocked(entry)]
+            found = {n.removeprefix(prefix) for n in attributes if n.startswith(prefix)}
+            return sorted({*table, *(n for n in found if "." not in n)})
+
         def __setattr__(self, name: str, value: object) -> None:
             # The import system binds every submodule to its package.
             if isinstance(value, ModuleType) and name in table:

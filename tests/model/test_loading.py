@@ -326,5 +326,66 @@ def test_legacy_keras_is_refused(private_home, monkeypatch):
         load_mltk_model("m_v1")
 
 
+def test_legacy_keras_inside_a_script_is_named_and_does_not_stay(private_home, monkeypatch):
+    monkeypatch.setenv("TF_USE_LEGACY_KERAS", "0")
+    text = 'import os\nos.environ["TF_USE_LEGACY_KERAS"] = "1"\n'
+    put(private_home, "m_v1.py", text + LIGHT_SPEC)
+    with pytest.raises(SpecificationError, match=r"m_v1\.py, line 2: The script sets TF_USE_LEGACY_KERAS"):
+        load_mltk_model("m_v1")
+    put(private_home, "m_v1.py")
+    assert load_mltk_model("m_v1").version == 2
+
+
+def test_star_import_gives_the_names_of_plugins(private_home):
+    spec = "from mltk.core import *\nclass M(MltkModel, TrainMixin, AudioDatasetMixin): pass\nm = M()\n"
+    put(private_home, "m_v1.py", spec)
+    code = "from mltk.core import load_mltk_model; print(load_mltk_model('m_v1').name)"
+
+    def run(**variables):
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **variables},
+        )
+
+    assert run().stdout.strip() == "m_v1"
+    blocked = run(MLTK_BLOCK_PLUGINS="audio")
+    assert "m_v1.py, line 2: NameError: name 'AudioDatasetMixin' is not defined" in blocked.stderr
+
+
+def test_name_of_a_missing_plugin_after_a_star_import_says_what_to_install(private_home, monkeypatch):
+    monkeypatch.setattr("mltk._namespace._installed_version", lambda distribution: None)
+    put(private_home, "m_v1.py", LIGHT_SPEC + "class Other(AudioDatasetMixin): pass")
+    with pytest.raises(SpecificationError, match=r"line 10: .*pip install mltk-plugin-audio"):
+        load_mltk_model("m_v1")
+
+
+@pytest.mark.slow
+def test_files_beside_a_script_do_not_take_the_place_of_keras(private_home):
+    put(private_home, "keras.py", "import tensorflow\nraise RuntimeError('hidden')")
+    put(
+        private_home,
+        "m_v1.py",
+        LIGHT_SPEC + "import keras\nmy_model.description = keras.layers.Dense.__name__",
+    )
+    code = "from mltk.core import load_mltk_model; print(load_mltk_model('m_v1.py').description)"
+    # Without the folder itself on the path.
+    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout.strip() == "Dense", ran.stderr
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "keras.py hides the package 'keras'. Rename the file." in ran.stderr
+
+
+def test_package_of_a_script_that_fails_is_named(private_home):
+    put(private_home / "mine", "__init__.py", "x = 1\nimport nothing_like_it")
+    put(private_home / "mine", "m_v1.py")
+    with pytest.raises(
+        SpecificationError, match=r"__init__\.py, line 2: ModuleNotFoundError: .*\(.*m_v1\.py is in"
+    ):
+        load_mltk_model("mine/m_v1.py")
+
+
 def test_base_class_alone_is_a_model():
     assert MltkModel("alone.py").name == "alone"

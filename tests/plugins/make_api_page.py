@@ -25,7 +25,9 @@ def render():
     for name in PACKAGES:
         package = import_module(name)
         parts.append(f"\n## `{name}`\n\n| name | |\n| --- | --- |\n")
-        parts += [f"| `{member}` | {summarize(package, member)} |\n" for member in sorted(package.__all__)]
+        parts += [
+            f"| `{member}` | {summarize(package, member)} |\n" for member in sorted(vars(package)["__all__"])
+        ]
     return "".join(parts)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
 from mltk.errors import MltkError
+
+LEGACY_KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
+"""Environment variable with which TensorFlow takes Keras 2."""
 
 
 def prepare_environment() -> None:
@@ -19,9 +23,9 @@ def prepare_environment() -> None:
     Raises:
         MltkError: `TF_USE_LEGACY_KERAS` asks for Keras 2, which mltk does not work with.
     """
-    if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true"):
+    if os.environ.get(LEGACY_KERAS_VARIABLE, "").lower() in ("1", "true"):
         raise MltkError(
-            "TF_USE_LEGACY_KERAS is set, but mltk works with Keras 3. Unset it: unset TF_USE_LEGACY_KERAS"
+            f"{LEGACY_KERAS_VARIABLE} is set, but mltk works with Keras 3. Unset it: unset {LEGACY_KERAS_VARIABLE}"
         )
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend != "tensorflow":
@@ -33,10 +37,18 @@ def prepare_environment() -> None:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow and Keras without the lines that their native code writes to stderr at start-up."""
+    """Import TensorFlow and Keras without the lines that their native code writes to stderr at start-up.
+
+    Raises:
+        MltkError: A file of the user has the name of one of them.
+    """
     prepare_environment()
     if "keras" in sys.modules and "tensorflow" in sys.modules:
         return
+    for name in ("keras", "tensorflow"):
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is None:
+            raise MltkError(f"{spec.origin} hides the package '{name}'. Rename the file.")
     with native_stderr():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 import weakref
@@ -16,7 +17,7 @@ from types import CodeType, ModuleType
 import mltk
 from mltk._namespace import install_hint, specification_packages
 from mltk.errors import FileFormatError, MltkError, SpecificationError, TrustError
-from mltk.keras.environment import import_tensorflow, prepare_environment
+from mltk.keras.environment import LEGACY_KERAS_VARIABLE, import_tensorflow, prepare_environment
 from mltk.model.mixins.archive import original_specification
 from mltk.model.model import MltkModel, check_model_name
 from mltk.sources.search import read_script
@@ -102,10 +103,13 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
     beside = specification_packages.setdefault(f"mltk.models.{path.parent.name}", [])
     if str(path.parent) not in beside:
         beside.insert(0, str(path.parent))
+    if any((root / f"{name}.py").is_file() or (root / name).is_dir() for name in ("keras", "tensorflow")):
+        # A file beside the specification must not take the place of a library.
+        import_tensorflow()
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     if "." in module_name:
-        importlib.import_module(module_name.rpartition(".")[0])
+        _import_packages(module_name, shown)
     text = read_script(path)
     if b"tensorflow" in text or b"keras" in text:
         import_tensorflow()
@@ -122,6 +126,7 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
             sys.modules.pop(module_name, None)
         else:
             sys.modules[module_name] = before
+        _refuse_legacy_keras(path, shown, e)
         if isinstance(e, SystemExit):
             raise SpecificationError(
                 f"{shown} ends the program (exit code {e.code}) instead of making a model."
@@ -139,9 +144,41 @@ def _run_script(path: Path, module_name: str, root: Path, shown: str) -> ModuleT
             # Our own error for a missing plugin names what the specification imports.
             if isinstance(e, ModuleNotFoundError) and not isinstance(e, MltkError):
                 hint = install_hint(e.name or "")
+            elif isinstance(e, NameError):
+                # After `from mltk.core import *`.
+                hint = install_hint(f"mltk.core.{e.name}")
             raise SpecificationError(f"{shown}{f', line {line}' if line else ''}: {hint or what}") from e
         raise
+    _refuse_legacy_keras(path, shown)
     return module
+
+
+def _import_packages(module_name: str, shown: str) -> None:
+    """Import the packages around a specification."""
+    package = module_name.rpartition(".")[0]
+    try:
+        importlib.import_module(package)
+    except Exception as e:
+        where = traceback.extract_tb(e.__traceback__)[-1]
+        place = (
+            f"{e.filename}, line {e.lineno}" if isinstance(e, SyntaxError) else f"{where[0]}, line {where[1]}"
+        )
+        raise SpecificationError(
+            f"{place}: {type(e).__name__}: {e} ({shown} is in the package '{package}', which is imported first.)"
+        ) from e
+
+
+def _refuse_legacy_keras(path: Path, shown: str, cause: BaseException | None = None) -> None:
+    """Raise an error if the script asked for Keras 2 itself."""
+    if os.environ.get(LEGACY_KERAS_VARIABLE, "").lower() in ("1", "true"):
+        # The variable was not set before the script ran; the next specification may run.
+        del os.environ[LEGACY_KERAS_VARIABLE]
+        lines = path.read_bytes().splitlines()
+        line = next((n for n, text in enumerate(lines, 1) if LEGACY_KERAS_VARIABLE.encode() in text), None)
+        raise SpecificationError(
+            f"{shown}{f', line {line}' if line else ''}: The script sets {LEGACY_KERAS_VARIABLE}, but mltk works with "
+            "Keras 3. Remove it."
+        ) from cause
 
 
 def _module_name(path: Path) -> tuple[str, Path]:
@@ -155,14 +192,19 @@ def _module_name(path: Path) -> tuple[str, Path]:
         # A copy of the reference: its `mltk` must not take the place of this one.
         return f"mltk.models.{path.parent.name}.{path.stem}", path.parent
     name = ".".join(parts)
-    loaded = sys.modules.get(name)
-    if len(parts) == 1 and (
-        name in sys.stdlib_module_names or (loaded is not None and not _comes_from(loaded, path))
-    ):
+    if len(parts) == 1 and (name in sys.stdlib_module_names or _is_taken(name, path)):
         # Another module has the name: it must stay what everybody else imports.
         digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
         name = f"_mltk_{name}_{digest}"
     return name, folder
+
+
+def _is_taken(name: str, path: Path) -> bool:
+    """Return True if another module than the script has the name."""
+    if name in sys.modules:
+        return not _comes_from(sys.modules[name], path)
+    spec = importlib.util.find_spec(name)
+    return spec is not None and not _same_file(spec.origin or "", path)
 
 
 def _comes_from(module: ModuleType, path: Path) -> bool:
