@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -407,22 +406,6 @@ def test_the_audio_snippets_of_the_guide_train_as_they_stand(
     assert (tuple(tflite.inputs[0].shape[1:]), tflite.inputs[0].dtype) == ((98, 32, 1), np.int8)
     parameters = TfliteModelParameters.load_from_tflite_model(tflite)
     assert (parameters["volume_db"], parameters["fe.sample_rate_hz"]) == (5.0, 16000)
-
-
-@pytest.mark.slow
-def test_the_model_of_the_readme_trains_as_it_stands(tmp_path, recordings, mltk_plugin_manager):
-    import mltk_plugin_audio.plugin
-    from mltk.core import load_mltk_model, train_model
-
-    mltk_plugin_manager.register(mltk_plugin_audio.plugin, name="audio")
-    root = recordings({"up": 6, "down": 6, "others": 6}, noise=True)
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    text = readme.split("```python\n")[1].split("```")[0]
-    assert "~/data/words" in text
-    (tmp_path / "readme_v1.py").write_text(text.replace("~/data/words", str(root)))
-    model = load_mltk_model(str(tmp_path / "readme_v1.py"), test=True)
-    assert model.input_shape == (98, 32, 1)
-    assert train_model(model, test=True).history["loss"]
 
 
 def test_the_shipped_specification_is_labelled_synthetic_and_loads_its_data():

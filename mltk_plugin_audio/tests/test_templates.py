@@ -1,5 +1,7 @@
 """Specifications that `mltk new` writes for sounds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,19 @@ def test_the_network_gets_the_features_of_the_device(recordings, tmp_path):
 def test_clips_are_as_long_as_most_recordings(recordings, tmp_path):
     _, model, _ = create(recordings(seconds=1.9), tmp_path)
     assert model.datagen.frontend_settings.sample_length_ms == 1900
+
+
+def test_the_lines_of_the_readme_make_a_detector_of_some_words(recordings, tmp_path):
+    created = create_specification("sounds_v1", recordings(noise=True), folder=tmp_path)
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    lines = readme.split("```python\n")[1].split("```")[0].replace('"up", "down"', '"yes", "no"')
+    created.path.write_text(created.path.read_text() + lines)
+    model = load_mltk_model(str(created.path))
+    model.load_dataset("training")
+    counts = model.class_counts["training"]
+    assert list(counts) == ["yes", "no", "_unknown_", "_silence_"]
+    assert counts["_unknown_"] == counts["yes"]
+    assert model.build_model_function(model).output_shape == (None, 4)
 
 
 @pytest.mark.slow
