@@ -115,7 +115,7 @@ def known_plugins() -> KnownPlugins:
 
 
 def install_hint(name: str) -> str:
-    """Return a sentence that tells which plugin to install for a name, or an empty string.
+    """Return a sentence that tells which plugin to install for a name, or that it is blocked; or an empty string.
 
     Args:
         name: A public name, an import name, a model or a command that one of the project's own plugins provides.
@@ -124,7 +124,11 @@ def install_hint(name: str) -> str:
     distribution = known["models"].get(name) or known["commands"].get(name.replace("-", "_"))
     for prefix in _prefixes(name):
         distribution = distribution or known["names"].get(prefix) or known["packages"].get(prefix)
-    if distribution is None or _installed_version(distribution) is not None:
+    if distribution is None:
+        return ""
+    if _installed_version(distribution) is not None:
+        if any(is_blocked(e) for e in _plugins_of(distribution)):
+            return _blocked_message(name, distribution)
         return ""
     return (
         f"'{name}' is provided by the plugin '{distribution}', which is not installed. "
@@ -326,12 +330,25 @@ def _distribution_name(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist else ""
 
 
+def _plugins_of(distribution: str) -> list[EntryPoint]:
+    from importlib_metadata import entry_points
+
+    found = entry_points(group=PLUGIN_GROUP)
+    return [e for e in found if _normalized(_distribution_name(e)) == distribution]
+
+
+def _blocked_message(name: str, distribution: str) -> str:
+    return (
+        f"'{name}' is provided by the plugin '{distribution}', which is installed but blocked. "
+        f"To use it, remove it from {BLOCK_VARIABLE}, or leave out --no-plugins."
+    )
+
+
 def _refuse_blocked(name: str, entry_point: EntryPoint) -> None:
     if is_blocked(entry_point):
         distribution = _distribution_name(entry_point)
         raise PluginBlockedError(
-            f"'{name}' is provided by the plugin '{distribution}', which is installed but blocked. "
-            f"To use it, remove it from {BLOCK_VARIABLE}, or leave out --no-plugins.",
+            _blocked_message(name, distribution),
             name=entry_point.module.partition(".")[0],
         )
 

@@ -103,7 +103,7 @@ def test_completing_a_command_imports_nothing_heavy(words, expected):
 
 
 def test_the_version(mltk_cli):
-    assert mltk_cli.invoke(["--version"]).stdout == f"mltk {__version__}\n"
+    assert mltk_cli.invoke(["--version"]).stdout == f"{__version__}\n"
 
 
 def test_help_names_every_command_with_its_summary(mltk_cli):
@@ -221,7 +221,7 @@ def test_python_dash_m(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mltk", "--version"], capture_output=True, text=True, check=True
     )
-    assert done.stdout == f"mltk {__version__}\n"
+    assert done.stdout == f"{__version__}\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")

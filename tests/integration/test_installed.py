@@ -89,7 +89,7 @@ print(*(p.__file__ for p in (mltk, mltk_plugin_audio, mltk_plugin_example, mltk_
 
 def test_installed_command_knows_its_version_and_plugins(installed, tmp_path):
     version = installed.mltk("--version", cwd=tmp_path)
-    assert (version.stdout.strip(), version.stderr) == (f"mltk {mltk.__version__}", "")
+    assert (version.stdout.strip(), version.stderr) == (mltk.__version__, "")
     listed = installed.mltk("plugins", "list", "--json", cwd=tmp_path)
     assert listed.stderr == ""
     plugins = {p["name"]: p["status"] for p in json.loads(listed.stdout)}

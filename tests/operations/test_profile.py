@@ -186,6 +186,12 @@ def test_json_and_csv_hold_the_same_values():
             assert rows == [{k: "" if v is None else str(v) for k, v in row.items()} for row in table]
 
 
+def test_a_profiler_may_name_a_method_of_its_own():
+    results = ProfilingModelResults(TfliteModel(CONV.read_bytes()), "m4")
+    assert "Method: m4\n" in results.to_string()
+    assert results.to_dict()["summary"]["method"] == "m4"
+
+
 def test_the_full_summary_adds_types_quantization_and_sizes(results):
     assert "quantization" not in str(results)
     conv = results.to_dict(full_summary=True)["layers"][1]

@@ -319,15 +319,35 @@ def test_tensorboard_is_served_and_opened_until_ctrl_c(logs, monkeypatch, tmp_pa
     with running("tensorboard", "tiny_v1", "-p", 0) as process:
         lines = iter(process.stderr.readline, "")
         line = next(line for line in lines if "is shown at" in line)
-        url = re.search(r"http://localhost:\d+/\S+", line)[0]
+        url = re.search(r"http://localhost:\d+/", line)[0]
         assert line.startswith(f"{logs} is shown at")
         assert b"TensorBoard" in get(url)[0]
         with running("tensorboard", "tiny_v1", "-p", url.split(":")[2].strip("/"), "--no-launch") as second:
-            assert "mltk: error: TensorBoard cannot be served at localhost" in second.communicate()[1]
+            error = second.communicate()[1]
+            assert "mltk: error: TensorBoard cannot be served at localhost" in error
+            assert "--port" in error
             assert second.returncode == 1
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     assert (tmp_path / "opened").read_text().strip() == url
+
+
+@pytest.mark.slow
+def test_tensorboard_takes_the_next_port_when_its_own_is_taken(logs):
+    pytest.importorskip("tensorboard")
+
+    def served_at(process):
+        lines = iter(process.stderr.readline, "")
+        line = next(line for line in lines if "is shown at" in line)
+        return re.search(r"http://localhost:\d+/\S*", line)[0]
+
+    command = ("tensorboard", "tiny_v1", "--no-launch")
+    with running(*command) as first, running(*command) as second:
+        # The first one takes 6002, unless somebody else has.
+        urls = {served_at(first), served_at(second)}
+        assert len(urls) == 2
+        for url in urls:
+            assert b"TensorBoard" in get(url)[0]
 
 
 def test_without_tensorboard_the_hint_says_what_to_install(logs, monkeypatch):

@@ -171,6 +171,21 @@ def test_the_built_in_model_is_built_by_the_specification(mltk_plugin_manager):
     assert isinstance(mltk_plugin_manager.call_first("mltk_build_model", mltk_model=model), keras.Model)
 
 
+def test_without_a_build_function_a_plugin_that_builds_nothing_changes_no_message(mltk_plugin_manager):
+    class Plugin:
+        @hookimpl
+        def mltk_build_model(self, mltk_model):
+            return None
+
+    class Model:
+        name = "mine"
+        attributes = types.SimpleNamespace(stored={})
+
+    mltk_plugin_manager.register(Plugin(), "nothing")
+    with pytest.raises(SpecificationError, match="'mine' has no build_model_function"):
+        mltk_plugin_manager.call_first("mltk_build_model", mltk_model=Model())
+
+
 # Registration
 
 
@@ -680,6 +695,13 @@ def test_blocking_comes_before_the_import(site):
         assert not (site.folder / "exploded").exists()
     site.mltk("--help", env={"MLTK_BLOCK_PLUGINS": ""})
     assert (site.folder / "exploded").exists()
+
+
+def test_a_plugin_without_a_description_is_shown(site):
+    site.add_plugin("plain", "")
+    done = site.mltk("plugins", "show", "plain")
+    assert done.returncode == 0
+    assert "fake_dist_plain" in done.stdout
 
 
 def test_a_name_that_blocks_nothing_is_reported(site):

@@ -338,6 +338,11 @@ def test_a_hint_names_the_distribution_to_install(name, distribution, monkeypatc
     )
 
 
+def test_a_hint_says_that_a_plugin_is_blocked(monkeypatch):
+    monkeypatch.setenv("MLTK_BLOCK_PLUGINS", "Image")
+    assert "'mltk-plugin-image', which is installed but blocked" in install_hint("digits_v1")
+
+
 def test_there_is_no_hint_for_an_unknown_name_or_an_installed_plugin(monkeypatch):
     assert install_hint("numpy") == ""
     monkeypatch.setattr("mltk._namespace._installed_version", lambda distribution: "1.0")

@@ -125,7 +125,7 @@ class RootGroup(click.Group):
 
 
 @click.command(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="mltk", message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(version)s")
 @click.option(
     "--no-plugins",
     is_flag=True,

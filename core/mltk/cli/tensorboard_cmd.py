@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,6 +12,8 @@ import click
 from mltk.cli import get_logger
 from mltk.cli._model_options import model_argument, require_model, verbose_option
 from mltk.errors import MltkError, ModelNotFoundError
+
+DEFAULT_PORT = 6002
 
 
 @click.command("tensorboard")
@@ -21,13 +24,11 @@ from mltk.errors import MltkError, ModelNotFoundError
     "--port",
     type=click.IntRange(0, 65535),
     metavar="N",
-    default=6002,
-    show_default=True,
-    help="At this port.",
+    help=f"At this port; by default {DEFAULT_PORT}, or the next free one.",
 )
 @click.option("--launch/--no-launch", default=True, help="Open it in the browser (default).")
 @verbose_option
-def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose: bool) -> None:
+def tensorboard_command(model: str, host: str, port: int | None, launch: bool, verbose: bool) -> None:
     """Show the course of the training of MODEL in TensorBoard until Ctrl-C: a name or a specification.
 
     The training, running or done, must have my_model.tensorboard set.
@@ -40,7 +41,7 @@ def tensorboard_command(model: str, host: str, port: int, launch: bool, verbose:
             f"There is no folder {folder}. Set my_model.tensorboard in the specification, e.g. "
             f"my_model.tensorboard['histogram_freq'] = 1, then train: mltk train {model}"
         )
-    url = _start(folder, host, port)
+    url = _start(folder, host, range(DEFAULT_PORT, DEFAULT_PORT + 10) if port is None else [port])
     try:
         logger.info(f"{folder} is shown at {url} (Ctrl-C stops)")
         if launch:
@@ -66,8 +67,8 @@ def _log_folder(model: str) -> Path:
     return log_dir / "train" / "tensorboard"
 
 
-def _start(folder: Path, host: str, port: int) -> str:
-    """Start TensorBoard in threads of this process and return its address."""
+def _start(folder: Path, host: str, ports: Sequence[int]) -> str:
+    """Start TensorBoard in threads of this process, at the first port that is free, and return its address."""
     try:
         from tensorboard import default, program
     except ImportError as e:
@@ -75,8 +76,14 @@ def _start(folder: Path, host: str, port: int) -> str:
             "TensorBoard must be installed for this. Install it with: pip install 'mltk-core[tensorboard]'"
         ) from e
     board = program.TensorBoard(plugins=default.get_plugins())
-    board.configure(logdir=str(folder), host=host, port=port)
-    try:
-        return str(board.launch())
-    except program.TensorBoardServerException as e:
-        raise MltkError(f"TensorBoard cannot be served at {host}, port {port}: {e.msg}") from e
+    for port in ports:
+        board.configure(logdir=str(folder), host=host, port=port)
+        try:
+            return str(board.launch())
+        except program.TensorBoardServerException as e:
+            if isinstance(e, program.TensorBoardPortInUseError) and port != ports[-1]:
+                continue
+            raise MltkError(
+                f"TensorBoard cannot be served at {host}, port {port}: {e.msg} Choose another with --port."
+            ) from e
+    raise AssertionError("there is at least one port")

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from mltk.results.plots import drawing, save_figure
 from mltk.results.profiling_fields import (
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MemoryPart", "Method", "ProfilingLayerResult", "ProfilingModelResults", "RuntimeMemory"]
 
-Method = Literal["static", "simulated", "embedded"]
+Method = str
+"""`static`, `simulated`, `embedded`, or another name that a profiler gives."""
 
 _METHODS: Mapping[Method, str] = {
     "static": "read from the file, nothing was run",
@@ -71,7 +72,8 @@ class ProfilingModelResults(WithTensorTexts):
 
     Args:
         tflite_model: The model.
-        method: `static` if the model was only read, `simulated` if it ran on this computer, `embedded` if on a device.
+        method: `static` if the model was only read, `simulated` if it ran on this computer, `embedded` if on a device;
+            or a name of the profiler's own.
         layers: Results of the layers, in their order; by default with the operations and MACs counted.
         accelerator: Name of the accelerator that was simulated or used.
         platform: Name of the device, or of what ran the model.
@@ -308,7 +310,8 @@ class ProfilingModelResults(WithTensorTexts):
         """Return the summary and a table of the layers for people; arguments as in `to_dict`."""
         content = self.to_dict(format_units, exclude_null, full_summary)
         summary, labels = content["summary"], content["summary_labels"]
-        summary["method"] = f"{self.method} ({_METHODS[self.method]})"
+        explanation = _METHODS.get(self.method)
+        summary["method"] = f"{self.method} ({explanation})" if explanation else self.method
         lines = [f"{labels[key]}: {_cell(value)}" for key, value in summary.items()]
         rows = [
             [_cell(v).replace(",", "\n") if FIELDS[key].per_tensor else _cell(v) for key, v in row.items()]
