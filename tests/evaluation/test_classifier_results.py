@@ -312,3 +312,22 @@ def test_a_hundred_thousand_samples_of_35_classes_take_seconds() -> None:
     start = time.perf_counter()
     judged(y, scores.astype(np.float32))
     assert time.perf_counter() - start < 5
+
+
+def test_the_figures_of_many_classes_are_bounded():
+    from mltk.results.plots import drawing
+
+    rng = np.random.default_rng(0)
+    results = ClassifierEvaluationResults(name="many")
+    results.calculate(rng.integers(0, 300, 900), rng.random((900, 300)))
+    for name, _, draw in results.figures():
+        with drawing(draw, show=False) as figure:
+            width, height = figure.get_size_inches()
+            assert width * height < 800, name
+            axes = figure.axes[0]
+            assert len(axes.lines) <= 40, name
+            # Numbers in cells, of which there are as many as samples.
+            assert len(axes.texts) == 0, name
+            assert len(axes.get_xticks()) <= 40, name
+            if name != "confusion_matrix":
+                assert "40 worst of 300 classes" in axes.get_title()

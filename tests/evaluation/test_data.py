@@ -145,7 +145,7 @@ def test_arrays_without_labels_are_read(tmp_path: Path) -> None:
         ),
         ({}, "It has: none"),
         ({"x": X, "y": Y[1:]}, r"35 samples but labels of the shape \(34,\)"),
-        ({"x": Y}, "first axis must be the sample"),
+        ({"x": Y[0]}, "first axis must be the sample"),
         ({"x": np.array([{}], object)}, "cannot be read as a .npz file of plain arrays"),
     ],
     ids=["names", "empty", "length", "flat", "objects"],

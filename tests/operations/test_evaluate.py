@@ -85,7 +85,7 @@ def test_bare_tflite_is_evaluated_without_tensorflow(trained, tmp_path):
     [
         (
             {"x": np.zeros((5, 7, 7, 1), np.float32), "y": np.zeros(5, int)},
-            r"shape \(7, 7, 1\), but .* takes \(8, 8, 1\)",
+            r"takes batches of samples of shape 8x8x1; got .* 5x7x7x1",
         ),
         ({"x": np.zeros((5, 8, 8, 1), np.float32), "y": np.zeros(4, int)}, "4"),
         ({"a": np.zeros(3)}, "'?a'?"),

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 TARGET = Path(__file__).parents[2] / "docs" / "api.md"
-PACKAGES = ("mltk.core", "mltk.plugins", "mltk.data", "mltk.testing", "mltk.cli")
+PACKAGES = ("mltk.core", "mltk.plugins", "mltk.data", "mltk.tflite", "mltk.testing", "mltk.cli")
 
 HEAD = """# Reference
 

@@ -37,6 +37,12 @@ def _freed(content):
     return model.flatbuffer_data
 
 
+def _own(content):
+    model = TfliteModel(content)
+    model.is_own = True
+    return LiteRtPredictor(model)
+
+
 def _targets(content):
     return [
         layer.inputs[1].data.tolist()
@@ -48,17 +54,17 @@ def _targets(content):
 def test_a_batch_gives_the_bits_of_single_samples(for_one_sample):
     content, x = for_one_sample
     assert _targets(content) == [[1, 144]]
-    before = LiteRtPredictor(content)
+    before = _own(content)
     expected = before.predict(x)
-    assert not before._batchable
+    assert not before._pool._batchable
     scale = TfliteModel(content).layers[-1].inputs[0].quantization.scale[0]
     steps = np.rint(expected / scale)
     np.testing.assert_array_equal(expected, (np.float64(scale) * steps).astype(np.float32))
 
     freed = _freed(content)
-    predictor = LiteRtPredictor(freed)
+    predictor = _own(freed)
     np.testing.assert_array_equal(predictor.predict(x), expected)
-    assert predictor._batchable
+    assert predictor._pool._batchable
     assert _targets(freed) == [[-1, 144]]
 
 

@@ -16,6 +16,13 @@ def x():
     return (3 * np.random.default_rng(0).normal(size=(70, 12, 12, 1))).astype(np.float32)
 
 
+def _own(path, **options):
+    """A predictor in this process, as for models that mltk made."""
+    model = TfliteModel.load_flatbuffer_file(path)
+    model.is_own = True
+    return LiteRtPredictor(model, **options)
+
+
 def _one_by_one(predictor, x):
     return np.concatenate([predictor.predict(x[i : i + 1]) for i in range(len(x))])
 
@@ -33,11 +40,11 @@ def test_it_is_a_predictor_however_it_is_made(model_path):
 @pytest.mark.parametrize("name", ["conv_int8", "conv_int8_float_io"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_batch_of_an_int8_model_gives_the_bits_of_single_samples(model_path, x, name, threads):
-    predictor = LiteRtPredictor(model_path(name), num_threads=threads)
+    predictor = _own(model_path(name), num_threads=threads)
 
     together = predictor.predict(x)
 
-    assert predictor._batchable
+    assert predictor._pool._batchable
     assert together.dtype == np.float32
     assert together.shape == (70, 3)
     assert len(np.unique(together)) > 20
@@ -46,23 +53,23 @@ def test_a_batch_of_an_int8_model_gives_the_bits_of_single_samples(model_path, x
 
 @pytest.mark.parametrize("name", ["dense_float32", "dense_dynamic_range"])
 def test_a_batch_of_a_float_model_differs_only_by_rounding(model_path, name):
-    predictor = LiteRtPredictor(model_path(name))
+    predictor = _own(model_path(name))
     x = np.random.default_rng(0).normal(size=(70, predictor.input_shape[1])).astype(np.float32)
 
     together = predictor.predict(x)
 
-    assert predictor._batchable
+    assert predictor._pool._batchable
     np.testing.assert_allclose(together, _one_by_one(predictor, x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["fixed_batch_float32", "batch_mean_float32"])
 def test_models_that_do_not_treat_samples_alone_in_a_batch_get_one_at_a_time(model_path, name):
-    predictor = LiteRtPredictor(model_path(name))
+    predictor = _own(model_path(name))
     x = np.random.default_rng(0).normal(size=(5, *predictor.input_shape[1:])).astype(np.float32)
 
     together = predictor.predict(x)
 
-    assert predictor._batchable is False
+    assert predictor._pool._batchable is False
     np.testing.assert_array_equal(together, _one_by_one(predictor, x))
 
 

@@ -80,7 +80,7 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | 
         raise DatasetError(
             f"'{name}' cannot be read as a .npz file of plain arrays: it is damaged or of another kind."
         ) from error
-    if x.ndim < 2:
+    if x.ndim == 0:
         raise DatasetError(
             f"The samples in '{name}' have the shape {x.shape}; the first axis must be the sample."
         )

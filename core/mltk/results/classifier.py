@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from mltk.errors import EvaluationError
+from mltk.results.curves import THRESHOLDS, compute_precision_and_recall, compute_rates
 from mltk.results.evaluation import EvaluationResults
 from mltk.results.plots import line_styles
 from mltk.results.statistics import proportion_interval
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-THRESHOLDS = np.arange(101) / 100
-"""Thresholds of the ROC curves: 0, 0.01, … 1."""
+_MOST_DRAWN = 40
+"""More curves cannot be told apart, and more numbers of a confusion matrix cannot be read."""
 
 
 class ClassifierEvaluationResults(EvaluationResults):
@@ -136,12 +137,12 @@ class ClassifierEvaluationResults(EvaluationResults):
             count, count
         )
         sizes = matrix.sum(axis=1)
-        tpr, fpr = _compute_rates(scores, ids, sizes)
+        tpr, fpr = compute_rates(scores, ids, sizes)
         areas = ((tpr[:, :-1] + tpr[:, 1:]) / 2 * (fpr[:, :-1] - fpr[:, 1:])).sum(axis=1)
         # A class with all samples or none has no curve.
         has_curve = (sizes > 0) & (sizes < len(ids))
         areas[~has_curve] = 0.0
-        curves = [_compute_precision_and_recall(scores[:, i], ids == i) for i in range(count)]
+        curves = [compute_precision_and_recall(scores[:, i], ids == i) for i in range(count)]
         self.update(
             overall_accuracy=float(matrix.trace() / len(ids)),
             class_accuracies=(matrix.diagonal() / np.maximum(sizes, 1)).tolist(),
@@ -243,7 +244,7 @@ class ClassifierEvaluationResults(EvaluationResults):
         figure.set_size_inches(*_compute_size(len(self.classes), panels=len(rates)))
         axes: Sequence[Axes] = figure.subplots(1, len(rates), squeeze=False)[0]
         for panel, (title, values) in zip(axes, rates.items(), strict=True):
-            panel.set_title(f"{self.name}: {title.lower()}")
+            panel.set_title(self._title(title))
             panel.set(xlabel="Threshold", ylabel=title, xlim=(0, 1), ylim=(-0.01, 1.01))
             panel.grid(True)
             self._draw_lines(panel, [self.roc_thresholds] * len(values), values, self.classes)
@@ -255,8 +256,10 @@ class ClassifierEvaluationResults(EvaluationResults):
         matrix, count = self.confusion_matrix, len(self.classes)
         shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         side = max(4.4, count * (0.78 if count <= 12 else 0.52))
+        step = -(-count // _MOST_DRAWN)
+        side = min(side, 0.52 * _MOST_DRAWN)
         label_width = 0.09 * max(map(len, self.classes))
-        slanted = label_width > side / count
+        slanted = label_width > side * step / count
         figure.set_size_inches(side + label_width + 1.8, side + (label_width if slanted else 0) + 1.2)
         # This layout is for axes with a fixed aspect ratio.
         figure.set_layout_engine("compressed")
@@ -268,15 +271,28 @@ class ClassifierEvaluationResults(EvaluationResults):
             f"{self.name}: confusion matrix, {self.n_samples:,} samples, accuracy {self.overall_accuracy:.2%}"
         )
         axes.set(xlabel="Predicted class", ylabel="Actual class")
-        axes.set_xticks(range(count), self.classes)
+        axes.set_xticks(range(0, count, step), self.classes[::step])
         if slanted:
             axes.tick_params("x", rotation=45)
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), self.classes)
+        axes.set_yticks(range(0, count, step), self.classes[::step])
+        axes.tick_params(which="both", length=0)
+        if step == 1:
+            self._draw_numbers(axes, shares)
+        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="Share of the actual class")
+        bar.set_ticks(
+            [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], labels=["0", "1%", "5%", "10%", "25%", "50%", "100%"]
+        )
+        bar.ax.minorticks_off()
+        bar.outline.set_visible(False)
+
+    def _draw_numbers(self, axes: Axes, shares: Floats) -> None:
+        """Write the number of samples and their share into the cells of the confusion matrix."""
+        matrix, count = self.confusion_matrix, len(self.classes)
         axes.set_xticks(np.arange(count + 1) - 0.5, minor=True)
         axes.set_yticks(np.arange(count + 1) - 0.5, minor=True)
-        axes.tick_params(which="both", length=0)
+        axes.tick_params(which="minor", length=0)
         axes.grid(True, which="minor", color="white", linewidth=1)
         size = 11.0 if count <= 12 else 8.0
         # Zeros are left out so that the errors stand out.
@@ -297,29 +313,38 @@ class ClassifierEvaluationResults(EvaluationResults):
                     color=color,
                     fontsize=size * scale,
                 )
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, label="Share of the actual class")
-        bar.set_ticks(
-            [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1], labels=["0", "1%", "5%", "10%", "25%", "50%", "100%"]
-        )
-        bar.ax.minorticks_off()
-        bar.outline.set_visible(False)
 
     def _make_axes(self, figure: Figure, title: str) -> Axes:
         figure.set_size_inches(*_compute_size(len(self.classes)))
         axes = figure.subplots()
-        axes.set_title(f"{self.name}: {title.lower()}")
+        axes.set_title(self._title(title))
         axes.grid(True)
         return axes
+
+    def _title(self, title: str) -> str:
+        count = len(self.classes)
+        part = f", {_MOST_DRAWN} worst of {count} classes" if count > _MOST_DRAWN else ""
+        return f"{self.name}: {title.lower()}{part}"
 
     def _draw_lines(
         self, axes: Axes, x: Sequence[Floats] | Floats, y: Sequence[Floats] | Floats, captions: Sequence[str]
     ) -> None:
         sizes = self.confusion_matrix.sum(axis=1)
-        for i, style in enumerate(line_styles(len(self.classes))):
+        drawn = self._drawn_classes()
+        for i, style in zip(drawn, line_styles(len(drawn)), strict=True):
             if sizes[i]:
                 axes.plot(x[i], y[i], label=captions[i], **style)
             else:
                 axes.plot([], [], label=f"{self.classes[i]} (no samples)", **style)
+
+    def _drawn_classes(self) -> list[int]:
+        """Return the classes whose curves are drawn: all, or of very many those with the lowest ROC AUC."""
+        count = len(self.classes)
+        if count <= _MOST_DRAWN:
+            return list(range(count))
+        sizes = self.confusion_matrix.sum(axis=1)
+        worst = sorted(range(count), key=lambda i: (not sizes[i], self.roc_auc[i]))
+        return sorted(worst[:_MOST_DRAWN])
 
 
 def _compute_class_figures(matrix: Integers) -> dict[str, list[float]]:
@@ -396,41 +421,6 @@ def _to_scores(predictions: np.ndarray) -> Floats:
             f"A classifier must predict one score per class, but the model's output has the shape {scores.shape}."
         )
     return scores
-
-
-def _compute_rates(scores: Floats, ids: Integers, sizes: Integers) -> tuple[Floats, Floats]:
-    """Return the true and the false positive rates, `(classes, 101)`."""
-    count = scores.shape[1]
-    tpr = np.zeros((count, len(THRESHOLDS)))
-    fpr = np.zeros((count, len(THRESHOLDS)))
-    for i in range(count):
-        own = ids == i
-        for rates, members in ((tpr, np.sort(scores[own, i])), (fpr, np.sort(scores[~own, i]))):
-            above = len(members) - np.searchsorted(members, THRESHOLDS, side="right")
-            rates[i] = above / max(len(members), 1)
-    # The curve begins at (1, 1), though a score of exactly 0 is not above the threshold 0.
-    tpr[:, 0] = fpr[:, 0] = 1.0
-    return tpr, fpr
-
-
-def _compute_precision_and_recall(scores: Floats, positive: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return precision and recall at ascending scores, ending with (1, 0).
-
-    Like scikit-learn's `precision_recall_curve(…, drop_intermediate=True)`: only the first and last of
-    neighbouring points with the same recall are kept.
-    """
-    order = np.argsort(scores, kind="stable")[::-1]
-    descending = scores[order]
-    last_of_its_value = np.flatnonzero(np.r_[descending[1:] != descending[:-1], True])
-    hits = np.cumsum(positive[order])[last_of_its_value]
-    chosen = last_of_its_value + 1
-    if len(hits) > 2:
-        changes = np.diff(hits) != 0
-        kept = np.r_[True, changes[:-1] | changes[1:], True]
-        hits, chosen = hits[kept], chosen[kept]
-    precision = hits / chosen
-    recall = hits / hits[-1] if hits[-1] else np.ones(len(hits))
-    return np.r_[precision[::-1], 1.0], np.r_[recall[::-1], 0.0]
 
 
 def _compute_size(classes: int, panels: int = 1) -> tuple[float, float]:

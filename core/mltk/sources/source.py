@@ -226,7 +226,10 @@ class ModelSource:
         content = self.content(ending)
         if self.model is not None:
             # Specifications hand the path to an interpreter, so it must be a file.
-            return TfliteModel(content, path=str(self._unpacked(self.model, ending, content)))
+            tflite_model = TfliteModel(content, path=str(self._unpacked(self.model, ending, content)))
+            # Whoever runs the specification trusts what is trained with it.
+            tflite_model.is_own = True
+            return tflite_model
         return TfliteModel(content, path=f"{self.archive().path}/{self.member(ending)}")
 
     def tflite_path(self, ending: str = ".tflite") -> str:

@@ -27,6 +27,8 @@ class TfliteFlatbuffer:
 
     def __init__(self, flatbuffer_data: bytes, path: str | os.PathLike[str] | None = None) -> None:
         self.path = path
+        self.is_own = False
+        """Whether mltk or trusted code made the content: LiteRT then runs it in this process. May be set."""
         self._data = bytes(flatbuffer_data)
         self._subgraph = 0
         self._load()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mltk.tflite._schema import schema
+from mltk.tflite.flatbuffer import to_text
 from mltk.tflite.layers import TfliteLayer
 from mltk.tflite.tensors import TfliteTensors
 
@@ -22,6 +24,33 @@ class TfliteGraph(TfliteTensors):
                 TfliteLayer.from_flatbuffer(i, self, operator) for i, operator in enumerate(operators)
             ]
         return self._layers
+
+    @property
+    def is_stateful(self) -> bool:
+        """True if the model keeps state between inferences: in variable tensors, resources, or signal operators."""
+        return (
+            self.has_resources
+            or any(
+                tensor.isVariable
+                for graph in self.flatbuffer_model.subgraphs
+                for tensor in graph.tensors or ()
+            )
+            or any(name.startswith("signal") for name in self._custom_codes())
+        )
+
+    @property
+    def has_resources(self) -> bool:
+        """True if the model keeps state in resources (`VAR_HANDLE`, hash tables), as streaming models of Keras do."""
+        known = schema().BuiltinOperator
+        codes = {known.VAR_HANDLE, known.HASHTABLE}
+        return any(
+            max(int(code.builtinCode), int(code.deprecatedBuiltinCode)) in codes
+            for code in self.flatbuffer_model.operatorCodes or ()
+        )
+
+    def _custom_codes(self) -> list[str]:
+        codes = self.flatbuffer_model.operatorCodes or ()
+        return [to_text(code.customCode).lower() for code in codes if code.customCode]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.flatbuffer_size} bytes)"

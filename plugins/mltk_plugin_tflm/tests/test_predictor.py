@@ -111,7 +111,7 @@ def test_wrong_shapes_are_rejected(int8):
 
 def test_the_process_ends_with_the_predictor(load):
     predictor = TflmPredictor(load("conv_int8"))
-    process = predictor._process._process
+    process = predictor._process._worker.process
     assert process.poll() is None
     del predictor
     gc.collect()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from mltk.utils.frames import read_frame, write_frame
 from mltk_plugin_tflm import process as process_module
-from mltk_plugin_tflm._frames import read_frame, write_frame
-from mltk_plugin_tflm.process import TflmError, TflmProcess, generous_arena, is_stateful
+from mltk_plugin_tflm.process import TflmError, TflmProcess, generous_arena
 
 ARRAYS = st.lists(
     npst.arrays(
@@ -74,7 +74,7 @@ def test_a_long_inference_is_stopped(load, monkeypatch):
 
 
 def test_a_crash_is_reported_in_one_line(running):
-    running._process.kill()
+    running._worker.process.kill()
     with pytest.raises(
         TflmError, match=r"cannot run '.*conv_int8\.tflite': it crashed its process .*SIGKILL"
     ):
@@ -110,10 +110,3 @@ def test_the_generous_arena_holds_all_tensors_and_has_a_limit(load):
     assert generous_arena(model) % 16 == 0
     model.flatbuffer_subgraph.tensors[0].shape = [1, 2**20, 2**15]
     assert generous_arena(model) == 2**31 - 16
-
-
-def test_models_with_variables_are_stateful(load):
-    model = load("conv_int8")
-    assert not is_stateful(model)
-    model.flatbuffer_subgraph.tensors[3].isVariable = True
-    assert is_stateful(model)

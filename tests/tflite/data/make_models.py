@@ -53,6 +53,38 @@ def convert_here(model, name, samples):
     (HERE / f"{name}.tflite").write_bytes(content)
 
 
+class Stream(tf.Module):
+    """A streaming model: two frames of three values at a time, of which it keeps the last four in a resource."""
+
+    def __init__(self, rng):
+        self.frames = tf.Variable(tf.zeros((1, 4, 3)), name="frames")
+        self.weights = tf.constant(rng.normal(size=(12, 2)), tf.float32)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 2, 3), tf.float32)])
+    def __call__(self, x):
+        frames = tf.concat([self.frames, x], axis=1)[:, -4:]
+        self.frames.assign(frames)
+        return tf.matmul(tf.reshape(frames, (1, 12)), self.weights)
+
+
+def convert_function(module, function, name):
+    """Convert a `tf.function` whose variables become resources."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter.experimental_enable_resource_variables = True
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    (HERE / f"{name}.tflite").write_bytes(converter.convert())
+
+
+def make_streams():
+    stream = Stream(np.random.default_rng(7))
+    convert_function(stream, stream.__call__.get_concrete_function(), "stream_float32")
+    scalar = tf.function(lambda x: 2 * x + 1).get_concrete_function(tf.TensorSpec((), tf.float32))
+    convert_function(None, scalar, "scalar_float32")
+    spec = [tf.TensorSpec(shape, tf.float32) for shape in ((1, 2, 3), (3,))]
+    added = tf.function(lambda x, y: (x + y, 2 * y)).get_concrete_function(*spec)
+    convert_function(None, added, "two_inputs_float32")
+
+
 def main():
     keras.utils.set_random_seed(7)
     rng = np.random.default_rng(7)
@@ -90,6 +122,7 @@ def main():
     steps = rng.normal(size=(100, 7, 5)).astype(np.float32)
     lstm = keras.Sequential([keras.Input((7, 5)), layers.LSTM(8), layers.Dense(3)])
     convert_here(lstm, "lstm_int8", steps)
+    make_streams()
 
 
 if __name__ == "__main__":

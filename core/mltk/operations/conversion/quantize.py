@@ -120,6 +120,7 @@ def _quantized(
         tflite_converter_settings=settings,
     )
     quantized = TfliteModel(bytes(box["value"]))
+    quantized.is_own = True
     mltk_model.populate_model_parameters(quantized)
     embed_parameters(mltk_model, quantized)
     return quantized

@@ -17,6 +17,7 @@ from mltk.operations.evaluation.predictors import LITERT, make_predictor
 from mltk.operations.evaluation.run import archive_results, folder_of_file, result_folder, run_evaluators
 from mltk.results.classifier import ClassifierEvaluationResults
 from mltk.sources.source import ModelSource, SourceKind
+from mltk.tflite.interpreter import ExactPredictor, LiteRtPredictor
 from mltk.tflite.parameters import TfliteModelParameters
 from mltk.utils.logging import get_mltk_logger
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
-    from mltk.plugins import DataPart
+    from mltk.plugins import DataPart, Predictor
     from mltk.results.evaluation import EvaluationResults
     from mltk.tflite import TfliteModel
 
@@ -132,6 +133,7 @@ def evaluate_model(
                 )
                 _describe_data(results, mltk_model, batches, baselines)
                 results.save(result_folder(Path(mltk_model.log_dir) / "eval" / predictor.kind, chosen[0]))
+            _tell_kernels(predictor)
             logger.debug(str(results))
             if update_archive and mltk_model.archive.path.exists():
                 archive_results(mltk_model, predictor.kind, chosen)
@@ -256,7 +258,8 @@ def _evaluate_file(
     if data is None and any(evaluator.needs_data for evaluator in chosen):
         raise no_data
     tflite_model = source.tflite()
-    arrays = None if data is None else _fitting_arrays(data, source, tflite_model.inputs[0].shape)
+    arrays = None if data is None else load_arrays(data)
+    predictor = make_predictor(tflite_model, source.name, runtime)
 
     def batches() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         if arrays is None:
@@ -269,7 +272,7 @@ def _evaluate_file(
     folder = Path(output) if output else folder_of_file(source.path or Path(source.name))
     results = run_evaluators(
         chosen,
-        make_predictor(tflite_model, source.name, runtime),
+        predictor,
         batches,
         None,
         show,
@@ -277,18 +280,24 @@ def _evaluate_file(
         options,
         base=folder,
     )
+    _tell_kernels(predictor)
     get_mltk_logger().info("The results are in %s", folder)
     return results
 
 
-def _fitting_arrays(
-    data: str | Path, source: ModelSource, input_shape: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    x, y = load_arrays(data)
-    wanted = tuple(n if n > 0 else None for n in input_shape[1:])
-    if len(wanted) != x.ndim - 1 or any(w not in (None, n) for w, n in zip(wanted, x.shape[1:], strict=True)):
-        raise EvaluationError(
-            f"The samples in {data} have the shape {x.shape[1:]}, but {source} takes "
-            f"{tuple(w if w else '?' for w in wanted)}."
-        )
-    return x, y
+def _tell_kernels(predictor: Predictor) -> None:
+    """Say which kernels of LiteRT ran the model, and how far they may be from those of a device."""
+    if not isinstance(predictor, LiteRtPredictor):
+        return
+    logger = get_mltk_logger()
+    if isinstance(predictor, ExactPredictor):
+        logger.info("LiteRT used its reference kernels, which those of TensorFlow Lite Micro follow.")
+        return
+    try:
+        difference = predictor.compare_kernels()
+    except EvaluationError as error:
+        logger.warning("LiteRT used its optimized kernels; how they differ is not known. %s", error)
+        return
+    if difference is not None:
+        advice = " --exact uses these, as a device does." if difference.differing else ""
+        logger.info("LiteRT used its optimized kernels. %s%s", difference, advice)

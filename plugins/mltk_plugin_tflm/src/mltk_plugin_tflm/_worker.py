@@ -1,39 +1,38 @@
 """The process that runs TensorFlow Lite Micro.
 
 TFLM kernels check little, so an unsupported model may crash their process. mltk therefore runs them in this process
-(see `process`), which imports neither TensorFlow nor mltk. Attempts that may fail run in a fork, so that the next
+(see `process`), which does not import TensorFlow. Attempts that may fail run in a fork, so that the next
 attempt does not import everything again.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
-import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import IO, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from tflite_micro import runtime
 
-from mltk_plugin_tflm._frames import read_frame, write_frame
+from mltk.utils.frames import read_frame, write_frame
+from mltk.utils.worker import Answer, answer_of, serve
 
-Request = dict[str, Any]
-Answer = tuple[Request, list[np.ndarray]]
+Request = Mapping[str, Any]
 
-_ERRORS = 2
-"""File descriptor of the messages of the kernels; the parent process redirects it to a file."""
+_ERRORS = (RuntimeError, ValueError, MemoryError)
+"""An unsupported model is a valid answer; TFLM prints the reasons."""
 _MAX_INVOCATIONS = 1000
+_PLAN = b"OfflineMemoryAllocation"
+"""Name of a metadata entry: addresses of tensors in the arena."""
+_NO_PLAN = b"-" * len(_PLAN)
 
 
 class _Worker:
     def __init__(self) -> None:
         self._model = b""
         self._interpreter: runtime.Interpreter = None
-        self._stateful = False
         self._limit = 0
 
     def load(self, request: Request, arrays: list[np.ndarray]) -> Answer:
@@ -69,37 +68,42 @@ class _Worker:
     def open(self, request: Request, arrays: list[np.ndarray]) -> Answer:
         """Create the interpreter for `run` and `trace`."""
         self._interpreter = self._make(request["arena"], preserve=request["preserve"])
-        self._stateful = request["stateful"]
         self._limit = request["limit"]
         return {}, []
 
     def run(self, request: Request, arrays: list[np.ndarray]) -> Answer:
-        """Run one inference per element of the first axis of the inputs; return all outputs."""
-        count = request["outputs"]
+        """Run one inference per element of the first axis of the inputs; return all outputs.
+
+        With `frames`, the model keeps its state for so many inferences in a row.
+        """
+        count, frames = request["outputs"], request["frames"]
         results: list[list[np.ndarray]] = [[] for _ in range(count)]
         for i in range(len(arrays[0])):
-            self._invoke([array[i] for array in arrays])
+            self._invoke([array[i] for array in arrays], reset=i % frames == 0)
             for k in range(count):
                 results[k].append(np.array(self._interpreter.get_output(k)))
         return {}, [np.stack(result) for result in results]
 
     def trace(self, request: Request, arrays: list[np.ndarray]) -> Answer:
         """Run one inference; return tensors by index."""
-        self._invoke(arrays)
+        self._invoke(arrays, request["reset"])
         found = (self._interpreter.GetTensor(index, 0)["tensor_data"] for index in request["tensors"])
         return {}, [np.array(tensor) for tensor in found]
 
     def _make(self, arena: int, preserve: bool) -> runtime.Interpreter:
         kinds = runtime.InterpreterConfig
+        # A plan made before, in which tensors share memory, and keeping all of them exclude each other.
+        content = self._model.replace(_PLAN, _NO_PLAN) if preserve else self._model
         return runtime.Interpreter.from_bytes(
-            self._model,
+            content,
             arena_size=arena,
             intrepreter_config=kinds.kPreserveAllTensors if preserve else kinds.kAllocationRecording,
         )
 
-    def _invoke(self, inputs: Sequence[np.ndarray]) -> None:
+    def _invoke(self, inputs: Sequence[np.ndarray], reset: bool = True) -> None:
         signal.alarm(self._limit)
-        if self._stateful:
+        if reset:
+            # Variables, and what signal operators and other custom ones keep.
             self._interpreter.reset()
         _set_inputs(self._interpreter, inputs)
         self._interpreter.invoke()
@@ -108,7 +112,7 @@ class _Worker:
 
 def _set_inputs(interpreter: runtime.Interpreter, inputs: Sequence[np.ndarray]) -> None:
     for i, array in enumerate(inputs):
-        interpreter.set_input(array, i)
+        interpreter.set_input(np.asarray(array), i)
 
 
 def _run_in_fork(function: Callable[[], Answer], limit: int) -> Answer:
@@ -124,7 +128,7 @@ def _run_in_fork(function: Callable[[], Answer], limit: int) -> Answer:
         os.close(reading)
         signal.alarm(limit)
         with os.fdopen(writing, "wb") as out:
-            write_frame(out, *_answer(function))
+            write_frame(out, *answer_of(function, _ERRORS))
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as answers:
@@ -136,29 +140,5 @@ def _run_in_fork(function: Callable[[], Answer], limit: int) -> Answer:
     return answer or ({"died": os.WTERMSIG(status)}, [])
 
 
-def _answer(function: Callable[[], Answer]) -> Answer:
-    try:
-        return function()
-    # An unsupported model is a valid answer; TFLM prints the reasons.
-    except (RuntimeError, ValueError, MemoryError) as error:
-        return {"error": f"{type(error).__name__}: {error}"}, []
-
-
-def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    worker = _Worker()
-    while True:
-        try:
-            request, arrays = read_frame(requests)
-        except EOFError:
-            return
-        os.ftruncate(_ERRORS, 0)
-        os.lseek(_ERRORS, 0, os.SEEK_SET)
-        write_frame(answers, *_answer(partial(getattr(worker, request["do"]), request, arrays)))
-
-
 if __name__ == "__main__":
-    # Crashes are expected; they must not write core files.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(_ERRORS, 1)
-    _serve(sys.stdin.buffer, _answers)
+    serve(_Worker(), _ERRORS)

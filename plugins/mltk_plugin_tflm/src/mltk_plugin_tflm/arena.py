@@ -7,11 +7,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mltk.results.profiling import MemoryPart, RuntimeMemory
 from mltk_plugin_tflm.process import ALIGNMENT, TflmError, TflmProcess, generous_arena
-from mltk_plugin_tflm.support import check, random_values
+from mltk_plugin_tflm.support import check, explain, random_inputs
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
@@ -55,9 +53,9 @@ def measure_memory(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
 
 
 def _record(model: TfliteModel, process: TflmProcess) -> RuntimeMemory:
-    attempt = process.attempt(inputs=_inputs(model), allocations=True)
+    attempt = process.attempt(inputs=random_inputs(model), allocations=True)
     if attempt.problem is not None:
-        raise process.error(attempt.problem)
+        raise explain(model, process, attempt.problem)
     return parse_allocations(attempt.text)
 
 
@@ -79,7 +77,7 @@ def parse_allocations(text: str) -> RuntimeMemory:
 
 def _smallest_arena(model: TfliteModel, process: TflmProcess, used: int) -> int:
     """Search the smallest arena, a multiple of 16 bytes, for a model that uses `used` bytes of it."""
-    inputs, enough = _inputs(model), generous_arena(model)
+    inputs, enough = random_inputs(model), generous_arena(model)
 
     def works(arena: int) -> bool:
         return process.attempt(arena=arena, inputs=inputs).problem is None
@@ -98,10 +96,6 @@ def _smallest_arena(model: TfliteModel, process: TflmProcess, used: int) -> int:
         else:
             low = middle
     return high
-
-
-def _inputs(model: TfliteModel) -> list[np.ndarray]:
-    return [random_values(tensor) for tensor in model.inputs]
 
 
 def _align(size: int) -> int:

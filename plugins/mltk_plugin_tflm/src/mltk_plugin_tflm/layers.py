@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mltk.tflite.interpreter import prepare_inputs
-from mltk.tflite.tensors import to_tensor_dtype
+from mltk.tflite import GraphRunner, as_frames, find_batch_axis, prepare_inputs, to_tensor_dtype
 from mltk_plugin_tflm.process import TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
 
@@ -49,48 +48,12 @@ class LayerCost:
     """Score of the float model if only this layer is int8."""
 
 
-class LiteRtTracer:
-    """Interpreter with the built-in kernels of LiteRT, for single inferences with the shapes of the file.
-
-    Args:
-        model: The model.
-        preserve: Keep all tensors readable.
-    """
-
-    def __init__(self, model: TfliteModel, preserve: bool = False) -> None:
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-        self._interpreter = Interpreter(
-            model_content=model.flatbuffer_data,
-            experimental_preserve_all_tensors=preserve,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            num_threads=1,
-        )
-        self._interpreter.allocate_tensors()
-        self._inputs = [tensor.index for tensor in model.inputs]
-        self._outputs = [tensor.index for tensor in model.outputs]
-        self._stateful = any(tensor.is_variable for tensor in model.tensors)
-
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Run one inference; return the outputs."""
-        return self.trace(inputs, self._outputs)
-
-    def trace(self, inputs: Sequence[np.ndarray], tensors: Iterable[int]) -> list[np.ndarray]:
-        """Run one inference; return tensors by index."""
-        if self._stateful:
-            self._interpreter.reset_all_variables()
-        for index, values in zip(self._inputs, inputs, strict=True):
-            self._interpreter.set_tensor(index, values)
-        self._interpreter.invoke()
-        return [self._interpreter.get_tensor(index) for index in tensors]
-
-
 def compare_runtimes(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[LayerParity | None]:
     """Run samples in LiteRT and TFLM and compare the outputs of each layer.
 
     Args:
         model: The model; it has one input.
-        samples: Samples without a batch axis.
+        samples: Samples without a batch axis. Of a sequence for a model with state, the last frame is compared.
 
     Returns:
         One entry per layer; `None` for a layer without output.
@@ -101,21 +64,25 @@ def compare_runtimes(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[
     tensors = _activations(model)
     different = {index: np.zeros(len(samples)) for index in tensors}
     largest = dict.fromkeys(tensors, 0.0)
-    litert = LiteRtTracer(model, preserve=True)
+    litert = GraphRunner(model, num_threads=1, exact=True, preserve=True)
+    wanted = list(tensors)
     with TflmProcess(model) as process:
         process.open(preserve=True)
         for number, sample in enumerate(samples):
-            inputs = _prepare_sample(model, sample)
-            both = (litert.trace(inputs, tensors), process.trace(inputs, list(tensors)))
+            for position, inputs in enumerate(_prepare_frames(model, sample)):
+                both = (
+                    litert.trace(inputs, wanted, reset=position == 0),
+                    process.trace(inputs, wanted, reset=position == 0),
+                )
             for (index, tensor), mine, theirs in zip(tensors.items(), *both, strict=True):
                 different[index][number] = np.mean(mine != theirs) if mine.size else 0.0
                 largest[index] = max(largest[index], _max_difference(mine, theirs, tensor))
 
     def compare(layer: TfliteLayer) -> LayerParity | None:
-        outputs = [tensor.index for tensor in layer.outputs]
+        outputs = [tensor.index for tensor in layer.outputs if tensor.index in tensors]
         if not outputs:
             return None
-        taken = [different[tensor.index] for tensor in layer_inputs(layer)]
+        taken = [different[tensor.index] for tensor in layer_inputs(layer) if tensor.index in tensors]
         equal_before = np.all([d == 0 for d in taken], axis=0) if taken else np.ones(len(samples), bool)
         shares = np.mean([different[index] for index in outputs], axis=0)
         return LayerParity(
@@ -145,6 +112,7 @@ def quantization_costs(
     floats, integers = _traces(floating, samples), _traces(model, samples)
     exact = np.stack([values[floating.outputs[0].index] for values in floats])
     costs = {}
+    parts = _PartRunner()
     for layer, twin in match_layers(model, floating):
         (tensor, *others), inputs = layer.outputs, layer_inputs(layer)
         if others or not _is_quantized(tensor) or len(inputs) != len(layer_inputs(twin)):
@@ -152,8 +120,8 @@ def quantization_costs(
         given = twin.outputs[0].index
         truth = np.stack([values[given] for values in floats])
         int8 = np.stack([values[tensor.index] for values in integers])
-        own = _run_layer(model, layer, twin, floats)
-        changed = _run_rest(floating, twin, floats, own)
+        own = _run_layer(parts, model, layer, twin, floats)
+        changed = _run_rest(parts, floating, twin, floats, own)
         costs[layer.index] = LayerCost(
             snr_db=_snr_db(truth, tensor.quantization.dequantize(int8)),
             own_snr_db=_snr_db(truth, own),
@@ -184,58 +152,92 @@ def trace_size(model: TfliteModel) -> int:
 
 
 def _traces(model: TfliteModel, samples: Sequence[np.ndarray]) -> list[Values]:
-    tracer = LiteRtTracer(model, preserve=True)
-    wanted = _activations(model)
+    tracer = GraphRunner(model, num_threads=1, exact=True, preserve=True)
+    wanted = list(_activations(model))
     return [dict(zip(wanted, tracer.trace(_prepare_sample(model, s), wanted), strict=True)) for s in samples]
 
 
 def _run_layer(
-    model: TfliteModel, layer: TfliteLayer, twin: TfliteLayer, floats: Sequence[Values]
+    runner: _PartRunner, model: TfliteModel, layer: TfliteLayer, twin: TfliteLayer, floats: Sequence[Values]
 ) -> np.ndarray:
     """Run a quantized layer on float values; return its float32 output, samples first."""
-    runner = LiteRtTracer(cut(model, [layer], layer.outputs))
     # A tensor may be used twice, but is one input.
     sources = {
         tensor.index: source.index
         for tensor, source in zip(layer_inputs(layer), layer_inputs(twin), strict=True)
     }
     taken = open_inputs([layer])
-    results = [
-        runner.run([to_tensor_dtype(values[sources[t.index]], t) for t in taken])[0] for values in floats
-    ]
-    return layer.outputs[0].quantization.dequantize(np.stack(results))
+    results = runner.run(
+        cut(model, [layer], layer.outputs),
+        ([to_tensor_dtype(values[sources[t.index]], t) for t in taken] for values in floats),
+    )
+    return layer.outputs[0].quantization.dequantize(results)
 
 
 def _run_rest(
-    floating: TfliteModel, twin: TfliteLayer, floats: Sequence[Values], replaced: np.ndarray
+    runner: _PartRunner,
+    floating: TfliteModel,
+    twin: TfliteLayer,
+    floats: Sequence[Values],
+    replaced: np.ndarray,
 ) -> np.ndarray:
     """Run the float model with a replaced output of one layer; return its output, samples first."""
     later = floating.layers[twin.index + 1 :]
     output = floating.outputs[0]
     if all(tensor.index != output.index for layer in later for tensor in layer.outputs):
         return replaced
-    rest = LiteRtTracer(cut(floating, later, [output]))
     given = twin.outputs[0].index
     taken = [tensor.index for tensor in open_inputs(later)]
-    return np.stack(
-        [
-            rest.run([new if index == given else values[index] for index in taken])[0]
+    return runner.run(
+        cut(floating, later, [output]),
+        (
+            [new if index == given else values[index] for index in taken]
             for values, new in zip(floats, replaced, strict=True)
-        ]
+        ),
     )
 
 
+class _PartRunner:
+    """Runs parts of models with LiteRT's reference kernels, all of them in one process."""
+
+    def __init__(self) -> None:
+        self._runner: GraphRunner | None = None
+
+    def run(self, part: TfliteModel, samples: Iterable[list[np.ndarray]]) -> np.ndarray:
+        """Return the first output for the inputs of each sample."""
+        if self._runner is None:
+            self._runner = GraphRunner(part, num_threads=1, exact=True)
+        else:
+            self._runner.load(part)
+        output = part.outputs[0].index
+        return np.stack([self._runner.trace(inputs, [output])[0] for inputs in samples])
+
+
 def _activations(model: TfliteModel) -> dict[int, TfliteTensor]:
-    """Return the model inputs and the inputs and outputs of all layers, by tensor index."""
+    """Return the model inputs and the inputs and outputs of all layers, by tensor index; not handles and text."""
     tensors = [*model.inputs]
     for layer in model.layers:
         tensors += [*layer_inputs(layer), *layer.outputs]
-    return {tensor.index: tensor for tensor in tensors}
+    return {tensor.index: tensor for tensor in tensors if not tensor.dtype.hasobject}
 
 
 def _prepare_sample(model: TfliteModel, sample: np.ndarray) -> list[np.ndarray]:
     """Convert a sample to the model inputs for one inference."""
-    return prepare_inputs(model, [sample[np.newaxis]], [tensor.shape for tensor in model.inputs])
+    shapes = [tensor.shape for tensor in model.inputs]
+    size, has_batch_axis = find_batch_axis(shapes)
+    wanted = [[-1, *(shape[1:] if has else shape)] for shape, has in zip(shapes, has_batch_axis, strict=True)]
+    arrays = prepare_inputs(model, [sample[np.newaxis]], wanted)
+    return [
+        np.resize(array, (size, *array.shape[1:])) if has else array[0]
+        for array, has in zip(arrays, has_batch_axis, strict=True)
+    ]
+
+
+def _prepare_frames(model: TfliteModel, sample: np.ndarray) -> list[list[np.ndarray]]:
+    """Convert a sample, or each frame of a sequence, to the model inputs for one inference."""
+    sequences = as_frames(model, [sample[np.newaxis]], [tensor.shape[1:] for tensor in model.inputs])
+    frames = [sample] if sequences is None else sequences[0][0]
+    return [_prepare_sample(model, frame) for frame in frames]
 
 
 def _max_difference(mine: np.ndarray, theirs: np.ndarray, tensor: TfliteTensor) -> float:

@@ -14,7 +14,7 @@ from mltk.core import EvaluationResults, TfliteModel, load_tflite_model, load_tf
 from mltk.errors import ArchiveFileNotFoundError, EvaluationError, MltkError
 from mltk.keras.predictor import KerasPredictor
 from mltk.results.classifier import class_ids, limit_per_class
-from mltk.tflite.interpreter import LiteRtPredictor
+from mltk.tflite import ExactPredictor
 from mltk.utils.string_formatting import format_table
 from mltk_plugin_tflm.layers import LayerCost, LayerParity, compare_runtimes, quantization_costs, trace_size
 from mltk_plugin_tflm.predictor import TflmPredictor
@@ -130,7 +130,7 @@ class ParityResults(EvaluationResults):
 def evaluate(context: EvaluationContext) -> ParityResults:
     """Compare Keras, LiteRT and TFLM on the evaluation data of a model, and analyze its layers.
 
-    LiteRT uses its built-in kernels (without XNNPACK, see `LiteRtPredictor`). The quantization error refers to the
+    LiteRT uses its reference kernels (see `ExactPredictor`). The quantization error refers to the
     float32 `.tflite` in the archive, or to `<name>.float32.tflite` next to a bare `.tflite`, and is omitted without it.
 
     Raises:
@@ -142,7 +142,7 @@ def evaluate(context: EvaluationContext) -> ParityResults:
         raise EvaluationError(f"The option 'samples' must be an integer, at least 1, got {count!r}.")
     model = _quantized(context)
     predictors: dict[str, Predictor] = {
-        "litert": LiteRtPredictor(model, name=context.predictor.name),
+        "litert": ExactPredictor(model, name=context.predictor.name),
         "tflm": TflmPredictor(model, name=context.predictor.name),
     }
     keras = _keras(context)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from mltk.errors import MltkError
-from mltk_plugin_tflm._frames import read_frame, write_frame
+from mltk.utils.worker import Worker, WorkerDied, describe_signal
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel
@@ -33,7 +29,17 @@ _NOISE = re.compile(r"^\[RecordingMicroAllocator\]|^\s*$")
 
 
 class TflmError(MltkError, RuntimeError):
-    """TensorFlow Lite Micro cannot run a model."""
+    """TensorFlow Lite Micro cannot run a model.
+
+    Attributes:
+        refused: Reasons by the index of the layers that it rejects, if they are known.
+    """
+
+    refused: Mapping[int, str] = {}
+
+
+class TflmCrashError(TflmError):
+    """TensorFlow Lite Micro ended its process."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +67,9 @@ class TflmProcess:
     """
 
     def __init__(self, model: TfliteModel) -> None:
-        # Messages of the kernels must remain readable after a crash.
-        self._printed = cast(IO[bytes], tempfile.TemporaryFile())  # noqa: SIM115 - closed by close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "mltk_plugin_tflm._worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._printed,
-            # Threads of linear algebra libraries do not survive a fork.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        # Threads of linear algebra libraries do not survive a fork.
+        self._worker = Worker(
+            "mltk_plugin_tflm._worker", {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         )
         self._started = False
         try:
@@ -87,15 +87,7 @@ class TflmProcess:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._printed):
-            if stream is not None:
-                # Data that an ended process has not read can be discarded.
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    continue
+        self._worker.close()
 
     def load(self, model: TfliteModel) -> None:
         """Load another model for the following calls."""
@@ -130,7 +122,7 @@ class TflmProcess:
             },
             inputs,
         )
-        text = self._text()
+        text = self._worker.text()
         if "died" in header:
             return Attempt(_describe_signal(header["died"]), text)
         return Attempt(
@@ -148,38 +140,41 @@ class TflmProcess:
                 "do": "open",
                 "arena": generous_arena(self._model),
                 "preserve": preserve,
-                "stateful": is_stateful(self._model),
                 "limit": _LIMIT_SECONDS,
             }
         )
 
-    def run(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], frames: int = 1) -> list[np.ndarray]:
         """Run several inferences; return all outputs.
 
         Args:
             inputs: One array per model input, with the type of the input and an additional first axis for inferences.
+            frames: Number of inferences in a row between which the model keeps its state.
 
         Raises:
             TflmError: The inference fails.
         """
-        return self._request({"do": "run", "outputs": self._model.n_outputs}, inputs)
+        return self._request({"do": "run", "outputs": self._model.n_outputs, "frames": frames}, inputs)
 
-    def trace(self, inputs: Sequence[np.ndarray], tensors: Sequence[int]) -> list[np.ndarray]:
+    def trace(
+        self, inputs: Sequence[np.ndarray], tensors: Sequence[int], reset: bool = True
+    ) -> list[np.ndarray]:
         """Run one inference; return the values of tensors.
 
         Args:
             inputs: Model inputs, with their types and shapes.
-            tensors: Tensor indices.
+            tensors: Indices of tensors that hold numbers.
+            reset: Forget the state of the previous inference.
 
         Raises:
             TflmError: The inference fails.
         """
-        return self._request({"do": "trace", "tensors": list(tensors)}, inputs)
+        return self._request({"do": "trace", "tensors": list(tensors), "reset": reset}, inputs)
 
     def _request(self, request: Mapping[str, object], arrays: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
         header, results = self._ask(request, arrays)
         if "error" in header:
-            raise self.error(_reason(self._text(), header["error"]))
+            raise self.error(_reason(self._worker.text(), header["error"]))
         return results
 
     def error(self, problem: str) -> TflmError:
@@ -189,23 +184,14 @@ class TflmProcess:
     def _ask(
         self, request: Mapping[str, object], arrays: Sequence[np.ndarray] = ()
     ) -> tuple[dict[str, Any], list[np.ndarray]]:
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None and stdout is not None
         try:
-            write_frame(stdin, request, arrays)
-            return read_frame(stdout)
-        except (BrokenPipeError, EOFError):
-            code = self._process.wait()
-        text = self._text()
+            return self._worker.ask(request, arrays)
+        except WorkerDied as end:
+            died = end
         if not self._started:
-            last = text.strip().splitlines()[-1:] or ["it ended without a message"]
+            last = self._worker.text().strip().splitlines()[-1:] or ["it ended without a message"]
             raise TflmError(f"TensorFlow Lite Micro (the package tflite-micro) cannot be started: {last[0]}")
-        raise self.error(_describe_signal(-code))
-
-    def _text(self) -> str:
-        """Return the output since the last request."""
-        size = os.fstat(self._printed.fileno()).st_size
-        return os.pread(self._printed.fileno(), size, 0).decode(errors="replace")
+        raise TflmCrashError(str(self.error(_describe_signal(died.signal)))) from None
 
 
 def generous_arena(model: TfliteModel) -> int:
@@ -217,13 +203,6 @@ def generous_arena(model: TfliteModel) -> int:
             # An element has at most 8 bytes.
             total += 8 * int(np.prod(shape, dtype=np.float64)) if not _has_data(model, tensor.buffer) else 0
     return min(_LARGEST_ARENA, _SPARE + _PER_BYTE * total // ALIGNMENT * ALIGNMENT)
-
-
-def is_stateful(model: TfliteModel) -> bool:
-    """Return true if the model keeps state between inferences."""
-    return any(tensor.is_variable for tensor in model.tensors) or any(
-        layer.opcode_str == "var_handle" for layer in model.layers
-    )
 
 
 def _has_data(model: TfliteModel, buffer: int) -> bool:
@@ -242,8 +221,4 @@ def _reason(text: str, error: str) -> str:
 def _describe_signal(number: int) -> str:
     if number == signal.SIGALRM:
         return f"it did not finish within {_LIMIT_SECONDS} seconds"
-    try:
-        name = signal.Signals(number).name
-    except ValueError:
-        name = f"exit code {-number}"
-    return f"it crashed its process ({name})"
+    return f"it crashed its process ({describe_signal(number)})"

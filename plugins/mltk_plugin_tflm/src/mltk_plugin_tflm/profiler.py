@@ -11,7 +11,7 @@ from mltk.results.profiling import ProfilingLayerResult, ProfilingModelResults
 from mltk_plugin_tflm.arena import measure_memory
 from mltk_plugin_tflm.process import TflmError, TflmProcess
 from mltk_plugin_tflm.submodel import cut, layer_inputs, open_inputs
-from mltk_plugin_tflm.support import random_values, refused_layers
+from mltk_plugin_tflm.support import random_inputs, stands_alone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def profile(model: TfliteModel) -> ProfilingModelResults:
         try:
             memory = measure_memory(model, process)
         except TflmError as error:
-            refused = refused_layers(model, process, str(error))
+            refused = error.refused
             if not refused:
                 raise
             layers = [
@@ -48,7 +48,7 @@ def profile(model: TfliteModel) -> ProfilingModelResults:
                 for layer in model.layers
             ]
             return ProfilingModelResults(model, "simulated", layers, platform=_platform())
-        inputs = [random_values(tensor) for tensor in model.inputs]
+        inputs = random_inputs(model)
         time = process.attempt(inputs=inputs, seconds=_SECONDS).seconds
         times = _time_layers(model, inputs, process)
     return ProfilingModelResults(
@@ -72,11 +72,19 @@ def _time_layers(
     model: TfliteModel, inputs: Sequence[np.ndarray], process: TflmProcess
 ) -> Mapping[int, float]:
     """Measure the time of each layer that can run separately, in seconds."""
-    tensors = {tensor.index: tensor for layer in model.layers for tensor in layer_inputs(layer)}
+    # Layers with handles of variables cannot run without those that make these.
+    tensors = {
+        tensor.index: tensor
+        for layer in model.layers
+        for tensor in layer_inputs(layer)
+        if not tensor.dtype.hasobject
+    }
     process.open(preserve=True)
     values = dict(zip(tensors, process.trace(inputs, list(tensors)), strict=True))
     times = {}
     for layer in model.layers:
+        if not stands_alone(layer):
+            continue
         process.load(cut(model, [layer], layer.outputs))
         taken = [values[tensor.index] for tensor in open_inputs([layer])]
         seconds = process.attempt(inputs=taken, seconds=_SECONDS / len(model.layers)).seconds
