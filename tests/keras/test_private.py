@@ -114,6 +114,30 @@ def test_direction_chosen_by_keras_is_monitor_op(network, data, tmp_path):
     assert not callback.monitor_op(1.0, 2.0)
 
 
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_all_reduce_sum_gradients_is_what_keeps_trained_graphs_in_memory(data, precision):
+    from tensorflow.python.framework.ops import gradient_registry
+
+    def train(skip):
+        keras.utils.set_random_seed(1)
+        network = keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype=precision), layers.Dense(1)])
+        optimizer = keras.optimizers.Adam()
+        if precision != "float32":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        network.compile(optimizer, "mse")
+        if skip:
+            private.skip_all_reduce(network)
+        before = len(gradient_registry.list())
+        network.fit(*data, epochs=2, verbose=0)
+        return network.get_weights(), len(gradient_registry.list()) - before
+
+    usual, skipped = train(skip=False), train(skip=True)
+    assert usual[1] > 0
+    assert skipped[1] == 0
+    for a, b in zip(usual[0], skipped[0], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 def test_experimental_disable_per_channel_quantization_for_dense_layers_makes_one_scale():
     inputs = keras.Input((8,), batch_size=1)

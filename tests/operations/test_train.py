@@ -410,3 +410,15 @@ def test_validation_split_takes_the_last_fraction(load_spec):
     results = train_model(model, epochs=1, quantize=False)
     assert results.params["steps"] == -(-int(len(x) * 0.75) // 64)
     assert "val_accuracy" in results.history
+
+
+def test_memory_of_a_training_is_released(load_spec):
+    """A process that trains several models must not keep the graphs of all of them."""
+    import gc
+
+    def count_graphs():
+        train_model(load_spec("released_v1"), epochs=1)
+        gc.collect()
+        return sum(type(o).__name__ == "FuncGraph" for o in gc.get_objects())
+
+    assert count_graphs() == count_graphs()

@@ -70,7 +70,7 @@ def train_command(
     logger = get_logger(verbose=verbose)
     from mltk.model.mixins.train import TrainMixin
     from mltk.operations.pipeline import train_model
-    from mltk.operations.training.outputs import last_state
+    from mltk.operations.training.session import last_state
     from mltk.results.training import TrainingResults
     from mltk.sources.loading import load_mltk_model
 

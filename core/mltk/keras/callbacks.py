@@ -5,227 +5,18 @@ This module imports Keras; it is imported when a training starts.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras  # noqa: TID253 - the classes below derive from Keras'
 import numpy as np
 
-from mltk.errors import FileFormatError, MltkError, SpecificationError, did_you_mean
-from mltk.keras.private import get_seed_generators
-from mltk.keras.saving import load_weights, save_weights
-from mltk.utils.files import atomic_path, atomic_write
+from mltk.errors import MltkError, SpecificationError, did_you_mean
+from mltk.keras.private import choose_direction, get_seed_generators
 from mltk.utils.stopping import stop_here
-
-# What the callbacks of Keras keep from epoch to epoch and do not save themselves.
-_STATE = ("best", "wait", "best_epoch", "stopped_epoch", "cooldown_counter", "epochs_since_last_save")
-
-
-class _WholeFiles:
-    """Stands in for the model in ModelCheckpoint, so that its files appear in one step."""
-
-    def __init__(self, model: keras.Model) -> None:
-        self._model = model
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
-
-    def save_weights(self, filepath: str, overwrite: bool = True) -> None:
-        save_weights(self._model, filepath)
-
-    def save(self, filepath: str, overwrite: bool = True) -> None:
-        with atomic_path(filepath) as temporary:
-            self._model.save(temporary)
-
-
-class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
-    """Keras' ModelCheckpoint, with files that are whole or not there."""
-
-    def set_model(self, model: keras.Model) -> None:
-        """Take the model whose weights are to be saved."""
-        self._model = _WholeFiles(model)
-
-
-class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
-    """Writes after each epoch all that is needed to go on from there, and restores it.
-
-    Weights and optimizer go into `weights-NNN.weights.h5`, the state of the other callbacks and the history into
-    `weights-NNN.json`, which is written first: weights without it do not exist.
-
-    Args:
-        folder: Where to write.
-        callbacks: The callbacks whose state is kept.
-        seed: Of the run; one with another seed cannot be gone on with.
-        save: Write anything at all.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        callbacks: Sequence[keras.callbacks.Callback],
-        seed: int,
-        save: bool = True,
-    ) -> None:
-        super().__init__()
-        self.folder = folder
-        self.callbacks = callbacks
-        self.seed = seed
-        self.save = save
-        self.epochs: list[int] = []
-        self.history: dict[str, list[float]] = {}
-        self._restored: list[dict[str, Any]] | None = None
-
-    def restore(self, model: keras.Model, epoch: int) -> bool:
-        """Load the state after an epoch (counted from 1) into the model and, when the training begins, the callbacks.
-
-        Returns:
-            Whether the training had been stopped (by EarlyStopping, say) after that epoch.
-
-        Raises:
-            FileFormatError: The state is damaged or belongs to another model.
-            SpecificationError: It belongs to a run with another seed.
-        """
-        path = self.folder / f"weights-{epoch:03d}.json"
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            self.epochs, self.history = list(state["epochs"]), dict(state["history"])
-            self._restored = list(state["callbacks"])
-            stopped, seed = bool(state["stopped"]), int(state["seed"])
-        except (OSError, ValueError, KeyError, TypeError) as e:
-            raise FileFormatError(
-                f"The training cannot be resumed: the state {path} is missing or damaged. Start anew without --resume."
-            ) from e
-        if seed != self.seed:
-            raise SpecificationError(
-                f"The training cannot be resumed: it had the seed {seed}, and now it is {self.seed}. "
-                f"Resume it with --seed {seed}, or start anew without --resume."
-            )
-        load_weights(model, self.folder / f"weights-{epoch:03d}.weights.h5", with_optimizer=True)
-        return stopped
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Give the callbacks their state back; the last to run, after they have reset themselves."""
-        if self._restored is None:
-            return
-        if [s["class"] for s in self._restored] != [type(c).__name__ for c in self.callbacks]:
-            raise FileFormatError(
-                "The training cannot be resumed: the specification's callbacks have changed. "
-                "Start anew without --resume."
-            )
-        for callback, state in zip(self.callbacks, self._restored, strict=True):
-            for name, value in state["values"].items():
-                setattr(callback, name, value)
-            if getattr(callback, "restore_best_weights", False) and state["values"].get("best") is not None:
-                self._restore_best_weights(callback)
-        self._restored = None
-
-    def _restore_best_weights(self, callback: Any) -> None:
-        current = self.model.get_weights()
-        load_weights(self.model, self.folder / f"weights-{callback.best_epoch + 1:03d}.weights.h5")
-        callback.best_weights = self.model.get_weights()
-        self.model.set_weights(current)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the state; then the files of older runs are not needed any more."""
-        self.epochs.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(float(value))
-        if self.save:
-            self._write(epoch)
-        remove_stale(self.folder)
-
-    def _write(self, epoch: int) -> None:
-        state = {
-            "run": current_run(self.folder),
-            "seed": self.seed,
-            "epochs": self.epochs,
-            "history": self.history,
-            "stopped": bool(self.model.stop_training),
-            "callbacks": [
-                {
-                    "class": type(c).__name__,
-                    "values": _plain({n: getattr(c, n) for n in _STATE if hasattr(c, n)}),
-                }
-                for c in self.callbacks
-            ],
-        }
-        name = f"weights-{epoch + 1:03d}"
-        weights = self.folder / f"{name}.weights.h5"
-        # In this order, so that no state of this run stands beside weights of an older one.
-        weights.unlink(missing_ok=True)
-        atomic_write(self.folder / f"{name}.json", json.dumps(state))
-        save_weights(self.model, weights)
-
-
-def begin_run(folder: Path, stale: Iterable[Path] = ()) -> None:
-    """Mark what older runs left in a folder of epoch states as not to be resumed.
-
-    Args:
-        folder: The folder.
-        stale: Files of older runs, for `remove_stale`.
-    """
-    files = {os.path.relpath(path, folder): identity for path, identity in _identities(stale).items()}
-    # In a file, since the run that replaces them may be a resumed one.
-    atomic_write(folder / "run.json", json.dumps({"run": secrets.token_hex(8), "stale": files}))
-
-
-def current_run(folder: Path) -> str:
-    """Return the mark of the run that a folder of epoch states belongs to."""
-    return str(_read_run(folder)["run"])
-
-
-def remove_stale(folder: Path) -> None:
-    """Remove the files that were stale when the run began."""
-    run = _read_run(folder)
-    if not run["stale"]:
-        return
-    stale = {folder / name: tuple(identity) for name, identity in run["stale"].items()}
-    # Files that this run has written anew under an old name are other files.
-    for path in [path for path, identity in _identities(stale).items() if stale[path] == identity]:
-        path.unlink()
-    atomic_write(folder / "run.json", json.dumps({**run, "stale": {}}))
-
-
-def _identities(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
-    """Return what tells the files that exist apart from others that may take their names: inode and time."""
-    return {p: (s.st_ino, s.st_mtime_ns) for p in paths if p.is_file() for s in [p.stat()]}
-
-
-def _read_run(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"run": "", "stale": {}}
-
-
-def last_whole_epoch(folder: Path) -> int:
-    """Return the last epoch (counted from 1) of the current run whose state is whole; 0 for none."""
-    run = current_run(folder)
-    whole = [0]
-    for weights in folder.glob("weights-*.weights.h5"):
-        state = weights.with_name(weights.name.replace(".weights.h5", ".json"))
-        if state.is_file() and _run_of(state) == run:
-            whole.append(int(weights.name.split(".")[0].removeprefix("weights-")))
-    return max(whole)
-
-
-def _run_of(state: Path) -> str | None:
-    # The mark stands at the beginning; the history after it grows with the epochs.
-    with state.open(encoding="utf-8") as file:
-        match = re.match(r'\{"run": "([0-9a-f]*)"', file.read(64))
-    return match[1] if match else None
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        n: float(v) if isinstance(v, (np.generic, np.ndarray)) or hasattr(v, "numpy") else v
-        for n, v in values.items()
-    }
 
 
 class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
@@ -301,18 +92,32 @@ class Steps(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
-    """Refuses, after the first epoch, to go on with callbacks that watch what the training does not report.
+    """Refuses to go on with callbacks that monitor what the training does not report, or in no known direction.
 
     Args:
-        monitors: What each property of the model watches.
+        monitors: What each property of the model monitors.
+        callbacks: The callbacks of the training.
     """
 
-    def __init__(self, monitors: Mapping[str, str]) -> None:
+    _PROPERTIES = {
+        "ModelCheckpoint": "checkpoint",
+        "EarlyStopping": "early_stopping",
+        "ReduceLROnPlateau": "reduce_lr_on_plateau",
+    }
+
+    def __init__(
+        self, monitors: Mapping[str, str], callbacks: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
         super().__init__()
         self._monitors = dict(monitors)
+        self._callbacks = [callback for callback in callbacks if hasattr(callback, "monitor")]
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Check, after the first step, the directions of the values that are reported by then."""
+        self._check_directions(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Check the names once."""
+        """Check the names once, and the directions of values that callbacks add."""
         reported = [*(logs or {}), "learning_rate"]
         for name, monitor in self._monitors.items():
             if monitor not in reported and not (
@@ -323,6 +128,23 @@ class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
                     f"{did_you_mean(monitor, reported)} It reports: {', '.join(reported)}."
                 )
         self._monitors.clear()
+        self._check_directions(reported)
+        self._callbacks.clear()
+
+    def _check_directions(self, reported: Collection[str]) -> None:
+        for callback in list(self._callbacks):
+            if callback.monitor.removeprefix("val_") not in reported and callback.monitor not in reported:
+                continue
+            self._callbacks.remove(callback)
+            if not choose_direction(callback):
+                name = next(
+                    (cls.__name__ for cls in type(callback).__mro__ if cls.__name__ in self._PROPERTIES), None
+                )
+                raise SpecificationError(
+                    f"{type(callback).__name__} monitors '{callback.monitor}', and Keras does not know whether more or "
+                    f"less of it is better. Give it mode='max' or mode='min'"
+                    + (f": my_model.{self._PROPERTIES[name]}['mode'] = 'max', for instance." if name else ".")
+                )
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]

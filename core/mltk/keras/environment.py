@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from mltk.errors import MltkError
+from mltk.utils.threads import worker_count
 
 LEGACY_KERAS_VARIABLE = "TF_USE_LEGACY_KERAS"
 """Environment variable with which TensorFlow takes Keras 2."""
@@ -96,3 +97,13 @@ def seed_everything(seed: int, deterministic: bool = True) -> None:
     keras.utils.set_random_seed(seed)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def thread_count() -> int:
+    """Return the number of threads that TensorFlow divides an operation among.
+
+    The order in which a kernel adds numbers depends on it, and so do the last bits of the results.
+    """
+    import tensorflow as tf
+
+    return tf.config.threading.get_intra_op_parallelism_threads() or worker_count(1.0)

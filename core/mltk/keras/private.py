@@ -95,6 +95,37 @@ def get_metric_direction(metric: str) -> Literal["min", "max"] | None:
     return directions.get(getattr(found, "_direction", ""))
 
 
+def choose_direction(callback: keras.callbacks.Callback) -> bool:
+    """Let a callback that monitors a value choose now, as it would after the epoch, whether less or more is better.
+
+    Returns:
+        False if it cannot, since `mode` is not set and the metric has no direction.
+    """
+    if getattr(callback, "monitor_op", True) is None:
+        try:
+            callback._set_monitor_op()
+        except ValueError:
+            return False
+    return True
+
+
+def skip_all_reduce(keras_model: keras.Model) -> None:
+    """Let a model's optimizer take its gradients as they are, where there is one replica to sum them over.
+
+    TensorFlow registers a gradient for that sum in each trained graph and never forgets it: the graph of the training
+    step, 5 MB for a small model, would stay in memory until the process ends.
+    """
+    strategy = keras_model.distribute_strategy
+    optimizer = keras_model.optimizer
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        return
+    # The optimizer of mixed precision has one inside that does the sum.
+    for one in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        if hasattr(one, "_all_reduce_sum_gradients"):
+            # Past Keras, which would track an attribute of its optimizers.
+            object.__setattr__(one, "_all_reduce_sum_gradients", list)
+
+
 def set_dense_per_channel(converter: tf.lite.TFLiteConverter, per_channel: bool) -> None:
     """Let dense layers have one weight scale for each output, or one in all."""
     # Without the attribute, there is one in all.

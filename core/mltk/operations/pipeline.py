@@ -219,6 +219,8 @@ def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     """Return the labels and texts of the summary at the end of `mltk train`."""
     model = cast("AnyModel", context.mltk_model)
     lines = [("Model", model.name), ("Training", str(context.training))]
+    if context.training and context.training.shipped_epoch:
+        lines.append(("Weights", context.training.describe_weights()))
     labels = {"h5": "Float"} | ({"tflite": _precision(model)} if "tflite" in context.evaluations else {})
     lines += [
         (labels.get(kind, kind), found.generate_headline()) for kind, found in context.evaluations.items()

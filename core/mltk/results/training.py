@@ -83,6 +83,8 @@ class TrainingResults:
             for metric, values in history.items()
         }
         """Values of each metric per epoch; NaN for a missing value."""
+        self.shipped_epoch: int | None = None
+        """Epoch, counted from 1, whose weights were saved, quantized and evaluated."""
         self.model_archive_path: str | None = None
         """Path of the archive with the trained model."""
 
@@ -103,6 +105,19 @@ class TrainingResults:
                     if values:
                         return metric, best(values)
         return None, 0
+
+    def describe_weights(self) -> str:
+        """Return which epoch's weights were saved, quantized and evaluated, and whether another epoch was better."""
+        shipped = self.shipped_epoch or len(self.epochs)
+        text = f"epoch {shipped} of {len(self.epochs)}"
+        metric, best = self.get_best_metric()
+        values = self.history.get(metric or "", [])
+        if metric is None or len(values) != len(self.epochs) or not 0 < shipped <= len(values):
+            return text
+        text += f", {metric} {_shown(metric, values[shipped - 1])}"
+        if values[shipped - 1] != best:
+            text += f"; the best was {_shown(metric, best)} in epoch {values.index(best) + 1}"
+        return text
 
     def save(self, output_dir: str | os.PathLike[str]) -> None:
         """Write `training-history.json` and `training-history.png`.
@@ -126,8 +141,7 @@ class TrainingResults:
         metric, value = self.get_best_metric()
         if metric is None:
             metric, value = "loss", min(self.history.get("loss", ()), default=math.nan)
-        shown = f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.5g}"
-        return f"{done}, best {metric} {shown}"
+        return f"{done}, best {metric} {_shown(metric, value)}"
 
     def _draw(self, figure: Figure) -> None:
         metrics = [metric for metric in self.history if f"val_{metric}" in self.history]
@@ -149,3 +163,7 @@ class TrainingResults:
             axes.xaxis.get_major_locator().set_params(integer=True)
             axes.grid(True)
             axes.legend()
+
+
+def _shown(metric: str, value: float) -> str:
+    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.5g}"

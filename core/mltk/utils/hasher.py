@@ -14,7 +14,7 @@ import numpy as np
 class Hash(Protocol):
     """Interface of the objects of `hashlib`."""
 
-    def update(self, data: bytes, /) -> None:
+    def update(self, data: bytes | memoryview, /) -> None:
         """Add bytes."""
         ...
 
@@ -73,7 +73,11 @@ def _add(hasher: Hash, value: object) -> None:
         case np.generic():
             _add(hasher, value.item())
         case np.ndarray() if not value.dtype.hasobject:
-            _add_bytes(hasher, f"array{value.dtype.str}{value.shape}", value.tobytes())
+            _add_bytes(
+                hasher,
+                f"array{value.dtype.str}{value.shape}",
+                np.ascontiguousarray(value).reshape(-1).view(np.uint8).data,
+            )
         case Mapping():
             _add_unordered(hasher, "mapping", value.items())
         case set() | frozenset():
@@ -88,7 +92,7 @@ def _add(hasher: Hash, value: object) -> None:
             raise TypeError(f"Cannot make a hash of a {type(value).__name__} that is the same in every run.")
 
 
-def _add_bytes(hasher: Hash, kind: str, data: bytes) -> None:
+def _add_bytes(hasher: Hash, kind: str, data: bytes | memoryview) -> None:
     hasher.update(f"{kind}:{len(data)}:".encode())
     hasher.update(data)
 

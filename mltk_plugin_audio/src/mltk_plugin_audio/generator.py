@@ -259,7 +259,9 @@ class ParallelAudioDataGenerator(AudioGeneratorSettings):
             dtype=np.dtype(self.dtype),
             frontend_dtype=self.frontend_output_dtype,
         )
-        samples = AudioSamples(listing.directory, listing.names, own)
+        samples = AudioSamples(
+            listing.directory, listing.names, self.sample_rate_hz, self.sample_length, self.cache_bytes
+        )
         return AudioIterator(AudioBatches(own, params, samples, listing.labels, flow))
 
     def preview(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from mltk.errors import ModelNotFoundError, SpecificationError
+from mltk.keras.private import get_metric_direction
+from mltk.keras.run_files import read_best
 from mltk.model.attributes import Attribute
 from mltk.model.base import ModelBase
 
-CHECKPOINT_DEFAULTS: dict[str, object] = {
+CHECKPOINT_DEFAULTS: dict[str, Any] = {
     "monitor": "val_accuracy",
     "save_best_only": True,
     "save_weights_only": True,
@@ -18,7 +21,7 @@ CHECKPOINT_DEFAULTS: dict[str, object] = {
     "verbose": 0,
 }
 
-CONVERTER_DEFAULTS: dict[str, object] = {
+CONVERTER_DEFAULTS: dict[str, Any] = {
     "optimizations": ["DEFAULT"],
     "supported_ops": ["TFLITE_BUILTINS_INT8"],
     "inference_input_type": "float32",
@@ -36,18 +39,11 @@ CONVERTER_DEFAULTS: dict[str, object] = {
 _EPOCH_FILE = re.compile(r"weights-(\d+)(?:-(-?[\d.]+))?(?:\.weights)?\.h5\Z")
 
 
-def is_minimized(monitor: str) -> bool:
-    """Return whether a smaller value of a metric is better: for all but a few names."""
-    return not any(
-        word in monitor.lower() for word in ("acc", "auc", "precision", "recall", "f1", "iou", "top_k")
-    )
-
-
-def _no_build_function(mltk_model: object) -> object:
+def _no_build_function(mltk_model: Any) -> Any:
     raise NotImplementedError
 
 
-def _as_schedule(value: object) -> dict[str, object]:
+def _as_schedule(value: Any) -> dict[str, Any]:
     if callable(value):
         return {"schedule": value, "verbose": 0}
     if not isinstance(value, dict):
@@ -71,7 +67,19 @@ def _as_epochs(value: int) -> int:
     return value
 
 
-def _as_function(value: object) -> object:
+def _as_count(value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise SpecificationError(f"my_model.checkpoints_to_keep must be at least 1, or None, not {value}.")
+    return value
+
+
+def _as_shipped(value: str) -> str:
+    if value not in ("best", "last"):
+        raise SpecificationError(f"my_model.ship_weights must be 'best' or 'last', not '{value}'.")
+    return value
+
+
+def _as_function(value: Any) -> Any:
     if not callable(value):
         raise SpecificationError(
             f"my_model.build_model_function must be a function, not {type(value).__name__}."
@@ -120,7 +128,22 @@ class TrainMixin(ModelBase):
         "train.checkpoints_enabled",
         type=bool,
         default=True,
-        doc="Keep the state of each epoch; `--resume` needs it.",
+        doc="Save the state after each epoch; `--resume` needs it.",
+    )
+    checkpoints_to_keep = Attribute(
+        "train.checkpoints_to_keep",
+        type=int,
+        default=3,
+        optional=True,
+        convert=_as_count,
+        doc="Number of last epochs whose states are kept; None keeps all.",
+    )
+    ship_weights = Attribute(
+        "train.ship_weights",
+        type=str,
+        default="last",
+        convert=_as_shipped,
+        doc="Weights that are saved, quantized and evaluated: those of the `'last'` epoch, or the `'best'` ones.",
     )
     checkpoint = Attribute(
         "train.checkpoint",
@@ -200,10 +223,11 @@ class TrainMixin(ModelBase):
 
         Args:
             filename: Absolute path, name in `weights_dir` (with or without ending), or `'best'` (also `None`): the best
-                by the value that `checkpoint` watches: the smallest for losses and errors, else the largest.
+                by the value that `checkpoint` monitors, as recorded by the training run.
 
         Raises:
             ModelNotFoundError: There is no such file.
+            SpecificationError: No record is there, and Keras does not know whether less or more is better.
         """
         folder = Path(self.weights_dir)
         if filename and filename != "best":
@@ -212,17 +236,26 @@ class TrainMixin(ModelBase):
                 if path.is_file():
                     return str(path)
             raise ModelNotFoundError(f"There is no weights file '{filename}', neither here nor in {folder}.")
+        recorded = read_best(folder)
+        if recorded:
+            return str(recorded[1])
+        # Files of silabs-mltk, or of a callback of the specification: the value is in the name.
         rated = [(float(m[2].rstrip(".")), int(m[1]), path) for path, m in _epoch_files(folder) if m[2]]
         if not rated:
             raise ModelNotFoundError(f"There are no weights in {folder}. Train the model first.")
-        return str((min if self._checkpoint_minimizes() else max)(rated)[2])
+        return str((min if self._direction_of_checkpoint() == "min" else max)(rated)[2])
 
-    def _checkpoint_minimizes(self) -> bool:
+    def _direction_of_checkpoint(self) -> str:
         settings = self.checkpoint or CHECKPOINT_DEFAULTS
-        mode = settings.get("mode", "auto")
-        if mode in ("min", "max"):
-            return bool(mode == "min")
-        return is_minimized(str(settings.get("monitor", "val_accuracy")))
+        mode, monitor = settings.get("mode", "auto"), str(settings.get("monitor", "val_accuracy"))
+        if mode == "auto":
+            mode = get_metric_direction(monitor.removeprefix("val_"))
+        if mode not in ("min", "max"):
+            raise SpecificationError(
+                f"Keras does not know whether less or more {monitor} is better. "
+                f"Set my_model.checkpoint['mode'] to 'min' or 'max'."
+            )
+        return str(mode)
 
 
 def _epoch_files(folder: Path) -> list[tuple[Path, re.Match[str]]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mltk.errors import SpecificationError
 from mltk.keras.environment import import_tensorflow
 from mltk.keras.old_names import add_shapes_of_layers, name_inner_models, name_learning_rate
+from mltk.keras.private import skip_all_reduce
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.evaluate import EvaluateClassifierMixin
 from mltk.plugins import get_plugin_manager
@@ -45,6 +46,7 @@ def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None
     _check_outputs(mltk_model, keras_model)
     name_inner_models(keras_model)
     name_learning_rate(keras_model.optimizer)
+    skip_all_reduce(keras_model)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
     return keras_model
 

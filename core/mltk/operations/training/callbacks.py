@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError, did_you_mean
-from mltk.model.mixins.train import CHECKPOINT_DEFAULTS, is_minimized
+from mltk.model.mixins.train import CHECKPOINT_DEFAULTS
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import keras
 
@@ -35,7 +36,7 @@ def create_callbacks(
     """
     import keras
 
-    from mltk.keras.callbacks import ModelCheckpoint
+    from mltk.keras.checkpoints import ModelCheckpoint
 
     callbacks = [*mltk_model.train_callbacks, *mltk_model.train_kwargs.get("callbacks", ())]
     for callback in callbacks:
@@ -50,7 +51,7 @@ def create_callbacks(
         raise SpecificationError(
             "my_model.lr_schedule must be a function f(epoch, lr) that returns the learning rate."
         )
-    plateau = _with_mode(mltk_model.reduce_lr_on_plateau)
+    plateau = mltk_model.reduce_lr_on_plateau or {}
     if mltk_model.lr_schedule and plateau:
         if logger:
             logger.warning("lr_schedule is set, so reduce_lr_on_plateau is not used.")
@@ -65,18 +66,18 @@ def create_callbacks(
         ),
         (
             "checkpoint",
-            ModelCheckpoint,
+            keras.callbacks.ModelCheckpoint,
             _checkpoint_settings(mltk_model, has_validation, has_accuracy, logger),
         ),
         ("lr_schedule", keras.callbacks.LearningRateScheduler, mltk_model.lr_schedule or {}),
-        ("early_stopping", keras.callbacks.EarlyStopping, _with_mode(mltk_model.early_stopping)),
+        ("early_stopping", keras.callbacks.EarlyStopping, (mltk_model.early_stopping or {})),
         ("reduce_lr_on_plateau", keras.callbacks.ReduceLROnPlateau, plateau),
     ]
     for name, cls, settings in properties:
-        base = keras.callbacks.ModelCheckpoint if cls is ModelCheckpoint else cls
         # A callback in train_callbacks replaces the one of the property.
-        if settings and not any(isinstance(c, base) for c in mltk_model.train_callbacks):
-            callbacks.append(_create(name, cls, base, settings))
+        if settings and not any(isinstance(c, cls) for c in mltk_model.train_callbacks):
+            own = partial(ModelCheckpoint, Path(mltk_model.weights_dir)) if name == "checkpoint" else cls
+            callbacks.append(_create(name, own, cls, settings))
     return callbacks
 
 
@@ -89,10 +90,12 @@ def monitored_values(mltk_model: AnyModel) -> dict[str, str]:
     return {name: str(s["monitor"]) for name, s in settings.items() if "monitor" in s}
 
 
-def _create(name: str, cls: type, base: type, settings: Mapping[str, object]) -> keras.callbacks.Callback:
+def _create(
+    name: str, create: Callable[..., keras.callbacks.Callback], cls: type, settings: Mapping[str, object]
+) -> keras.callbacks.Callback:
     # Keras 2 had `options`, and the default settings of silabs-mltk contain it.
     settings = {k: v for k, v in settings.items() if not (k == "options" and v is None)}
-    known = list(inspect.signature(base).parameters)
+    known = list(inspect.signature(cls).parameters)
     for key in settings:
         if key not in known:
             raise SpecificationError(
@@ -100,7 +103,7 @@ def _create(name: str, cls: type, base: type, settings: Mapping[str, object]) ->
                 f"{did_you_mean(key, known)} It takes: {', '.join(k for k in known if k != 'kwargs')}."
             )
     try:
-        return cls(**settings)
+        return create(**settings)
     except (TypeError, ValueError) as e:
         raise SpecificationError(f"my_model.{name} is not right: {e}") from e
 
@@ -116,18 +119,11 @@ def _checkpoint_settings(
             logger.info(f"No best weights are kept: the training does not report {settings['monitor']}.")
         return {}
     filepath = str(Path(mltk_model.weights_dir) / mltk_model.weights_file_format)
-    return _with_defaults(_with_mode(settings), filepath=filepath)
+    return _with_defaults(settings, filepath=filepath)
 
 
 def _with_defaults(settings: Mapping[str, object] | None, **defaults: object) -> Mapping[str, object]:
     return {**defaults, **settings} if settings else {}
-
-
-def _with_mode(settings: Mapping[str, object] | None) -> Mapping[str, object]:
-    """Add `mode` where the settings do not say it: Keras refuses names that it does not know."""
-    if not settings or settings.get("mode", "auto") != "auto" or "monitor" not in settings:
-        return settings or {}
-    return {**settings, "mode": "min" if is_minimized(str(settings["monitor"])) else "max"}
 
 
 def _takes(function: object, n: int) -> bool:

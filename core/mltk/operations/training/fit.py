@@ -20,7 +20,7 @@ from mltk.utils.stopping import in_steps
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import keras
 
@@ -42,6 +42,7 @@ def fit_model(
     epochs: int,
     resume_epoch: int,
     verbose: bool,
+    conditions: Mapping[str, object],
     logger: logging.Logger,
 ) -> SimpleNamespace:
     """Train a compiled model with the loaded data set.
@@ -52,10 +53,12 @@ def fit_model(
         epochs: Number of epochs.
         resume_epoch: Restore the state after this epoch (counted from 1) first; 0 to start from the beginning.
         verbose: Print a progress line for each epoch.
+        conditions: What the result depends on, for `--resume`.
         logger: For messages.
 
     Returns:
-        `epoch`, `history` and `params`, as in a Keras history.
+        `epoch`, `history` and `params`, as in a Keras history; in `last`, the epoch (counted from 1) whose weights the
+        model has, and in `best` the record of the best epoch, if its weights were kept.
 
     Raises:
         DatasetError: The data set is empty or broken.
@@ -64,23 +67,26 @@ def fit_model(
     # These classes derive from Keras' own.
     from mltk.keras import callbacks as own
     from mltk.keras.advice import Advice
+    from mltk.keras.checkpoints import EpochState
 
     data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
     has_validation = data.validation is not None or bool(mltk_model.validation_split)
     callbacks = create_callbacks(mltk_model, has_validation, _reports_accuracy(keras_model), logger)
+    n_own = len(mltk_model.train_callbacks) + len(mltk_model.train_kwargs.get("callbacks", ()))
     mltk_model.trigger_event(
         MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
     )
-    state = own.EpochState(
+    state = EpochState(
         Path(mltk_model.checkpoints_dir),
         list(callbacks),
-        seed=mltk_model.seed,
+        conditions,
         save=mltk_model.checkpoints_enabled,
+        to_keep=mltk_model.checkpoints_to_keep,
     )
     stopped = False
     if resume_epoch:
-        stopped = state.restore(keras_model, resume_epoch)
+        stopped = state.restore(keras_model, resume_epoch, logger)
         logger.info(f"Resuming after epoch {resume_epoch}")
     data, steps = _batched(mltk_model, keras_model, data, resume_epoch)
     iterators = [d for d in (data.x, data.validation) if isinstance(d, BatchIterator)]
@@ -94,8 +100,10 @@ def fit_model(
             own.EpochSeed(mltk_model.seed, datasets=[data.x] if isinstance(data.x, BatchIterator) else []),
             own.FiniteLoss(lambda: _kept_weights(mltk_model, state.epochs)),
             Advice(logger, epochs, mltk_model.class_counts.get("training") or {}),
-            own.Monitors(monitored_values(mltk_model)),
-            *callbacks,
+            *callbacks[:n_own],
+            # After callbacks that may report values, before those that monitor them.
+            own.Monitors(monitored_values(mltk_model), callbacks),
+            *callbacks[n_own:],
             state,
             *([progress] if progress else []),
             own.Steps(),
@@ -120,7 +128,13 @@ def fit_model(
         for iterator in iterators:
             iterator.close()
     params = {**history.params, "epochs": fit_kwargs["epochs"]}
-    return SimpleNamespace(epoch=state.epochs, history=state.history, params=params)
+    restored = [
+        c.best_epoch + 1 for c in callbacks if getattr(c, "restore_best_weights", False) and c.best_weights
+    ]
+    last = restored[-1] if restored else len(state.epochs)
+    return SimpleNamespace(
+        epoch=state.epochs, history=state.history, params=params, last=last, best=state.best
+    )
 
 
 def _batched(

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mltk import __version__
 from mltk.errors import SpecificationError
+from mltk.keras.run_files import begin_run
 from mltk.keras.saving import save_keras_model
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.archive import files_of
-from mltk.plugins import get_plugin_manager
 
 if TYPE_CHECKING:
     import logging
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     import keras
 
     from mltk.model.any_model import AnyModel
-    from mltk.model.mixins.train import TrainMixin
 
 
 def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
@@ -51,13 +47,6 @@ def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: l
     event["keras_model"] = keras_model
     mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_MODEL, logger=logger, **event)
     return box["value"]
-
-
-def last_state(mltk_model: TrainMixin) -> int:
-    """Return the last epoch (counted from 1) that training can be resumed after; 0 if there is none."""
-    from mltk.keras.callbacks import last_whole_epoch
-
-    return last_whole_epoch(Path(mltk_model.checkpoints_dir))
 
 
 def write_archive(mltk_model: AnyModel, logger: logging.Logger) -> str:
@@ -91,7 +80,6 @@ def begin_new_run(mltk_model: AnyModel, clean: bool | None) -> None:
         mltk_model: The specification.
         clean: Empty the log folder; `None` keeps everything.
     """
-    from mltk.keras.callbacks import begin_run
 
     def begin() -> None:
         folders = () if clean is None else (mltk_model.checkpoints_dir, mltk_model.weights_dir)
@@ -108,27 +96,3 @@ def begin_new_run(mltk_model: AnyModel, clean: bool | None) -> None:
         loose = [path for _, path in files_of(train, False)] if train.is_dir() else []
         for path in [*own_files(mltk_model), *loose]:
             path.unlink()
-
-
-def provenance(mltk_model: AnyModel, fingerprint: str | None) -> dict[str, object]:
-    """Return what the results depend on: seed, versions of Python, libraries and plugins, dataset fingerprint."""
-    return {
-        "model": mltk_model.name,
-        "seed": mltk_model.seed,
-        "mltk": __version__,
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in ("tensorflow", "keras", "numpy")},
-        "plugins": {
-            r.name: f"{r.distribution} {r.version}"
-            for r in get_plugin_manager().records()
-            if r.status == "active" and not r.builtin
-        },
-        "dataset_fingerprint": fingerprint,
-    }
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mltk.errors import FileFormatError, SpecificationError
+from mltk.keras.run_files import last_whole_epoch, previous_whole_epoch, read_epoch
 from mltk.model.event import MltkModelEvent
-from mltk.operations.training.outputs import begin_new_run, last_state
+from mltk.operations.training.outputs import begin_new_run
+from mltk.operations.training.provenance import specification_hash
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mltk.model.any_model import AnyModel
+    from mltk.model.mixins.train import TrainMixin
     from mltk.results.training import TrainingResults
 
 
@@ -49,9 +52,7 @@ def training_session(
     """
     logger = get_mltk_logger()
     if resume_epoch == -1:
-        resume_epoch = last_state(mltk_model)
-        if not resume_epoch:
-            logger.warning("There is nothing to resume; starting from the first epoch.")
+        resume_epoch = _last_epoch(mltk_model, logger)
     if not resume_epoch:
         begin_new_run(mltk_model, clean)
     log_file = mltk_model.create_logger("train", parent=logger)
@@ -70,13 +71,39 @@ def training_session(
             handler.close()
 
 
+def last_state(mltk_model: TrainMixin) -> int:
+    """Return the last epoch (counted from 1) that training can be resumed after; 0 if there is none."""
+    return last_whole_epoch(Path(mltk_model.checkpoints_dir))
+
+
+def _last_epoch(mltk_model: AnyModel, logger: logging.Logger) -> int:
+    """Return the epoch to resume after: of the last run or, if it ended before its first epoch, of the one before."""
+    folder = Path(mltk_model.checkpoints_dir)
+    if epoch := last_whole_epoch(folder):
+        return epoch
+    epoch = previous_whole_epoch(folder)
+    if not epoch:
+        logger.warning("There is nothing to resume; starting from the first epoch.")
+        return 0
+    before = read_epoch(folder, epoch)["conditions"]
+    now = {"seed": mltk_model.seed, "specification": specification_hash(mltk_model)}
+    if any(before.get(name) != value for name, value in now.items()):
+        logger.warning(
+            f"The last training run has no complete epoch, and the run before it had another seed or specification; "
+            f"starting from the first epoch. To go on with that run: --seed {before.get('seed')} --resume-epoch {epoch}"
+        )
+        return 0
+    logger.info("The last training run has no complete epoch; going on with the run before it.")
+    return epoch
+
+
 def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:
     """Add to an error what the run wrote before it."""
     keras_file = Path(mltk_model.keras_log_dir_path)
     if keras_file.is_file():
         error.add_note(f"The trained model is kept: {keras_file}.")
-    elif not isinstance(error, (SpecificationError, FileFormatError)) and last_state(mltk_model):
-        error.add_note(f"All up to epoch {last_state(mltk_model)} is kept: --resume goes on from there.")
+    elif not isinstance(error, (SpecificationError, FileFormatError)) and (epoch := last_state(mltk_model)):
+        error.add_note(f"All up to epoch {epoch} is kept: --resume goes on from there.")
 
 
 def call_on_training_complete(mltk_model: AnyModel, results: TrainingResults | None) -> None:

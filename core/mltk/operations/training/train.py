@@ -14,12 +14,14 @@ from mltk.operations.summaries import summarize_keras_model
 from mltk.operations.training.build import build_keras_model
 from mltk.operations.training.callbacks import create_callbacks
 from mltk.operations.training.fit import fit_model
-from mltk.operations.training.outputs import provenance, save_trained_model
+from mltk.operations.training.outputs import save_trained_model
+from mltk.operations.training.provenance import provenance
 from mltk.results.training import TrainingResults
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Mapping
     from types import SimpleNamespace
 
     import keras
@@ -70,15 +72,34 @@ def run_training(
         logger.info(f"Starting from the weights {weights}")
     _write_summaries(mltk_model, keras_model, logger)
 
-    history = fit_model(mltk_model, keras_model, epochs, resume_epoch, verbose, logger)
+    record = provenance(mltk_model)
+    history = fit_model(mltk_model, keras_model, epochs, resume_epoch, verbose, record, logger)
+    shipped = _load_weights_to_ship(mltk_model, keras_model, history, logger)
     mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
-    fingerprint = mltk_model.dataset_fingerprint
     mltk_model.unload_dataset()
     keras_model = save_trained_model(mltk_model, keras_model, logger)
-    results = _save_results(mltk_model, keras_model, history, fingerprint, logger)
+    record["weights"] = {"epoch": shipped, "chosen": mltk_model.ship_weights}
+    results = _save_results(mltk_model, keras_model, history, record, logger)
+    results.shipped_epoch = shipped
     if show:
         results.show()
     return results
+
+
+def _load_weights_to_ship(
+    mltk_model: AnyModel, keras_model: keras.Model, history: SimpleNamespace, logger: logging.Logger
+) -> int:
+    """Give the model the weights that `ship_weights` asks for; return their epoch, counted from 1."""
+    if mltk_model.ship_weights == "last":
+        return int(history.last)
+    if history.best is None:
+        logger.warning(
+            "The last weights are shipped: my_model.ship_weights is 'best', but no best weights were kept. They are if "
+            "my_model.checkpoint['monitor'] is a value that the training reports."
+        )
+        return int(history.last)
+    load_weights(keras_model, Path(mltk_model.weights_dir) / history.best["file"], with_optimizer=True)
+    return int(history.best["epoch"])
 
 
 def _write_summaries(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> None:
@@ -94,7 +115,7 @@ def _save_results(
     mltk_model: AnyModel,
     keras_model: keras.Model,
     history: SimpleNamespace,
-    fingerprint: str | None,
+    record: Mapping[str, object],
     logger: logging.Logger,
 ) -> TrainingResults:
     results = TrainingResults(mltk_model, keras_model, history)
@@ -105,9 +126,7 @@ def _save_results(
         results.save(train_dir)
     except Exception as e:  # noqa: BLE001 - a failing plot must not cost the model; reported at the end
         mltk_model.record_failure("The training history could not be written", e)
-    atomic_write(
-        train_dir / "provenance.json", json.dumps(provenance(mltk_model, fingerprint), indent=2) + "\n"
-    )
+    atomic_write(train_dir / "provenance.json", json.dumps(record, indent=2) + "\n")
     mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_RESULTS, **event)
     return results
 

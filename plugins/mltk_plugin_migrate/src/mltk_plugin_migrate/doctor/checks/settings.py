@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 
 from mltk.errors import did_you_mean
-from mltk.model.mixins.train import is_minimized
 from mltk_plugin_migrate.doctor.patterns import Match
 from mltk_plugin_migrate.doctor.source import Source, constant
+
+_MINIMIZED = re.compile("loss|err|mae|mse|mape|msle|entropy|hinge|divergence")
 
 CONVERTER_KEYS = frozenset(
     {
@@ -141,7 +143,7 @@ def minimized_monitor(source: Source) -> Iterator[Match]:
     for setting in source.settings:
         if setting.attribute == "checkpoint" and setting.key == "monitor":
             monitor = constant(setting.value)
-            if isinstance(monitor, str) and is_minimized(monitor):
+            if isinstance(monitor, str) and _MINIMIZED.search(monitor):
                 yield setting.node, {"value": monitor}
 
 
