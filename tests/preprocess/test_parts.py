@@ -140,3 +140,71 @@ def test_file_without_group_is_its_own_group(tmp_path):
 def test_wrong_group_is_refused(value):
     with pytest.raises(SpecificationError, match="group_by"):
         make_model(None).group_by = value
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern_group"),
+    [
+        (lambda c, g, i: f"{g}_{i}.png", "anna"),
+        (lambda c, g, i: f"{c}_{g}_{i}.png", "anna"),
+        (lambda c, g, i: f"{g}_nohash_{i}.png", "anna"),
+        (lambda c, g, i: f"{g}/{i}.png", "anna"),
+        (lambda c, g, i: f"IMG_{ord(g[0])}{i}.png", None),
+        (lambda c, g, i: f"{c}{g}{i}.png", None),
+    ],
+)
+def test_a_split_that_tears_apart_what_file_names_suggest_to_be_groups_is_reported(
+    tmp_path, caplog, names, pattern_group
+):
+    for label in ("cat", "dog"):
+        for group in ("anna", "ben", "carl"):
+            for i in range(4):
+                path = tmp_path / label / names(label, group, i)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("L", (4, 4)).save(path)
+    model = make_model(str(tmp_path), split=0.5)
+    load(model, "evaluation")
+    assert not caplog.records
+    load(model, "training")
+    if pattern_group is None:
+        assert not caplog.records
+        return
+    (record,) = caplog.records
+    assert "of 3 groups on both sides" in record.getMessage()
+    pattern = record.getMessage().split('group_by = r"')[1].split('"')[0]
+    caplog.clear()
+    model.group_by = pattern
+    training, validation, _, _ = load(model, "training")
+    assert not caplog.records
+    assert {any(pattern_group in f for f in side) for side in (training, validation)} == {True, False}
+
+
+def test_no_groups_is_an_answer(tmp_path, caplog):
+    write_images(tmp_path)
+    model = make_model(str(tmp_path), split=0.25)
+    load(model, "training")
+    assert len(caplog.records) == 1
+    caplog.clear()
+    by_default = load(model, "training")
+    model.group_by = False
+    assert load(model, "training") == by_default
+    assert not caplog.records
+
+
+def test_groups_can_be_left_out_for_the_evaluation(tmp_path):
+    write_images(tmp_path, "abcde")
+    model = make_model(str(tmp_path), split=0.25)
+    model.test_groups = ["b", "e"]
+    with pytest.raises(SpecificationError, match=r"test_groups needs my_model\.group_by"):
+        load(model, "training")
+    model.group_by = r"/(\w)_"
+    training, validation, _, _ = load(model, "training")
+    sides = [{f.split("/")[1][0] for f in files} for files in (training, validation)]
+    assert sides[0] | sides[1] == set("acd") and not sides[0] & sides[1]
+    assert {f.split("/")[1][0] for f in load(model, "evaluation")[2]} == set("be")
+    assert len(load(model, "evaluation")[2]) == 16
+    model.test_groups = ["f"]
+    with pytest.raises(
+        DatasetError, match=r"test_groups has 'f', but no file .* Groups: 'a', 'b', 'c' and 2 more"
+    ):
+        load(model, "training")

@@ -30,6 +30,7 @@ from mltk.data.generator_batches import Samples as Samples
 from mltk.data.generator_settings import FlowOptions as FlowOptions
 from mltk.data.generator_settings import GeneratorSettings as GeneratorSettings
 from mltk.data.generator_settings import describe_settings as describe_settings
+from mltk.data.groups import GroupFunction as GroupFunction
 from mltk.data.labels import CLASS_MODES as CLASS_MODES
 from mltk.data.labels import Labels as Labels
 from mltk.data.layout import FolderLayout as FolderLayout
@@ -55,7 +56,6 @@ from mltk.data.loading import normalization_parameters as normalization_paramete
 from mltk.data.loading import resolve_data as resolve_data
 from mltk.data.normalize import normalize as normalize
 from mltk.data.normalize import normalize_batch as normalize_batch
-from mltk.data.parts import GroupFunction as GroupFunction
 from mltk.data.parts import PartLister as PartLister
 from mltk.data.samples import iterate_batches as iterate_batches
 from mltk.data.samples import load_arrays as load_arrays

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mltk.data.groups import find_group_pattern
 from mltk.data.listing import list_valid_filenames_in_directory
-from mltk.data.loading import find_part_folders
-
-GROUP_PATTERNS = (r"/([^/]+?)_nohash_", r"/([^/]+?)[_-]\d+\.[^./]+$")
-"""Names of files that tell a group: `anna_nohash_3.wav`, `chair_2.png`."""
-
+from mltk.data.parts import find_part_folders
 
 _SMALL = 3000
 """Data sets with fewer training files do without a validation part if they have test files."""
@@ -38,7 +34,7 @@ class FolderLayout:
     validation_list: str | None = None
     """`validation_list.txt`, if the data set has it."""
     group_pattern: str | None = None
-    """Regular expression for the group of a file, if the names tell groups; see `GROUP_PATTERNS`."""
+    """Regular expression for the group of a file, if the names tell groups; see `mltk.data.groups`."""
     groups: int = 0
     """Number of groups of the training files."""
 
@@ -89,7 +85,7 @@ def read_layout(folder: Path, formats: Iterable[str]) -> FolderLayout | None:
     files = {label: paths for label, paths in files.items() if paths}
     if not files:
         return None
-    pattern, groups = _find_groups(files)
+    pattern, groups = find_group_pattern(files)
     return FolderLayout(
         folder=folder,
         training=training,
@@ -121,21 +117,6 @@ def _read_list(path: Path, files: Mapping[str, Sequence[str]]) -> set[str]:
         return set()
     known = {file for paths in files.values() for file in paths}
     return known.intersection(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-
-
-def _find_groups(files: Mapping[str, Sequence[str]]) -> tuple[str | None, int]:
-    """Return the pattern that tells groups, and their number; groups must be larger than one file on average."""
-    for pattern in GROUP_PATTERNS:
-        found = {label: [re.search(pattern, path) for path in paths] for label, paths in files.items()}
-        groups = {label: {m[1] for m in matches if m} for label, matches in found.items()}
-        everything = set().union(*groups.values())
-        if (
-            all(all(matches) for matches in found.values())
-            and min(map(len, groups.values())) >= 2
-            and len(everything) <= sum(map(len, files.values())) / 1.5
-        ):
-            return pattern, len(everything)
-    return None, 0
 
 
 @dataclass(frozen=True)

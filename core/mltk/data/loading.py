@@ -12,11 +12,13 @@ from typing import Any, Protocol, TypedDict, cast, get_args
 
 import numpy as np
 
+from mltk.data.findings import warn_once
 from mltk.data.generator_batches import GeneratorIterator
 from mltk.data.generator_settings import GeneratorSettings, check_disabled
+from mltk.data.groups import GroupFunction, as_group_function, describe_torn_groups
 from mltk.data.listing import ListFilenamesFunction
-from mltk.data.parts import GroupFunction, PartLister, as_group_function, read_file_list
-from mltk.errors import DatasetError
+from mltk.data.parts import PartLister, find_part_folders, read_file_list
+from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep, DataPart, LoadedDataset, Parameter, Subset, get_plugin_manager
 
 TEST_BATCH_SIZE = 3
@@ -82,7 +84,8 @@ class GeneratorModel(Protocol):
     follow_links: bool
     shuffle_dataset_enabled: bool
     disabled_augmentations: Sequence[str]
-    group_by: str | GroupFunction | None
+    group_by: str | GroupFunction | bool | None
+    test_groups: Sequence[str]
     test_files: str | None
     validation_files: str | None
     loaded_subset: str | None
@@ -176,6 +179,7 @@ class GeneratorLoader:
         if subset == "training":
             context.train_datagen = self.iterator("training", augment=self.options.get("augment"))
             context.validation_datagen = self.iterator("validation") if self.has_validation else None
+            self._warn_of_torn_groups(context)
         elif subset == "validation" and self.has_validation:
             # Calibrates the quantization: the ranges of the values that the device will see.
             context.validation_datagen = self.iterator("validation", augment=False)
@@ -199,9 +203,17 @@ class GeneratorLoader:
         )
 
     def _name_evaluated_part(self) -> DataPart:
-        if self.is_test_folder or self.model.test_files is not None:
+        if self.is_test_folder or self.model.test_files is not None or self.model.test_groups:
             return "test"
         return "validation" if self.has_validation else "training"
+
+    def _warn_of_torn_groups(self, context: DataGeneratorContext) -> None:
+        training, validation = context.train_datagen, context.validation_datagen
+        is_split = self.folder is not None and self.get_part("validation") == "validation" and self.split > 0
+        if not (is_split and training and validation) or self.model.group_by is not None:
+            return
+        if warning := describe_torn_groups(training.filenames, validation.filenames):
+            warn_once(str(self.folder), warning)
 
     def class_counts(self, iterator: AnyIterator | None) -> dict[str, int]:
         """Return the number of samples of each class; empty without an iterator or classes."""
@@ -278,21 +290,26 @@ class GeneratorLoader:
         """Return what lists the files of a subset; `None` if the model has no lists of files and no groups."""
         model = self.model
         group_of = self.group_of if model.group_by is None else as_group_function(model.group_by)
+        if model.test_groups and group_of is None:
+            raise SpecificationError(
+                "my_model.test_groups needs my_model.group_by, which tells the group of a file."
+            )
         lists = {
             name: read_file_list(self.part_folder(name), file)
             for name, file in (("validation", model.validation_files), ("evaluation", model.test_files))
             if file is not None and self.folder is not None
         }
-        if not lists and model.group_by is None:
+        if not lists and model.group_by is None and not model.test_groups:
             return None
+        groups, is_test = model.test_groups, subset == "evaluation"
         if subset in lists:
-            return PartLister(group_of, only=lists[subset])
-        return PartLister(group_of, without=frozenset().union(*lists.values()))
+            return PartLister(group_of, lists[subset], test_groups=groups, is_test=is_test)
+        return PartLister(group_of, None, frozenset().union(*lists.values()), groups, is_test)
 
     def get_part(self, subset: str) -> str | None:
         """Return the part of the data that a subset reads; `None` for all of it."""
         if subset == "evaluation":
-            if self.is_test_folder or self.model.test_files is not None:
+            if self.is_test_folder or self.model.test_files is not None or self.model.test_groups:
                 return None
         elif "validation" in self.folders or self.model.validation_files is not None:
             return None
@@ -351,27 +368,6 @@ def load_generator_dataset(
         # A folder of its own is evaluated whole; the other one gives up the part that validates.
         loader.is_test_folder |= resolve_data(mltk_model, "training", test) != data
     return loader.load(subset)
-
-
-def find_part_folders(folder: Path, classes: Sequence[str]) -> dict[str, Path]:
-    """Return the folders `train`, `val` (or `validation`, `valid`) and `test` of a data set, by subset.
-
-    Args:
-        folder: Folder of the data set.
-        classes: Class names; a class may be named like one of these folders.
-
-    Returns:
-        An empty dictionary unless the folder has `train` and no class of that name.
-    """
-    if "train" in classes or not Path(folder, "train").is_dir():
-        return {}
-    names = {"training": ("train",), "validation": ("val", "validation", "valid"), "evaluation": ("test",)}
-    return {
-        subset: Path(folder, name)
-        for subset, options in names.items()
-        for name in options
-        if Path(folder, name).is_dir()
-    }
 
 
 def resolve_data(mltk_model: GeneratorModel, subset: str, test: bool) -> object:

@@ -7,46 +7,37 @@ tested on what it knows. `PartLister` keeps each group in one part.
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from mltk.data.findings import list_names
+from mltk.data.groups import GroupFunction
 from mltk.data.listing import Split, list_valid_filenames_in_directory, split_file_list
-from mltk.errors import DatasetError, SpecificationError
-
-GroupFunction = Callable[[str], str | None]
-"""Returns the group of a file, by its path relative to the data set's folder; `None` for a file without a group."""
+from mltk.errors import DatasetError, did_you_mean
 
 
-def as_group_function(value: str | GroupFunction) -> GroupFunction:
-    """Return `my_model.group_by` as a function.
+def find_part_folders(folder: Path, classes: Sequence[str]) -> dict[str, Path]:
+    """Return the folders `train`, `val` (or `validation`, `valid`) and `test` of a data set, by subset.
 
     Args:
-        value: A function, or a regular expression that is searched in the path of a file, such as
-            `yes/anna_nohash_3.wav`; its first parenthesis, or else the whole match, is the group.
+        folder: Folder of the data set.
+        classes: Class names; a class may be named like one of these folders.
 
-    Raises:
-        SpecificationError: The text is not a regular expression, or the value is neither.
+    Returns:
+        An empty dictionary unless the folder has `train` and no class of that name.
     """
-    if callable(value):
-        return value
-    if not isinstance(value, str):
-        raise SpecificationError(
-            f"my_model.group_by must be a function or a regular expression, not {type(value).__name__}."
-        )
-    try:
-        pattern = re.compile(value)
-    except re.error as e:
-        raise SpecificationError(f"my_model.group_by is not a regular expression: {e}.") from None
-
-    def group(path: str) -> str | None:
-        found = pattern.search(path)
-        return None if found is None else found[1 if pattern.groups else 0]
-
-    return group
+    if "train" in classes or not Path(folder, "train").is_dir():
+        return {}
+    names = {"training": ("train",), "validation": ("val", "validation", "valid"), "evaluation": ("test",)}
+    return {
+        subset: Path(folder, name)
+        for subset, options in names.items()
+        for name in options
+        if Path(folder, name).is_dir()
+    }
 
 
 def read_file_list(folder: str | os.PathLike[str], name: str) -> frozenset[str]:
@@ -78,6 +69,11 @@ class PartLister:
             is a group of its own.
         only: Files to list, relative to the folder of the data set; `None` for all.
         without: Files to leave out.
+        test_groups: Groups that are for the evaluation alone.
+        is_test: List the files of these groups, in place of the others.
+
+    Raises:
+        DatasetError: The data set has no such group.
     """
 
     def __init__(
@@ -85,10 +81,14 @@ class PartLister:
         group_of: GroupFunction | None = None,
         only: Collection[str] | None = None,
         without: Collection[str] = frozenset(),
+        test_groups: Collection[str] = (),
+        is_test: bool = False,
     ) -> None:
         self._group_of = group_of
         self._only = only
         self._without = without
+        self._test_groups = frozenset(test_groups)
+        self._is_test = is_test
         self._groups: dict[str, tuple[list[str], list[float]]] = {}
 
     def __call__(
@@ -105,6 +105,8 @@ class PartLister:
         _, paths = list_valid_filenames_in_directory(
             base_directory, search_class, formats, None, follow_links, shuffle_index_directory
         )
+        if self._test_groups:
+            self._order_groups(os.fspath(base_directory), formats, follow_links)  # Checks their names.
         paths = self._select(paths)
         if split is None or self._group_of is None:
             return search_class, split_file_list(paths, split)
@@ -117,7 +119,13 @@ class PartLister:
         return search_class, [path for path in paths if self._group(path) in chosen]
 
     def _select(self, paths: Sequence[str]) -> list[str]:
+        return [p for p in self._select_listed(paths) if self._is_wanted(self._group(p))]
+
+    def _select_listed(self, paths: Sequence[str]) -> list[str]:
         return [p for p in paths if p not in self._without and (self._only is None or p in self._only)]
+
+    def _is_wanted(self, group: str) -> bool:
+        return not self._test_groups or (group in self._test_groups) == self._is_test
 
     def _group(self, path: str) -> str:
         group = None if self._group_of is None else self._group_of(path)
@@ -132,7 +140,13 @@ class PartLister:
             for folder in sorted(p.name for p in Path(root).iterdir() if p.is_dir()):
                 if not folder.startswith((".", "_", "~")):
                     _, paths = list_valid_filenames_in_directory(root, folder, formats, None, follow_links)
-                    counts.update(map(self._group, self._select(paths)))
+                    counts.update(map(self._group, self._select_listed(paths)))
+            for name in sorted(self._test_groups.difference(counts)):
+                raise DatasetError(
+                    f"my_model.test_groups has '{name}', but no file in '{root}' is of this group."
+                    f"{did_you_mean(name, counts)} Groups: {list_names(sorted(counts))}."
+                )
+            counts = Counter({group: n for group, n in counts.items() if self._is_wanted(group)})
             # Ordered by a digest: names are often numbered by session or by kind.
             groups = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
             total = max(sum(counts.values()), 1)

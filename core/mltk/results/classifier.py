@@ -208,7 +208,11 @@ class ClassifierEvaluationResults(EvaluationResults):
     def _list_by_class(self, values: Sequence[float]) -> list[str]:
         order = sorted(range(len(values)), key=lambda i: -values[i])
         width = max(map(len, self.classes))
-        return [f"- {self.classes[i]:<{width}} = {values[i]:.3%}" for i in order]
+        sizes = self.confusion_matrix.sum(axis=1)
+        return [
+            f"- {self.classes[i]:<{width}} = {f'{values[i]:.3%}' if sizes[i] else 'no samples'}"
+            for i in order
+        ]
 
     def figures(self) -> Iterator[tuple[str, str, Callable[[Figure], None]]]:
         """Yield the plots: ROC, precision against recall, rates against threshold, confusion matrix."""

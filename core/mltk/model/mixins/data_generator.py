@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mltk.data.groups import GroupFunction, as_group_function
 from mltk.data.labels import CLASS_MODES
 from mltk.data.loading import (
     TEST_BATCH_SIZE,
@@ -15,7 +16,6 @@ from mltk.data.loading import (
     GeneratorModel,
     describe_subsets,
 )
-from mltk.data.parts import GroupFunction, as_group_function
 from mltk.errors import ArchiveFileNotFoundError
 from mltk.model.attributes import Attribute, one_of
 from mltk.model.mixins.dataset import DatasetMixin
@@ -23,7 +23,7 @@ from mltk.model.mixins.dataset import DatasetMixin
 __all__ = ["DataGeneratorContext", "DataGeneratorDatasetMixin"]
 
 
-def _check_group_by(value: str | GroupFunction) -> str | GroupFunction:
+def _check_group_by(value: str | GroupFunction | bool) -> str | GroupFunction | bool:
     as_group_function(value)
     return value
 
@@ -67,7 +67,14 @@ class DataGeneratorDatasetMixin(DatasetMixin):
         default=None,
         convert=_check_group_by,
         doc="Keep files of one group (a speaker, a device, a day) on one side of `validation_split`: a regular "
-        "expression for the path of a file, whose first parenthesis is the group, or `f(path)`.",
+        "expression for the path of a file, whose first parenthesis is the group, or `f(path)`. `False` splits file by "
+        "file, without a warning where file names suggest groups.",
+    )
+    test_groups = Attribute(
+        "datagen.test_groups",
+        type=(list, tuple),
+        default=[],
+        doc="Groups, as `group_by` tells them, whose files are for the evaluation alone: `['anna']`.",
     )
     test_files = Attribute(
         "datagen.test_files",
