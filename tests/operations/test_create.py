@@ -51,6 +51,21 @@ def test_a_template_can_be_chosen(data):
     assert create_specification("oven_v1", data, template="anything").template == "anything"
 
 
+def test_a_template_that_cannot_read_the_files_leaves_them_to_others(data, mltk_plugin_manager):
+    class PickyPlugin:
+        @hookimpl
+        def mltk_templates(self):
+            return [Template("picky", "Other files.", self.draft)]
+
+        def draft(self, request):
+            raise DatasetError("The file '1.tiff' has three axes.")
+
+    mltk_plugin_manager.register(PickyPlugin(), "picky")
+    assert create_specification("oven_v1", data).template == "thermal"
+    with pytest.raises(DatasetError, match="three axes"):
+        create_specification("oven_v2", data, template="picky")
+
+
 def test_data_elsewhere_are_named_by_their_whole_path(data, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()

@@ -72,8 +72,18 @@ def _choose(
             f"Templates: {', '.join(templates) or 'none; plugins for images, audio and others have them'}."
         )
     candidates = templates if wanted is None else {wanted: templates[wanted]}
-    drafts = {name: template.draft(request) for name, template in candidates.items()}
-    suited = {name: draft for name, draft in drafts.items() if draft is not None}
+    suited, failure = {}, None
+    for name, template in candidates.items():
+        try:
+            draft = template.draft(request)
+        except DatasetError as e:
+            # The files may be of another kind with the same endings.
+            failure = failure or e
+            continue
+        if draft is not None:
+            suited[name] = draft
+    if not suited and failure is not None:
+        raise failure
     if not suited:
         raise DatasetError(
             f"The data in '{request.data}' suit no template ({', '.join(candidates) or 'none is installed'}): "

@@ -1,0 +1,6 @@
+from mltk_plugin_timeseries.generator import (
+    ParallelTimeSeriesDataGenerator as ParallelTimeSeriesDataGenerator,
+)
+from mltk_plugin_timeseries.generator import TimeSeriesIterator as TimeSeriesIterator
+from mltk_plugin_timeseries.generator import TimeSeriesParams as TimeSeriesParams
+from mltk_plugin_timeseries.mixins import TimeSeriesDatasetMixin as TimeSeriesDatasetMixin

@@ -1,0 +1,235 @@
+"""Model specifications that `mltk new` writes for recordings of sensors."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+from typing import NamedTuple
+
+import numpy as np
+
+from mltk.data import FolderLayout, describe_parts, read_layout
+from mltk.errors import DatasetError
+from mltk.plugins import Draft, DraftRequest
+from mltk_plugin_timeseries._files import FILE_FORMATS, TIME_NAMES, Table, read_table
+from mltk_plugin_timeseries._resampling import JITTER
+
+_FEW = 200
+"""Data sets with fewer recordings are trained for fewer steps."""
+
+_LONGEST_WHOLE = 1024
+"""Longer recordings are cut into windows."""
+
+_SECONDS = 2.56
+"""Length of these windows, if the rate is known: some steps or strokes of a person, some turns of a machine."""
+
+
+class _Times(NamedTuple):
+    """The time column."""
+
+    name: str
+    unit: float
+    """Seconds of one unit."""
+    rate: float
+    """Median of the rows per second."""
+    is_irregular: bool
+    rates_differ: bool
+
+
+@dataclass(frozen=True)
+class _Window:
+    """How recordings are cut."""
+
+    rows: int
+    overlap: float
+    reason: str
+    pads: bool = False
+
+
+def draft_classifier(request: DraftRequest) -> Draft | None:
+    """Return the specification of a classifier; `None` if there are no two classes of recordings."""
+    layout = read_layout(request.data, FILE_FORMATS)
+    if layout is None or len(layout.files) < 2:
+        return None
+    tables = read_some(layout.sample(100))
+    if max(len(table.names) for table in tables) > 64:
+        return None  # Pictures or spectrograms.
+    times = find_times(tables)
+    channels = [name for name in tables[0].names if times is None or name != times.name]
+    window = choose_window([_count_rows(table, times) for table in tables], times)
+    parts = describe_parts(layout)
+    steps = 600 if layout.count < _FEW else 2000
+    values = {
+        "name": request.name,
+        "title": f"Sensor recordings of {len(layout.files)} classes.",
+        "about": f"Written by `mltk new` for {layout.count:,} training recordings. {parts.summary}",
+        "description": f"{len(layout.files)} classes of {len(channels)}-channel time series, int8",
+        "dataset": request.dataset,
+        "classes": layout.classes,
+        "window_reason": window.reason,
+        "input_shape": (window.rows, len(channels)),
+        "parts": _append(parts.code.splitlines(), indent=""),
+        "reading": _append(describe_reading(tables, channels, times, window)),
+        "augmentation": _append(describe_rotation(channels)),
+        "validation_split": parts.validation_split,
+        "training_reason": f"{steps} steps; the last weights are used, as the learning rate ends at 0.",
+        "epochs": steps // 25,
+        "stem_strides": 1 if window.rows < 64 else 2,
+        "first_strides": 1 if window.rows < 256 else 2,
+    }
+    findings = [_describe_data(layout, channels, times, window), parts.summary]
+    return Draft(_template("timeseries").substitute(values), findings, suitability=0.7)
+
+
+def read_some(paths: Sequence[Path]) -> list[Table]:
+    """Return the recordings that can be read.
+
+    Raises:
+        DatasetError: None can be read; the reason is that of the first.
+    """
+    tables, reason = [], None
+    for path in paths:
+        try:
+            tables.append(read_table(path))
+        except DatasetError as e:
+            reason = reason or e
+    if not tables:
+        raise reason or DatasetError("There is no recording to look at.")
+    return tables
+
+
+def find_times(tables: Sequence[Table]) -> _Times | None:
+    """Return the column with times; `None` if there is none that increases in all recordings."""
+    for name in tables[0].names:
+        if name.lower() not in TIME_NAMES or not all(name in table.names for table in tables):
+            continue
+        columns = [table.values[:, table.names.index(name)] for table in tables]
+        intervals = [np.diff(column) for column in columns if len(column) > 1]
+        if not intervals or not all((steps > 0).all() for steps in intervals):
+            continue
+        medians = np.array([np.median(steps) for steps in intervals])
+        has_dates = any(table.has_dates for table in tables)
+        unit = 1.0 if has_dates else _guess_unit(name, columns, float(np.median(medians)))
+        return _Times(
+            name=name,
+            unit=unit,
+            rate=float(f"{1 / (np.median(medians) * unit):.3g}"),
+            is_irregular=any(
+                (np.abs(steps / m - 1) >= JITTER).any() for steps, m in zip(intervals, medians, strict=True)
+            ),
+            rates_differ=bool(np.ptp(medians) > 0.005 * medians.min()),
+        )
+    return None
+
+
+def _guess_unit(name: str, columns: Sequence[np.ndarray], interval: float) -> float:
+    """Return the seconds of one unit: milliseconds by the name, or for whole numbers with larger steps than 1."""
+    whole = all((column == np.rint(column)).all() for column in columns)
+    return 0.001 if name.lower().endswith("_ms") or (whole and interval > 1) else 1.0
+
+
+def _count_rows(table: Table, times: _Times | None) -> int:
+    if times is None:
+        return len(table.values)
+    column = table.values[:, table.names.index(times.name)]
+    return int((column[-1] - column[0]) * times.unit * times.rate + 1e-6) + 1
+
+
+def choose_window(lengths: Sequence[int], times: _Times | None) -> _Window:
+    """Return how to cut recordings of these numbers of rows."""
+    shortest, longest = min(lengths), max(lengths)
+    if longest <= _LONGEST_WHOLE and longest <= 2 * shortest:
+        if shortest == longest:
+            return _Window(longest, 0.0, "Each recording is one window.")
+        return _Window(
+            longest, 0.0, f"Recordings have {shortest} to {longest} rows: each is one window.", pads=True
+        )
+    wanted = 128 if times is None else int(np.clip(round(_SECONDS * times.rate), 32, 512))
+    rows = max(8, min(wanted, int(np.quantile(lengths, 0.1))))
+    seconds = "" if times is None else f", {rows / times.rate:.3g} s"
+    return _Window(
+        rows,
+        0.5,
+        f"Recordings have {shortest:,} to {longest:,} rows; windows of {rows}{seconds} overlap by half.",
+        pads=shortest < rows,
+    )
+
+
+def describe_reading(
+    tables: Sequence[Table], channels: Sequence[str], times: _Times | None, window: _Window
+) -> list[str]:
+    """Return the lines of the specification that say how files are read."""
+    lines = []
+    if tables[0].names != [str(i) for i in range(len(tables[0].names))]:
+        lines.append(f"channels={_quote(channels)},")
+    if times is not None:
+        lines.append(f"time_column={json.dumps(times.name)},")
+        if times.unit != 1:
+            lines += [
+                "# Times are whole numbers with large steps: taken as milliseconds.",
+                f"time_unit={times.unit},",
+            ]
+        lines += ["# In Hz; recordings at other rates are resampled.", f"sample_rate={times.rate:g},"]
+        if times.is_irregular:
+            lines += ["# The times of some recordings are irregular.", 'irregular="resample",']
+    if any(
+        np.isnan(table.values[:, table.names.index(name)]).any()
+        for table in tables
+        for name in channels
+        if name in table.names
+    ):
+        lines += ["# Some recordings lack values; at most max_gap successive ones.", 'missing="interpolate",']
+    if window.overlap:
+        lines.append(f"window_overlap={window.overlap},")
+    if window.pads:
+        lines.append('short_recordings="pad",')
+    return lines
+
+
+def describe_rotation(channels: Sequence[str]) -> list[str]:
+    """Return the lines of the specification that turn three-axis sensors; empty if the names tell of none."""
+    axes = find_axes(channels)
+    if not axes:
+        return []
+    return ["rotation=0.2,", f"rotation_axes=[{', '.join(_quote(group, '()') for group in axes)}],"]
+
+
+def find_axes(channels: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the channels of each three-axis sensor, by names that differ in a last or first letter x, y or z."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in channels:
+        parts = re.fullmatch(r"(.*?)([xyz])", name, re.IGNORECASE) or re.fullmatch(
+            r"([xyz])([_ .-].*)", name, re.IGNORECASE
+        )
+        if parts is not None:
+            letter = next(part for part in parts.groups() if part.lower() in ("x", "y", "z"))
+            others = tuple("" if part == letter else part for part in parts.groups())
+            found.setdefault(others, {})[letter.lower()] = name
+    return [tuple(group[axis] for axis in "xyz") for group in found.values() if len(group) == 3]
+
+
+def _describe_data(
+    layout: FolderLayout, channels: Sequence[str], times: _Times | None, window: _Window
+) -> str:
+    rate = "" if times is None else f" at {times.rate:g} Hz"
+    return (
+        f"{layout.count:,} training recordings in {len(layout.files)} classes, {len(channels)} channels{rate}; "
+        f"windows of {window.rows} rows"
+    )
+
+
+def _quote(names: Sequence[str], brackets: str = "[]") -> str:
+    return brackets[0] + ", ".join(json.dumps(name, ensure_ascii=False) for name in names) + brackets[1]
+
+
+def _append(lines: Sequence[str], indent: str = "    ") -> str:
+    """Return lines that follow another one in a template."""
+    return "".join(f"\n{indent}{line}" for line in lines if line)
+
+
+def _template(name: str) -> Template:
+    return Template(Path(__file__).with_name(f"{name}.py.tmpl").read_text(encoding="utf-8"))
