@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from mltk.core import ProfilingModelResults, TfliteModel, TfliteOpCode, load_mltk_model, profile_model
+from mltk.core import (
+    ProfilingModelResults,
+    TfliteModel,
+    TfliteOpCode,
+    compare_models,
+    load_mltk_model,
+    profile_model,
+)
 from mltk.errors import (
     ArchiveFileNotFoundError,
     FileFormatError,
@@ -509,3 +516,23 @@ def test_a_wrong_call_is_one_line(cli, args, message):
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_operators_that_are_not_counted_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = TfliteModel.load_flatbuffer_file(DATA / "conv_int8.tflite")
+    results = ProfilingModelResults(model, "static")
+    assert results.not_counted is None
+    assert "not counted" not in results.to_string()
+    code = model.flatbuffer_model.operatorCodes[model.flatbuffer_subgraph.operators[10].opcodeIndex]
+    code.builtinCode = code.deprecatedBuiltinCode = 32
+    code.customCode = b"MyOperator"
+    model.flatbuffer_subgraph.operators[10].builtinOptionsType = 0
+    model.flatbuffer_subgraph.operators[10].builtinOptions = None
+    model.regenerate_flatbuffer(reload_model=True)
+    results = ProfilingModelResults(model, "static")
+    assert "Operators not counted: custom:MyOperator" in results.to_string()
+    model.save("odd.tflite")
+    compared = compare_models(["odd.tflite", str(DATA / "conv_int8.tflite")])
+    assert [m.not_counted for m in compared.models] == ["custom:MyOperator", None]
+    assert "Operators not counted" in compared.to_string()

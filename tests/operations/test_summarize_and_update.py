@@ -173,3 +173,47 @@ def test_bad_parameter_file_is_one_line(trained, cli, name, content, message):
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A copy of a small file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    data = Path(__file__).parents[1] / "tflite" / "data" / "conv_int8.tflite"
+    Path("small.tflite").write_bytes(data.read_bytes())
+    return "small.tflite"
+
+
+def test_the_command_prints_what_changed(small, cli):
+    assert "gain: 2.5 (float), new" in cli.invoke(["update-params", small, "gain=2.5"]).stdout
+    lines = cli.invoke(["update-params", small, "gain=3", "mode=fast"]).stdout.splitlines()
+    assert lines[0] == "Written: small.tflite"
+    assert "gain: 3.0 (float), was 2.5 (float)" in lines
+    assert "mode: fast (str), new" in lines
+    assert not [line for line in lines if line.startswith(("name", "version", "classes"))]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        (2.5, "fast", True),
+        (2.5, 3, False),
+        (2.5, -3.5, False),
+        (7, 2.5, True),
+        (7, 70_000, False),
+        (7, -7, False),
+        (True, 1, True),
+        ("a", 1, True),
+        (["a"], "a", True),
+        ([1, 2], [3], False),
+    ],
+)
+def test_a_change_of_type_needs_force(small, before, after, refused):
+    update_model_parameters(small, {"it": before})
+    content = Path(small).read_bytes()
+    if refused:
+        with pytest.raises(SpecificationError, match=r"'it' is of the type .* use --force"):
+            update_model_parameters(small, {"it": after})
+        assert Path(small).read_bytes() == content
+    update_model_parameters(small, {"it": after}, force=refused)
+    assert parameters(small)["it"] == after

@@ -1,5 +1,8 @@
 """MACs and operations, counted by hand."""
 
+import copy
+
+import numpy as np
 import pytest
 
 from mltk.keras.metrics import keras_model_metrics
@@ -198,3 +201,32 @@ def test_the_lstm_operator_counts_as_the_layer(load):
     assert (lstm.kind, lstm.known) == ("unidirectional_sequence_lstm", True)
     assert lstm.macs == 7 * 4 * 8 * (5 + 8)
     assert lstm.ops == 2 * lstm.macs + 18 * 7 * 8
+
+
+@pytest.fixture
+def svdf(load):
+    """A model of an SVDF operator with 8 filters over 20 features and 5 steps of time."""
+    model = load("dense_float32")
+    graph = model.flatbuffer_subgraph
+    graph.operators = graph.operators[:1]
+    (operator,) = graph.operators
+    time, state = copy.copy(graph.tensors[operator.inputs[1]]), copy.copy(graph.tensors[operator.inputs[0]])
+    time.shape, time.buffer = np.array([8, 5], np.int32), len(model.flatbuffer_model.buffers)
+    state.shape, state.isVariable = np.array([1, 40], np.int32), True
+    values = copy.copy(model.flatbuffer_model.buffers[0])
+    values.data = np.zeros(160, np.uint8)
+    model.flatbuffer_model.buffers.append(values)
+    graph.tensors += [time, state]
+    count = len(graph.tensors)
+    operator.inputs = [*operator.inputs[:2], count - 2, -1, count - 1]
+    operator.builtinOptions, operator.builtinOptionsType = None, 0
+    code = model.flatbuffer_model.operatorCodes[operator.opcodeIndex]
+    code.builtinCode = code.deprecatedBuiltinCode = 27
+    graph.outputs = list(operator.outputs)
+    model.regenerate_flatbuffer(reload_model=True)
+    return model
+
+
+def test_svdf_counts_its_filters_over_features_and_over_time(svdf):
+    (layer,) = tflite_model_metrics(svdf).layers
+    assert (layer.kind, layer.macs, layer.ops) == ("svdf", 8 * 20 + 8 * 5, 2 * (8 * 20 + 8 * 5))

@@ -25,6 +25,7 @@ from mltk.utils.structured import read_json_or_yaml
     "-d", "--description", metavar="TEXT", help="New description (for a .tflite file or an archive)."
 )
 @click.option("-o", "--output", metavar="PATH", help="Write to this file or folder instead.")
+@click.option("--force", is_flag=True, help="Allow a value of another type than the parameter has.")
 @verbose_option
 def update_params_command(
     model: str,
@@ -32,6 +33,7 @@ def update_params_command(
     params: str | None,
     description: str | None,
     output: str | None,
+    force: bool,
     verbose: bool,
 ) -> None:
     """Write parameters into the .tflite of MODEL again; the weights stay untouched.
@@ -40,12 +42,18 @@ def update_params_command(
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.operations.summarize import summarize_model
-    from mltk.operations.update_parameters import update_model_parameters
+    from mltk.operations.update_parameters import (
+        describe_changes,
+        read_parameters,
+        update_model_parameters,
+    )
 
+    before = read_parameters(model)
     given = {**(_read(params) if params else {}), **dict(map(parse_assignment, values))}
-    path = update_model_parameters(model, params=given or None, description=description, output=output)
-    print_text(summarize_model(str(path), tflite=True))
+    path = update_model_parameters(
+        model, params=given or None, description=description, output=output, force=force
+    )
+    print_text("\n".join([f"Written: {path}", *describe_changes(before, read_parameters(str(path)))]))
 
 
 def _read(path: str) -> dict[str, object]:

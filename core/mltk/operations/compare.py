@@ -54,6 +54,8 @@ class ComparedModel:
     n_layers: int
     evaluations: Mapping[str, Evaluation]
     """By what ran the model: `h5`, `tflite`, or the name of another runtime."""
+    not_counted: str | None = None
+    """Operators that `macs` and `ops` do not include, separated by commas."""
     figures: Mapping[str, float | int | str] = field(default_factory=dict)
     """Figures of plugins (hook `mltk_report_sections`), by label."""
 
@@ -93,6 +95,7 @@ class ModelComparison:
         add_field("Runtime memory (bytes)", "runtime_memory_size", str)
         add_field("Multiply-accumulates", "macs", format_units)
         add_field("Operations", "ops", format_units)
+        add_field("Operators not counted", "not_counted", str)
         add_field("Layers", "n_layers", str)
         for label in dict.fromkeys(label for model in self.models for label in model.figures):
             add(label, [model.figures.get(label) for model in self.models], str)
@@ -157,6 +160,7 @@ def _compare(model: MltkModel | str | Path, test: bool) -> ComparedModel:
         runtime_memory_size=_memory(tflite_model, parameters),
         macs=metrics.macs,
         ops=metrics.ops,
+        not_counted=", ".join(metrics.not_counted) or None,
         n_layers=len(tflite_model.layers),
         evaluations={kind: _evaluation(content, f"{kind} of {given}") for kind, content in contents.items()},
         figures=report_figures(

@@ -151,6 +151,12 @@ class ProfilingModelResults(WithTensorTexts):
         return self.stat_total("macs") or 0
 
     @property
+    def not_counted(self) -> str | None:
+        """Operators that `ops` and `macs` do not include, separated by commas; `None` if there is none."""
+        kinds = dict.fromkeys(layer.opcode_str for layer in self.layers if not layer.is_counted)
+        return ", ".join(kinds) or None
+
+    @property
     def accelerator_cycles(self) -> float:
         """Cycles of the accelerator in one inference."""
         return self.stat_total("accelerator_cycles") or 0

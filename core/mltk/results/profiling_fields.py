@@ -99,6 +99,7 @@ FIELDS: dict[str, Field] = {
         ),
         Field("ops", "Operations", "OPs", 2),
         Field("macs", "Multiply-accumulates", "MACs", 3, bar=1),
+        Field("not_counted", "Operators not counted"),
         Field("n_layers", "Layers", has_si_letter=False),
         Field("n_unsupported_layers", "Unsupported layers", attribute="_unsupported", has_si_letter=False),
         Field("accelerator_cycles", "Accelerator cycles", "Acc cycles", 4, bar=4, zero_is_unknown=True),

@@ -128,6 +128,11 @@ class ProfilingLayerResult(WithTensorTexts):
         return self.tflite_layer.name
 
     @property
+    def is_counted(self) -> bool:
+        """False if operations of this kind cannot be counted, so that `ops` and `macs` are 0."""
+        return tflite_layer_metrics(self.tflite_layer).known or bool(self.ops)
+
+    @property
     def opcode(self) -> int:
         """The operator, one of `TfliteOpCode`."""
         return self.tflite_layer.opcode

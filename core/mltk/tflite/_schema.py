@@ -8,9 +8,11 @@ from __future__ import annotations
 from functools import cache
 from types import ModuleType
 
+from mltk.tflite._generated import ModelT, OperatorT
 from mltk.tflite._verify import Field, String, Table, Tables, Union, Vector
 
 IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
 
 
 @cache
@@ -20,6 +22,32 @@ def schema() -> ModuleType:
 
     module: ModuleType = schema_py_generated
     return module
+
+
+def pack_model(model: ModelT) -> bytes:
+    """Return a model in the schema's object interface as the content of a file.
+
+    The data of buffers begin at multiples of 16 bytes, as the schema demands and devices rely on; the generated
+    packer leaves that out.
+    """
+    import flatbuffers
+
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no type hints
+        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> object:  # noqa: N802, N803 - overridden
+            return super().StartVector(elemSize, numElems, _ALIGNMENT if elemSize == 1 else alignment)
+
+    builder = Builder(1024)
+    builder.Finish(model.Pack(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def lost_options(operator: OperatorT) -> bool:
+    """Return whether the object interface skipped the options of an operator, because it does not know their type."""
+    known, known_2 = vars(schema().BuiltinOptions).values(), vars(schema().BuiltinOptions2).values()
+    # A writer may name the type of the options and leave them out.
+    return (operator.builtinOptions is None and operator.builtinOptionsType not in known) or (
+        operator.builtinOptions2 is None and operator.builtinOptions2Type not in known_2
+    )
 
 
 def enum_name(enum: str, value: int) -> str:

@@ -16,6 +16,7 @@ from mltk.tflite._generated import MetadataT, ModelT, SubGraphT, TensorT
 from mltk.tflite._verify import verify
 from mltk.utils.files import atomic_write
 
+_ENDINGS = (".tflite", ".test", ".float32")
 # 2^40 elements: far beyond any model, and small enough for sums and products of sizes to stay exact.
 _MAX_ELEMENTS = 1 << 40
 # The maximum that every version of NumPy accepts.
@@ -92,8 +93,11 @@ class TfliteFlatbuffer:
 
     @property
     def name(self) -> str:
-        """The model's name: the file's without its endings, or `model`."""
-        return (self.filename or "model").split(".")[0]
+        """The model's name: the file's without `.tflite`, `.test` and `.float32`, or `model`."""
+        name = self.filename or "model"
+        for ending in _ENDINGS:
+            name = name.removesuffix(ending)
+        return name
 
     @property
     def description(self) -> str:
@@ -268,12 +272,8 @@ class TfliteFlatbuffer:
         Raises:
             FileFormatError: The model has parts that the installed schema does not know; they would be lost.
         """
-        import flatbuffers
-
         self._refuse_loss()
-        builder = flatbuffers.Builder(1024 + len(self._data))
-        builder.Finish(self._model.Pack(builder), _schema.IDENTIFIER)
-        self._data = bytes(builder.Output())
+        self._data = _schema.pack_model(self._model)
         self._forget_runner()
         if reload_model:
             self._load()
@@ -282,8 +282,7 @@ class TfliteFlatbuffer:
         """Raise an error if the object interface skipped a part of the model."""
         for subgraph in self._model.subgraphs:
             for number, operator in enumerate(subgraph.operators or ()):
-                unread = operator.builtinOptionsType and operator.builtinOptions is None
-                if unread or (operator.builtinOptions2Type and operator.builtinOptions2 is None):
+                if _schema.lost_options(operator):
                     raise FileFormatError(
                         f"{self.source} cannot be changed: operator {number} has options that the installed"
                         " ai-edge-litert does not know, and they would be lost. Update ai-edge-litert."

@@ -69,6 +69,8 @@ def tflite_layer_metrics(layer: TfliteLayer) -> LayerMetrics:
         ops = size * (window + (layer.opcode_str == "average_pool_2d"))
     elif layer.opcode_str == "unidirectional_sequence_lstm":
         macs, ops = _lstm(layer, size)
+    elif layer.opcode_str == "svdf":
+        macs, ops = _svdf(layer, size)
     elif isinstance(layer, TfliteReshapeLayer):
         ops = size * layer.requires_copy
     else:
@@ -84,6 +86,16 @@ def _lstm(layer: TfliteLayer, size: int) -> tuple[int, int]:
     weights = [tensor for tensor in layer.inputs if len(tensor.shape) == 2 and tensor.is_constant]
     macs = steps * sum(tensor.shape.flat_size for tensor in weights)
     return macs, 2 * macs + LSTM_OPS_PER_UNIT * size
+
+
+def _svdf(layer: TfliteLayer, size: int) -> tuple[int, int]:
+    """Return MACs and operations of an SVDF operator: filters over the features, then over their memory in time."""
+    batch = layer.outputs[0].shape[0]
+    # Weights of the features and of time; the bias has one axis, and the state is no constant.
+    weights = [tensor for tensor in layer.inputs if len(tensor.shape) == 2 and tensor.is_constant]
+    macs = batch * sum(tensor.shape.flat_size for tensor in weights)
+    has_bias = any(len(tensor.shape) == 1 for tensor in layer.inputs)
+    return macs, 2 * macs + size * has_bias
 
 
 def _terms(layer: _Weighted) -> int:

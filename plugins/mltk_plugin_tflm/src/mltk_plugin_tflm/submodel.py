@@ -6,10 +6,10 @@ import copy
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mltk.tflite import TfliteModel
+from mltk.tflite import TfliteModel, pack_model
 
 if TYPE_CHECKING:
-    from ai_edge_litert.schema_py_generated import ModelT, OperatorT
+    from ai_edge_litert.schema_py_generated import OperatorT
 
     from mltk.tflite import TfliteLayer, TfliteTensor
 
@@ -64,7 +64,7 @@ def cut(model: TfliteModel, layers: Sequence[TfliteLayer], outputs: Iterable[Tfl
     new_graph.inputs = [new_index[tensor.index] for tensor in open_inputs(layers)]
     new_graph.outputs = [new_index[tensor.index] for tensor in outputs]
     part.subgraphs = [new_graph, *source.subgraphs[1:]]
-    return TfliteModel(_pack(part), path=model.path)
+    return TfliteModel(pack_model(part), path=model.path)
 
 
 def _renumber(operator: OperatorT, new_index: dict[int, int]) -> OperatorT:
@@ -74,11 +74,3 @@ def _renumber(operator: OperatorT, new_index: dict[int, int]) -> OperatorT:
         if indices is not None:
             setattr(copied, field, [new_index.get(int(index), -1) for index in indices])
     return copied
-
-
-def _pack(model: ModelT) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
