@@ -12,6 +12,7 @@ import pytest
 from mltk.data.loader import BatchIterator
 from mltk.data.samples import iterate_batches, load_arrays
 from mltk.errors import DatasetError, EvaluationError
+from mltk.utils.trees import leaves_of
 
 X = np.arange(70, dtype=np.float32).reshape(35, 2)
 Y = np.arange(35) % 5
@@ -83,6 +84,19 @@ def test_every_form_gives_each_sample_once_without_weights(form: str) -> None:
     assert all(type(x) is type(y) is np.ndarray for x, y in batches)
 
 
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [([X, 2 * X], {"id": Y}), ({"a": X, "b": 2 * X}, Y), (iter([({"a": X, "b": 2 * X}, Y)]), None)],
+    ids=["lists", "dictionaries", "batches"],
+)
+def test_several_inputs_and_outputs_keep_their_form(x: Any, y: Any) -> None:
+    batches = list(iterate_batches(x, y, batch_size=20))
+    first, second = (np.concatenate([leaves_of(x)[i] for x, _ in batches]) for i in (0, 1))
+    assert np.array_equal(first, X)
+    assert np.array_equal(second, 2 * X)
+    assert np.array_equal(np.concatenate([leaves_of(y)[0] for _, y in batches]), Y)
+
+
 @pytest.mark.parametrize("x", [X, (X,), (X, None)], ids=["array", "single", "none"])
 def test_labels_may_be_missing(x: Any) -> None:
     assert all(y is None for _, y in iterate_batches(x))
@@ -115,7 +129,7 @@ def test_a_data_set_without_end_needs_steps() -> None:
         (Sequence(), Y, "must be \\(x, y\\)"),
         (3, None, "A int is not supported"),
         ((X, Y, Y, Y), None, "got a tuple of 4"),
-        (iter([{"a": X}]), None, "several inputs"),
+        ({"a": X, "b": X[1:]}, Y, r"34 rows of x\['b'\] for 35 samples"),
     ],
 )
 def test_other_forms_are_refused(x: Any, y: Any, message: str) -> None:

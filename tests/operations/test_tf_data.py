@@ -138,7 +138,7 @@ def test_values_that_are_not_finite_end_the_pass_with_the_number_of_the_batch():
     message = r"^Reading the data failed: batch 2 of an epoch holds values that are not finite"
     with pytest.raises(DatasetError, match=message), tf_data.data_errors():
         list(checked.take(4).as_numpy_iterator())
-    with pytest.raises(EvaluationError, match="Batch 2 of the data holds values that are not finite"):
+    with pytest.raises(EvaluationError, match="Sample 7 of x holds values that are not finite"):
         list(iterate_batches(batches(x)))
 
 

@@ -308,7 +308,7 @@ def with_outputs(n):
         ("my_model.dataset = None", "gave no training data"),
         (
             "my_model.dataset = lambda **kwargs: (np.zeros((9, 8, 8, 1)), np.zeros((8, 10)))",
-            "differ in length: 9, 8",
+            "x has 9, y has 8",
         ),
         ("my_model.dataset = lambda **kwargs: (np.zeros((0, 8, 8, 1)), np.zeros((0, 10)))", "no sample"),
         (

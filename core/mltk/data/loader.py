@@ -71,6 +71,7 @@ class BatchIterator:
         """Exception that stopped Keras, which hides its class; see `original_errors`."""
         self._windows: weakref.WeakSet[_Window] = weakref.WeakSet()
         self._closed = False
+        self._peeked: dict[int, Batch] = {}
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
@@ -89,6 +90,13 @@ class BatchIterator:
             for index in range(n):
                 yield window.get(epoch * n + index)
         self.epoch = epoch + 1
+
+    def peek(self) -> Batch:
+        """Return the first batch of the current epoch, which the next iteration gets without making it again."""
+        position = self.epoch * len(self)
+        if position not in self._peeked:
+            self._peeked = {position: self[0]}
+        return self._peeked[position]
 
     def reset(self) -> None:
         """Set `epoch` to 0."""
@@ -127,7 +135,8 @@ class BatchIterator:
     def _open(self, stop: int | None) -> _Window:
         if self._closed:
             raise RuntimeError("The batch iterator was closed.")
-        window = _Window(self.source, self.workers, self.prefetch, stop)
+        window = _Window(self.source, self.workers, self.prefetch, stop, self._peeked)
+        self._peeked = {}
         self._windows.add(window)
         return window
 
@@ -158,7 +167,10 @@ class _Window:
     the iterator, so that an unused iterator is garbage-collected together with its threads.
     """
 
-    def __init__(self, source: BatchSource, workers: int, prefetch: int, stop: int | None) -> None:
+    def __init__(
+        self, source: BatchSource, workers: int, prefetch: int, stop: int | None, peeked: dict[int, Batch]
+    ) -> None:
+        self._peeked = peeked
         self._source = source
         self._stop = stop
         self._prefetch = prefetch
@@ -168,6 +180,8 @@ class _Window:
 
     def get(self, position: int) -> Batch:
         """Return the batch at `position`, and start to make the next ones."""
+        if position in self._peeked:
+            return self._peeked.pop(position)
         if self._executor is None:
             return _make(self._source, position)
         if not self._pending or self._pending[0][0] != position:

@@ -11,28 +11,30 @@ from typing import Any
 
 import numpy as np
 
+from mltk.data.arrays import first_not_finite
 from mltk.data.loader import BatchIterator
 from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError, EvaluationError
+from mltk.utils.trees import Tree, as_tree, iterate_leaves, length_of, take_rows
 
 _KEYS = (("x", "y"), ("x_test", "y_test"))
 
 
 def iterate_batches(
     x: Any, y: Any = None, steps: int | None = None, batch_size: int = 32
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+) -> Iterator[tuple[Any, Any]]:
     """Yield `(x, y)` batches, each sample once, without sample weights.
 
     Args:
-        x: Samples as an array or a list, or `(x, y)` or `(x, y, sample_weight)` of arrays; or any source
-            of batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
-            generator.
-        y: Labels, if `x` is an array of samples; ignored if `x` yields batches with labels.
+        x: Samples as an array or nested lists of numbers, or `(x, y)` or `(x, y, sample_weight)`; or any source of
+            batches of these forms: a `BatchIterator`, a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator.
+            As in Keras, a list of arrays and a dictionary have an array for each of several inputs or outputs.
+        y: Labels, if `x` has all samples; ignored if `x` yields batches with labels.
         steps: Maximum number of batches; required for an infinite generator or data set.
-        batch_size: Samples in a batch, if `x` is an array.
+        batch_size: Samples in a batch, if `x` has all samples.
 
     Yields:
-        The samples, and the labels or `None`.
+        The samples, and the labels or `None`; arrays, or lists and dictionaries of arrays.
 
     Raises:
         DatasetError: A `tf.data` pipeline failed.
@@ -41,14 +43,17 @@ def iterate_batches(
     """
     if isinstance(x, tuple):
         x, y = _unpack(x)
+    done = 0
     with data_errors():
-        for i, batch in enumerate(islice(_batches(x, y, batch_size, steps), steps)):
-            samples, labels = (None if part is None else _as_array(part) for part in _unpack(batch))
-            assert samples is not None
-            if samples.dtype.kind == "f" and not np.isfinite(samples).all():
-                raise EvaluationError(
-                    f"Batch {i + 1} of the data holds values that are not finite (NaN or infinite)."
-                )
+        for batch in islice(_batches(x, y, batch_size, steps), steps):
+            samples, labels = (None if part is None else as_tree(part) for part in _unpack(batch))
+            for name, array in iterate_leaves(samples, "x"):
+                row = first_not_finite(array)
+                if row is not None:
+                    raise EvaluationError(
+                        f"Sample {done + row} of {name} holds values that are not finite (NaN or infinite)."
+                    )
+            done += length_of(samples)
             yield samples, labels
 
 
@@ -101,8 +106,8 @@ def _find_arrays(name: str, file: Mapping[str, np.ndarray]) -> tuple[np.ndarray,
 
 
 def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any]:
-    if hasattr(x, "shape") or isinstance(x, list):
-        return _slices(_as_array(x), None if y is None else _as_array(y), batch_size)
+    if hasattr(x, "shape") or isinstance(x, list | Mapping):
+        return _slices(as_tree(x), None if y is None else as_tree(y), batch_size)
     if y is not None and not isinstance(getattr(x, "element_spec", None), tuple):
         raise EvaluationError(f"y cannot be combined with a {type(x).__name__}: its batches must be (x, y).")
     if hasattr(x, "as_numpy_iterator"):
@@ -120,14 +125,15 @@ def _batches(x: Any, y: Any, batch_size: int, steps: int | None) -> Iterable[Any
     raise EvaluationError(f"A {type(x).__name__} is not supported as data of an evaluation.")
 
 
-def _slices(
-    x: np.ndarray, y: np.ndarray | None, batch_size: int
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    if y is not None and len(x) != len(y):
-        raise EvaluationError(f"There are {len(y):,} labels for {len(x):,} samples.")
-    for start in range(0, len(x), batch_size):
-        part = slice(start, start + batch_size)
-        yield x[part], None if y is None else y[part]
+def _slices(x: Tree, y: Tree | None, batch_size: int) -> Iterator[tuple[Tree, Tree | None]]:
+    length = length_of(x)
+    for name, array in (*iterate_leaves(x, "x"), *(() if y is None else iterate_leaves(y, "y"))):
+        if len(array) != length:
+            what = "labels" if name.startswith("y") else f"rows of {name}"
+            raise EvaluationError(f"There are {len(array):,} {what} for {length:,} samples.")
+    for start in range(0, length, batch_size):
+        rows = slice(start, start + batch_size)
+        yield take_rows(x, rows), None if y is None else take_rows(y, rows)
 
 
 def _unpack(batch: Any) -> tuple[Any, Any]:
@@ -138,9 +144,3 @@ def _unpack(batch: Any) -> tuple[Any, Any]:
             f"Data must be x, (x, y) or (x, y, sample_weight), got a tuple of {len(batch)}."
         )
     return batch[0], batch[1] if len(batch) > 1 else None
-
-
-def _as_array(value: Any) -> np.ndarray:
-    if isinstance(value, Mapping | tuple):
-        raise EvaluationError("The built-in operations do not support data with several inputs or outputs.")
-    return np.asarray(value)

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mltk.keras.inputs import input_specs
+from mltk.utils.trees import Tree, leaves_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -27,9 +30,13 @@ class KerasPredictor:
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Shape of the first input, batch axis included."""
-        shape = self.keras_model.input_shape
-        return tuple(shape[0] if isinstance(shape, list) else shape)
+        specs = input_specs(self.keras_model)
+        return specs[0].shape if specs else tuple(self.keras_model.input_shape)
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Return the float32 output of the model for a batch."""
-        return np.asarray(self.keras_model.predict_on_batch(batch), np.float32)
+    def predict(self, batch: Tree) -> np.ndarray:
+        """Return the first output of the model in float32.
+
+        Args:
+            batch: Samples; for several inputs a list or a dictionary of arrays.
+        """
+        return np.asarray(leaves_of(self.keras_model.predict_on_batch(batch))[0], np.float32)

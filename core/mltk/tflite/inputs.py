@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,8 +10,38 @@ from mltk.errors import EvaluationError
 from mltk.tflite._interpreters import find_batch_axis
 from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.tensors import TfliteShape, to_tensor_dtype
+from mltk.utils.trees import Tree, leaves_of
 
-__all__ = ["as_frames", "check_inputs", "convert_inputs", "find_batch_axis", "prepare_inputs"]
+__all__ = ["arrange_inputs", "as_frames", "check_inputs", "convert_inputs", "find_batch_axis", "prepare_inputs"]
+
+
+def arrange_inputs(model: TfliteGraph, batch: Tree) -> list[np.ndarray]:
+    """Return a batch as one array for each input of a model.
+
+    Args:
+        model: The model.
+        batch: An array, a list of arrays in the order of the inputs, or a dictionary of arrays by the names of the
+            model's signature or else in alphabetical order. As for Keras, a last axis of length 1 may be missing.
+    """
+    names = input_names(model)
+    if isinstance(batch, Mapping) and names and set(names) <= set(batch):
+        arrays = [np.asarray(batch[name]) for name in names]
+    else:
+        arrays = [np.asarray(array) for array in leaves_of(batch)]
+    return [
+        array[..., np.newaxis] if (1, *array.shape[1:], 1) == (1, *tensor.shape[1:]) else array
+        for array, tensor in zip(arrays, model.inputs, strict=False)
+    ] + arrays[len(model.inputs) :]
+
+
+def input_names(model: TfliteGraph) -> list[str]:
+    """Return the names that the signature of a model gives its inputs, in their order; none without a signature."""
+    for signature in model.flatbuffer_model.signatureDefs or ():
+        names = {entry.tensorIndex: entry.name for entry in signature.inputs or ()}
+        found = [names.get(tensor.index) for tensor in model.inputs]
+        if all(name is not None for name in found):
+            return [name.decode() if isinstance(name, bytes) else str(name) for name in found]
+    return []
 
 
 def prepare_inputs(

@@ -9,16 +9,18 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mltk.tflite.inputs import check_inputs, convert_inputs, prepare_inputs
+from mltk.tflite.inputs import arrange_inputs, check_inputs, convert_inputs, prepare_inputs
 from mltk.tflite.metrics import tflite_model_metrics
 from mltk.tflite.model import TfliteModel
 from mltk.tflite.runner import GraphRunner
+from mltk.utils.trees import Tree
 
 __all__ = [
     "ExactPredictor",
     "KernelDifference",
     "LiteRtPredictor",
     "RawRunner",
+    "arrange_inputs",
     "check_inputs",
     "convert_inputs",
     "prepare_inputs",
@@ -93,14 +95,15 @@ class LiteRtPredictor(GraphRunner):
         super().__init__(model, num_threads, exact)
         self.name = name or model.name
         self.tflite_model = model
-        self._first: tuple[np.ndarray, np.ndarray] | None = None
+        self._first: tuple[list[np.ndarray], np.ndarray] | None = None
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
+    def predict(self, batch: Tree) -> np.ndarray:
         """Return the first output in float32.
 
         Args:
             batch: Samples; the first axis is the batch, of any size. They are numbers of any type, and are
-                quantized if the input is; `run` also takes quantized ones.
+                quantized if the input is; `run` also takes quantized ones. For several inputs a list or a dictionary
+                of arrays (see `arrange_inputs`).
 
         Returns:
             float32 array; the first axis is the batch.
@@ -108,12 +111,13 @@ class LiteRtPredictor(GraphRunner):
         Raises:
             EvaluationError: The batch has the wrong shape, or LiteRT fails.
         """
-        outputs = self.run([batch])[0]
+        inputs = arrange_inputs(self.tflite_model, batch)
+        outputs = self.run(inputs)[0]
         if self._first is None and len(outputs):
             count = max(
                 1, min(_COMPARED, _COMPARED_MACS // (tflite_model_metrics(self.tflite_model).macs + 1))
             )
-            self._first = (np.array(batch[:count]), outputs[:count])
+            self._first = ([np.array(array[:count]) for array in inputs], outputs[:count])
         return self.tflite_model.dequantize_output_to_float32(outputs)
 
     def compare_kernels(self) -> KernelDifference | None:
@@ -125,12 +129,12 @@ class LiteRtPredictor(GraphRunner):
         if self._first is None:
             return None
         samples, outputs = self._first
-        exact = GraphRunner(self.tflite_model, exact=True).run([samples])[0]
+        exact = GraphRunner(self.tflite_model, exact=True).run(samples)[0]
         step = self._steps[0] or (1 if outputs.dtype.kind in "iu" else None)
         # Differences of int8 values exceed the range of int8.
         differences = np.abs(np.subtract(outputs, exact, dtype=np.float64)) / (step or 1)
         return KernelDifference(
-            samples=len(samples),
+            samples=len(samples[0]),
             values=outputs.size,
             differing=int(np.count_nonzero(outputs != exact)),
             largest=float(np.max(differences, initial=0.0)),

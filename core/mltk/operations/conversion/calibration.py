@@ -12,10 +12,14 @@ import numpy as np
 from mltk.data.samples import iterate_batches
 from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError
+from mltk.keras.inputs import arrange_inputs, fit_input, input_specs
 from mltk.model.mixins.dataset import DatasetMixin
+from mltk.utils.trees import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    import keras
 
     from mltk.model.any_model import AnyModel
     from mltk.operations.conversion.settings import ConverterSettings
@@ -24,14 +28,14 @@ TEST_SAMPLES = 3
 
 
 def representative_samples(
-    mltk_model: AnyModel, settings: ConverterSettings
+    mltk_model: AnyModel, keras_model: keras.Model, settings: ConverterSettings
 ) -> list[list[np.ndarray]] | None:
     """Return the samples to calibrate with, or `None` if the settings ask for none.
 
     Each sample is a list of one array, with a batch axis of 1, per input.
 
     Raises:
-        DatasetError: There are no samples.
+        DatasetError: There are no samples, or they do not fit the inputs of the network.
     """
     wanted = settings["representative_dataset"]
     if wanted is None:
@@ -39,34 +43,50 @@ def representative_samples(
     limit = TEST_SAMPLES if mltk_model.test_mode_enabled else settings["representative_dataset_max_samples"]
     samples: list[list[np.ndarray]] = []
     with _calibration_data(mltk_model):
-        if callable(wanted):
-            for item in wanted():
-                samples += islice(_single_samples(item), limit - len(samples))
-                if len(samples) >= limit:
-                    break
-        else:
-            for batch in _validation_batches(mltk_model):
-                samples += [
-                    [np.asarray(sample, np.float32)[None]] for sample in batch[: limit - len(samples)]
-                ]
-                if len(samples) >= limit:
-                    break
+        for item in wanted() if callable(wanted) else _validation_batches(mltk_model):
+            samples += islice(single_samples(keras_model, item), limit - len(samples))
+            if len(samples) >= limit:
+                break
     if not samples:
         raise DatasetError("The representative data set for the quantization has no sample.")
     return samples
 
 
-def _single_samples(item: object) -> Iterator[list[np.ndarray]]:
-    """Split an item of a representative dataset, which may be a batch, into samples."""
-    arrays = [np.asarray(array) for array in (item if isinstance(item, (list, tuple)) else [item])]
-    # NumPy computes in double precision, which no network takes.
-    arrays = [array.astype(np.float32) if array.dtype == np.float64 else array for array in arrays]
-    sizes = {array.shape[0] if array.ndim else 1 for array in arrays}
-    if len(sizes) > 1 or sizes == {1}:
-        yield arrays
-        return
+def single_samples(keras_model: keras.Model, item: object) -> Iterator[list[np.ndarray]]:
+    """Split an item of a representative data set into samples.
+
+    Args:
+        keras_model: The network.
+        item: A batch, or one sample with or without a batch axis: an array, or a list or dictionary with one for each
+            input.
+
+    Raises:
+        DatasetError: The item does not fit the inputs of the network.
+    """
+    arrays = arrange_inputs(keras_model, item)
+    specs = input_specs(keras_model)
+    if specs:
+        arrays = [
+            fit_input(array, spec, "The samples for the quantization (representative_dataset) have")
+            for array, spec in zip(arrays, specs, strict=True)
+        ]
+    else:
+        # A subclassed model tells no shapes. NumPy computes in double precision, which no network takes.
+        arrays = [
+            np.atleast_1d(a).astype(np.float32) if a.dtype == np.float64 else np.atleast_1d(a) for a in arrays
+        ]
+    sizes = {len(array) for array in arrays}
+    if len(sizes) > 1:
+        raise DatasetError(
+            f"The samples for the quantization (representative_dataset) have arrays of {_join(sizes)} rows "
+            f"for the inputs of the network; they must be equally many."
+        )
     for i in range(sizes.pop()):
         yield [array[i : i + 1] for array in arrays]
+
+
+def _join(sizes: Iterable[int]) -> str:
+    return " and ".join(map(str, sorted(sizes)))
 
 
 @contextlib.contextmanager
@@ -83,7 +103,7 @@ def _calibration_data(mltk_model: AnyModel) -> Iterator[None]:
             mltk_model.unload_dataset()
 
 
-def _validation_batches(mltk_model: AnyModel) -> Iterator[np.ndarray]:
+def _validation_batches(mltk_model: AnyModel) -> Iterator[Tree]:
     data = mltk_model.validation_data
     if data is None:
         data = mltk_model.x

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mltk.errors import ConversionError
 from mltk.keras.environment import native_stderr
+from mltk.keras.precision import full_precision
 from mltk.keras.private import FUSED_ATTRIBUTE, edit_calibrated, set_dense_per_channel
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.settings import OWN_KEYS
@@ -166,6 +167,7 @@ def convertible(
     int16 = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     fused = int16 not in settings["supported_ops"]
     with (
+        full_precision(keras_model),
         convertible_layers(keras_model, calibrated=bool(representative), fused=fused) as is_recurrent,
         edit_calibrated(_separate),
     ):

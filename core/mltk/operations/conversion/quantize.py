@@ -47,7 +47,7 @@ def convert_model(
     Returns:
         The quantized model, and the path of its file, if one was written.
     """
-    samples = representative_samples(mltk_model, settings)
+    samples = representative_samples(mltk_model, keras_model, settings)
     representative = None if samples is None else (lambda: (list(sample) for sample in samples))
     quantized = _quantized(mltk_model, keras_model, settings, representative, update_archive)
     others: dict[str, bytes] = {}

@@ -11,6 +11,7 @@ from mltk.keras.private import skip_all_reduce
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.evaluate import EvaluateClassifierMixin
 from mltk.plugins import get_plugin_manager
+from mltk.utils.trees import map_tree
 
 if TYPE_CHECKING:
     import logging
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import keras
 
     from mltk.model.any_model import AnyModel
+    from mltk.operations.training.fit_data import FirstBatch
 
 
 def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None) -> keras.Model:
@@ -49,6 +51,21 @@ def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None
     skip_all_reduce(keras_model)
     mltk_model.trigger_event(MltkModelEvent.AFTER_BUILD_TRAIN_MODEL, keras_model=keras_model, logger=logger)
     return keras_model
+
+
+def build_layers(keras_model: keras.Model, batch: FirstBatch | None) -> None:
+    """Make the weights of a subclassed model, which Keras makes when the first batch comes.
+
+    A run is resumed, and weights are loaded, into weights that exist.
+
+    Args:
+        keras_model: The network; one that is built stays as it is.
+        batch: The first batch of its data.
+    """
+    import keras
+
+    if not keras_model.built and batch is not None:
+        keras_model(map_tree(lambda a: keras.KerasTensor((None, *a.shape[1:]), a.dtype), batch.x))
 
 
 def _check_outputs(mltk_model: AnyModel, keras_model: keras.Model) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mltk.data import tf_data
-from mltk.data.arrays import array_iterator
 from mltk.data.loader import BatchIterator, original_errors
 from mltk.errors import DatasetError, ModelNotFoundError, SpecificationError
 from mltk.model.event import MltkModelEvent
@@ -25,20 +24,13 @@ if TYPE_CHECKING:
     import keras
 
     from mltk.model.any_model import AnyModel
-
-
-class FitData(NamedTuple):
-    """Data for `fit`, in any form that Keras takes, or as `BatchIterator`."""
-
-    x: Any
-    y: Any
-    sample_weight: Any
-    validation: Any
+    from mltk.operations.training.fit_data import FitData
 
 
 def fit_model(
     mltk_model: AnyModel,
     keras_model: keras.Model,
+    data: FitData,
     epochs: int,
     resume_epoch: int,
     verbose: bool,
@@ -50,6 +42,7 @@ def fit_model(
     Args:
         mltk_model: The specification.
         keras_model: The model.
+        data: From `training_data`.
         epochs: Number of epochs.
         resume_epoch: Restore the state after this epoch (counted from 1) first; 0 to start from the beginning.
         verbose: Print a progress line for each epoch.
@@ -69,7 +62,6 @@ def fit_model(
     from mltk.keras.advice import Advice
     from mltk.keras.checkpoints import EpochState
 
-    data = _training_data(mltk_model)
     class_weight = compute_class_weights(mltk_model, mltk_model.y)
     has_validation = data.validation is not None or bool(mltk_model.validation_split)
     callbacks = create_callbacks(mltk_model, has_validation, _reports_accuracy(keras_model), logger)
@@ -200,32 +192,6 @@ def _explain_shape_errors(mltk_model: AnyModel, keras_model: keras.Model) -> Ite
             f"The data do not fit the model '{mltk_model.name}', whose input is {keras_model.input_shape} and "
             f"output {keras_model.output_shape}: {text[:300]}"
         ) from e
-
-
-def _training_data(mltk_model: AnyModel) -> FitData:
-    """Return the loaded data; arrays become seeded batch iterators."""
-    x = mltk_model.prepare_training_data(mltk_model.x)
-    y, sample_weight = mltk_model.y, mltk_model.sample_weight
-    validation = mltk_model.validation_data
-    if not isinstance(x, np.ndarray) or not (y is None or isinstance(y, np.ndarray)):
-        return FitData(x, y, sample_weight, validation)
-    batch_size = mltk_model.batch_size
-    if validation is None and mltk_model.validation_split:
-        # As in Keras, the last fraction before any shuffling.
-        cut = int(len(x) * (1 - mltk_model.validation_split))
-        if not 0 < cut < len(x):
-            raise DatasetError(
-                f"validation_split={mltk_model.validation_split} leaves nothing of {len(x)} samples."
-            )
-        weights = None if sample_weight is None else sample_weight[cut:]
-        validation = array_iterator(
-            x[cut:], None if y is None else y[cut:], weights, batch_size=batch_size, seed=None
-        )
-        x, y = x[:cut], None if y is None else y[:cut]
-        sample_weight = None if sample_weight is None else sample_weight[:cut]
-    seed = mltk_model.seed if mltk_model.shuffle else None
-    batches = array_iterator(x, y, sample_weight, batch_size=batch_size, seed=seed)
-    return FitData(batches, None, None, validation)
 
 
 def _yields_batches(x: object) -> bool:

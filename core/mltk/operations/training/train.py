@@ -11,9 +11,10 @@ from mltk.keras.environment import seed_everything
 from mltk.keras.saving import load_weights
 from mltk.model.event import MltkModelEvent
 from mltk.operations.summaries import summarize_keras_model
-from mltk.operations.training.build import build_keras_model
+from mltk.operations.training.build import build_keras_model, build_layers
 from mltk.operations.training.callbacks import create_callbacks
 from mltk.operations.training.fit import fit_model
+from mltk.operations.training.fit_data import first_batch, training_data
 from mltk.operations.training.outputs import save_trained_model
 from mltk.operations.training.provenance import provenance
 from mltk.results.training import TrainingResults
@@ -67,13 +68,16 @@ def run_training(
     # Loading may draw random numbers; the initial weights must not depend on it.
     seed_everything(mltk_model.seed, mltk_model.deterministic)
     keras_model = build_keras_model(mltk_model, logger=logger)
+    data = training_data(mltk_model)
+    batch = first_batch(data, keras_model)
+    build_layers(keras_model, batch)
     if weights:
         load_weights(keras_model, weights)
         logger.info(f"Starting from the weights {weights}")
     _write_summaries(mltk_model, keras_model, logger)
 
     record = provenance(mltk_model)
-    history = fit_model(mltk_model, keras_model, epochs, resume_epoch, verbose, record, logger)
+    history = fit_model(mltk_model, keras_model, data, epochs, resume_epoch, verbose, record, logger)
     shipped = _load_weights_to_ship(mltk_model, keras_model, history, logger)
     mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
     mltk_model.unload_dataset()

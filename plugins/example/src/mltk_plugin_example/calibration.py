@@ -24,13 +24,14 @@ def evaluate(context: EvaluationContext) -> CalibrationResults:
     for x, y in context.batches():
         if y is None:
             raise EvaluationError("Calibration needs labels, but the data set has none.")
-        scores = context.predictor.predict(x).reshape(len(x), -1)
+        scores = context.predictor.predict(x)
+        scores = scores.reshape(len(scores), -1)
         if scores.shape[1] == 1:
             scores = np.hstack([1 - scores, scores])
         # Quantized probabilities are off by up to half a step of 1/256.
         if scores.min() < -0.01 or scores.max() > 1.01:
             raise EvaluationError("Calibration needs probabilities, but the outputs are not within 0 to 1.")
-        labels = np.reshape(y, (len(x), -1))
+        labels = np.reshape(y, (len(scores), -1))
         classes = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
         confidence.append(scores.max(axis=1))
         correct.append(scores.argmax(axis=1) == classes)

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+<<<<<<< HEAD
 from mltk.tflite import as_frames, find_batch_axis, prepare_inputs
 from mltk_plugin_tflm.process import TflmCrashError, TflmProcess
 from mltk_plugin_tflm.support import check, explain
+=======
+from mltk.tflite.interpreter import arrange_inputs, prepare_inputs
+from mltk.utils.trees import Tree
+from mltk_plugin_tflm.process import TflmProcess
+from mltk_plugin_tflm.support import check
+>>>>>>> 6ba072d (Take several inputs as lists and dictionaries, ids, missing batch axes and mixed precision through all operations)
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel, TfliteTensor
@@ -58,17 +65,20 @@ class TflmPredictor:
         """Shape of the first input; the batch size is `None`."""
         return (None, *self._shapes[0])
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
+    def predict(self, batch: Tree) -> np.ndarray:
         """Return the first output, float32, for a batch of any size.
 
         Args:
-            batch: Samples, batch axis first: numbers of any type, which are quantized if the input is.
+            batch: Samples, batch axis first: numbers of any type, which are quantized if the input is. For several
+                inputs a list or a dictionary of arrays.
 
         Raises:
             EvaluationError: The shape of the batch does not match the model.
             TflmError: The inference fails.
         """
-        return self.tflite_model.dequantize_output_to_float32(self.run([batch])[0])
+        return self.tflite_model.dequantize_output_to_float32(
+            self.run(arrange_inputs(self.tflite_model, batch))[0]
+        )
 
     def run(
         self, inputs: Sequence[np.ndarray], raw: bool = False, all_frames: bool = False
