@@ -1,5 +1,6 @@
 from mltk.tflite._schema import pack_model as pack_model
 from mltk.tflite.default_parameters import add_default_parameters as add_default_parameters
+from mltk.tflite.inputs import arrange_inputs as arrange_inputs
 from mltk.tflite.inputs import as_frames as as_frames
 from mltk.tflite.inputs import check_inputs as check_inputs
 from mltk.tflite.inputs import convert_inputs as convert_inputs

@@ -12,7 +12,14 @@ from mltk.tflite.graph import TfliteGraph
 from mltk.tflite.tensors import TfliteShape, to_tensor_dtype
 from mltk.utils.trees import Tree, leaves_of
 
-__all__ = ["arrange_inputs", "as_frames", "check_inputs", "convert_inputs", "find_batch_axis", "prepare_inputs"]
+__all__ = [
+    "arrange_inputs",
+    "as_frames",
+    "check_inputs",
+    "convert_inputs",
+    "find_batch_axis",
+    "prepare_inputs",
+]
 
 
 def arrange_inputs(model: TfliteGraph, batch: Tree) -> list[np.ndarray]:

@@ -8,16 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-<<<<<<< HEAD
-from mltk.tflite import as_frames, find_batch_axis, prepare_inputs
+from mltk.tflite import arrange_inputs, as_frames, find_batch_axis, prepare_inputs
+from mltk.utils.trees import Tree
 from mltk_plugin_tflm.process import TflmCrashError, TflmProcess
 from mltk_plugin_tflm.support import check, explain
-=======
-from mltk.tflite.interpreter import arrange_inputs, prepare_inputs
-from mltk.utils.trees import Tree
-from mltk_plugin_tflm.process import TflmProcess
-from mltk_plugin_tflm.support import check
->>>>>>> 6ba072d (Take several inputs as lists and dictionaries, ids, missing batch axes and mixed precision through all operations)
 
 if TYPE_CHECKING:
     from mltk.tflite import TfliteModel, TfliteTensor
