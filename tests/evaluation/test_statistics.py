@@ -26,6 +26,13 @@ def test_the_interval_of_an_auc_covers_what_other_samples_give():
     assert 0.9 < covered / 400 < 0.99
 
 
+def test_the_interval_of_a_perfect_auc_depends_on_the_number_of_samples():
+    (few, high), (many, _) = auc_interval(1.0, 3, 3), auc_interval(1.0, 300, 300)
+    assert 0.3 < few < 0.75
+    assert 0.98 < many < high == 1.0
+    assert auc_interval(0.0, 3, 3) == pytest.approx((0.0, 1 - few))
+
+
 class Blobs:
     """Stands in for a specification: two clouds of points, one of them far from the other."""
 

@@ -30,7 +30,8 @@ def proportion_interval(successes: float, count: int) -> tuple[float, float]:
 def auc_interval(area: float, positives: int, negatives: int) -> tuple[float, float]:
     """Return the 95 % interval of the area under a ROC curve.
 
-    Hanley & McNeil, "The Meaning and Use of the Area under a Receiver Operating Characteristic (ROC) Curve", 1982.
+    Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2: asymptotic
+    methods and evaluation", 2006, method 5. It is not empty for an area of 1.
 
     Args:
         area: The area, 0 to 1.
@@ -40,12 +41,21 @@ def auc_interval(area: float, positives: int, negatives: int) -> tuple[float, fl
     Returns:
         Lower and upper end, 0 to 1.
     """
-    both_positive = area / (2 - area)
-    both_negative = 2 * area**2 / (1 + area)
-    variance = (
-        area * (1 - area)
-        + (positives - 1) * (both_positive - area**2)
-        + (negatives - 1) * (both_negative - area**2)
-    ) / (positives * negatives)
-    spread = _Z * math.sqrt(max(variance, 0.0))
-    return max(0.0, area - spread), min(1.0, area + spread)
+
+    def deviation(true: float) -> float:
+        others = (positives + negatives) / 2 - 1
+        spread = 1 + others * (1 - true) / (2 - true) + others * true / (1 + true)
+        return math.sqrt(true * (1 - true) * spread / (positives * negatives))
+
+    def find_end(end: float) -> float:
+        """Return the area between the measured one and `end` from which the measured one is 1.96 deviations away."""
+        inside, outside = area, end
+        for _ in range(60):
+            middle = (inside + outside) / 2
+            if abs(area - middle) < _Z * deviation(middle):
+                inside = middle
+            else:
+                outside = middle
+        return (inside + outside) / 2
+
+    return find_end(0.0), find_end(1.0)

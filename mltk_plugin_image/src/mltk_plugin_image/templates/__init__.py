@@ -31,7 +31,7 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
     channels = 3 if colored else 1
     few = layout.count < _FEW
     parts = describe_parts(layout)
-    stem_size, stem_strides = (3, 1) if max(height, width) <= 32 else (5, 4)
+    stem = _choose_stem(max(height, width))
     kind = "color" if colored else "gray"
     values = {
         "name": request.name,
@@ -59,19 +59,29 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
         f"the last weights are used, as the learning rate ends at 0.",
         "epochs": 100 if few else 40,
         "batch_size": 64 if layout.count >= 300 else 32,
-        "stem_reason": (
-            "Small images keep their resolution in the first stage."
-            if stem_strides == 1
-            else f"The first convolution reduces {height}x{width} pixels by four in each direction."
-        ),
-        "stem_size": stem_size,
-        "stem_strides": stem_strides,
+        **stem,
     }
     findings = [
         f"{layout.count:,} training images in {len(layout.files)} classes, {kind}; input {height}x{width}x{channels}",
         parts.summary,
     ]
     return Draft(_template("image").substitute(values), findings, suitability=0.6)
+
+
+def _choose_stem(side: int) -> dict[str, object]:
+    """Return the first convolution and the stages of the network for images of this height or width."""
+    if side <= 32:
+        reason, size, strides = "Small images keep their resolution in the first stage.", 3, 1
+    elif side <= 64:
+        reason, size, strides = "The first convolution halves the resolution; more would lose details.", 5, 2
+    else:
+        reason, size, strides = (
+            "The first convolution reduces the resolution by four, which saves memory.",
+            5,
+            4,
+        )
+    stages = [(16, 1), (32, 2), (64, 2)] + [(64, 2)] * (strides == 2)
+    return {"stem_reason": reason, "stem_size": size, "stem_strides": strides, "stages": tuple(stages)}
 
 
 def read_some(paths: Sequence[Path]) -> list[np.ndarray]:
