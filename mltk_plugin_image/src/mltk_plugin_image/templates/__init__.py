@@ -50,7 +50,7 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
         ),
         "augmentation": (
             "    horizontal_flip=True,\n    brightness_range=(0.85, 1.15),\n    contrast_range=(0.7, 1.3),\n"
-            "    cutmix=1.0,"
+            "    mixup=0.2,\n    cutmix=1.0,"
             if colored
             else '    fill_mode="nearest",\n    mixup=0.2,'
         ),
