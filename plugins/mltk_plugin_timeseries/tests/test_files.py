@@ -107,7 +107,7 @@ def test_bad_text_is_refused_with_the_place(csv_file, text, message):
 
 def test_damaged_files_are_refused(csv_file, tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
-        read(csv_file("temperatur °C\n1\n", encoding="latin-1"))
+        read(csv_file("Wärme °C\n1\n", encoding="latin-1"))
     for name, content in (("a.npy", b"\x93NUMPY"), ("a.npz", b"PK\x03\x04"), ("b.npy", b"")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DatasetError, match="cannot be read"):
