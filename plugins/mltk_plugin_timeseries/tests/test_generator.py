@@ -289,3 +289,15 @@ def test_the_fingerprint_changes_with_files_and_windows(write_counts):
     assert len(prints) == 2, "augmentation does not change the data"
     np.save(folder / "a" / "2.npy", np.zeros(8))
     assert Generator().flow_from_directory(folder, 8).batches.fingerprint() not in prints
+
+
+def test_recordings_can_be_divided_between_the_parts(write_counts):
+    folder = write_counts([40])
+    generator = Generator(window_length=4, window_overlap=0.5, validation_split=0.25, split_recordings=True)
+    rows = {}
+    for part in ("validation", "training"):
+        iterator = generator.flow_from_directory(folder, subset=part, shuffle=False)
+        x, _ = read_all(iterator)
+        rows[part] = set(x[..., 0].ravel().astype(int).tolist())
+    assert rows["validation"] == {*range(10), *range(100000, 100010)}
+    assert rows["training"] == {*range(10, 40), *range(100010, 100040)}

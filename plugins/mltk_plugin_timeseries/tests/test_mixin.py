@@ -165,3 +165,10 @@ def test_the_seed_of_the_model_sets_the_batches(make_model, write_recordings):
     assert np.array_equal(load(other, "training")[0], first)
     other.seed = DEFAULT_SEED + 1
     assert not np.array_equal(load(other, "training")[0], first)
+
+
+def test_groups_and_divided_recordings_exclude_each_other(make_model, write_recordings):
+    model = make_model(write_recordings(), validation_split=0.5, split_recordings=True)
+    model.group_by = r"\d"
+    with pytest.raises(SpecificationError, match="group_by keeps recordings together"):
+        model.load_dataset("training")

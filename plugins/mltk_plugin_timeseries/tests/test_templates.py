@@ -125,3 +125,11 @@ def test_the_specification_trains_as_it_is(write_recordings, tmp_path, mltk_cli)
     assert done.exit_code == 0, done.stderr
     assert "int8" in done.stdout
     assert "(test data" in done.stdout
+
+
+def test_a_few_long_recordings_are_divided(write_recordings, tmp_path):
+    created, model, _ = create(write_recordings(rows=3000, count=1), tmp_path)
+    assert "the first fifth of each" in created.draft.findings[1]
+    assert model.datagen.split_recordings
+    assert model.validation_data.samples == 2 * 8
+    assert model.x.samples == 2 * 36

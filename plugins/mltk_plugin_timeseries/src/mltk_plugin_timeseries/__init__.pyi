@@ -4,3 +4,4 @@ from mltk_plugin_timeseries.generator import (
 from mltk_plugin_timeseries.generator import TimeSeriesIterator as TimeSeriesIterator
 from mltk_plugin_timeseries.generator import TimeSeriesParams as TimeSeriesParams
 from mltk_plugin_timeseries.mixins import TimeSeriesDatasetMixin as TimeSeriesDatasetMixin
+from mltk_plugin_timeseries.table import RecordingTable as RecordingTable

@@ -26,7 +26,7 @@ _TIMES_AS_CHANNEL = Finding(
     "Set time_column to its name, or channels to those to read.",
 )
 
-_MISSING = {"", "nan", "na", "n/a", "null", "none"}
+MISSING = {"", "nan", "na", "n/a", "null", "none"}
 
 
 class Table(NamedTuple):
@@ -134,8 +134,8 @@ def _read_csv(path: str | Path, time_column: str | None) -> Table:
     if not lines:
         return Table([], np.empty((0, 0)))
     delimiter = max(",;\t", key=lines[0].count)
-    first = [cell.strip() for cell in next(_split(lines[:1], delimiter))]
-    has_header = not all(_is_number(cell) or cell.lower() in _MISSING for cell in first)
+    first = [cell.strip() for cell in next(split_rows(lines[:1], delimiter))]
+    has_header = not all(_is_number(cell) or cell.lower() in MISSING for cell in first)
     names = first if has_header else [str(i) for i in range(len(first))]
     if len(set(names)) < len(names):
         raise ValueError(f"two columns have the name '{max(names, key=names.count)}'.")
@@ -156,34 +156,44 @@ def _parse_rows(
 ) -> tuple[np.ndarray, bool]:
     """Return the values, and whether the time column holds dates."""
     values, has_dates = np.empty((len(rows), len(names))), False
-    for i, cells in enumerate(_split(rows, delimiter)):
+    for i, cells in enumerate(split_rows(rows, delimiter)):
         if len(cells) != len(names):
             raise ValueError(f"row {i + 1 + has_header} has {len(cells)} cells instead of {len(names)}.")
         for j, cell in enumerate(cells):
             text = cell.strip()
             if delimiter == ";":
                 text = text.replace(",", ".")
+            dates = names[j] == time_column or names[j].lower() in TIME_NAMES
             try:
-                if text.lower() in _MISSING:
-                    values[i, j] = np.nan
-                elif (names[j] == time_column or names[j].lower() in TIME_NAMES) and not _is_number(text):
-                    values[i, j], has_dates = _parse_date(text), True
-                else:
-                    values[i, j] = float(text)
+                values[i, j] = parse_cell(text, dates)
             except ValueError:
                 raise ValueError(
                     f"row {i + 1 + has_header}, column '{names[j]}': '{text}' is not a number."
                 ) from None
+            has_dates |= dates and not _is_number(text) and text.lower() not in MISSING
     return values, has_dates
 
 
-def _split(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+def split_rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    """Yield the cells of each line."""
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
 
 
-def _parse_date(text: str) -> float:
-    """Return seconds of a date in ISO 8601, in UTC."""
-    return float(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64)) * 1e-9
+def parse_cell(text: str, dates: bool) -> float:
+    """Return the number in a cell, NaN for a missing one, or the seconds of a date in ISO 8601 (UTC).
+
+    Args:
+        text: The cell, without spaces around it.
+        dates: Accept dates.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if text.lower() in MISSING:
+        return float("nan")
+    if dates and not _is_number(text):
+        return float(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64)) * 1e-9
+    return float(text)
 
 
 def _is_number(text: str) -> bool:

@@ -96,6 +96,10 @@ class _RecordingLoader(GeneratorLoader):
         model = self._series_model
         datagen = model.get_datagen_creator(subset)()
         assert isinstance(datagen, ParallelTimeSeriesDataGenerator)
+        if datagen.split_recordings and model.group_by is not None:
+            raise SpecificationError(
+                "my_model.group_by keeps recordings together, but split_recordings divides each: set one of them."
+            )
         datagen.statistics = datagen.statistics or self._statistics
         self.prepare(datagen, subset, DOMAIN)
         iterator = datagen.flow_from_directory(

@@ -39,6 +39,9 @@ class TimeSeriesSettings(GeneratorSettings):
     """Recordings that are shorter than a window: `pad` continues them with their last row, `skip` leaves them out,
     `refuse` stops; `None` pads, with a warning. The end of a longer recording that does not fill a window is left
     out."""
+    split_recordings: bool = False
+    """Let `validation_split` take the first part of each recording, instead of the first files: for classes that have
+    few, long recordings. A model is then tested on people and devices that it knows."""
     channels: Sequence[str] | None = None
     """Names of the columns to read, in the order of the model's input; `None`: all, in the order of the first file."""
     time_column: str | None = None

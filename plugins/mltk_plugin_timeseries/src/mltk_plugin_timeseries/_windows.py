@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mltk.data import FileReport, FileSamples, Finding
+from mltk.data import FileReport, FileSamples, Finding, Range
 from mltk.errors import DatasetError
 from mltk_plugin_timeseries._files import ReadingRules, Recording, read_recording
 
@@ -66,6 +67,7 @@ class FileWindows:
         windowing: How to cut them.
         rules: How to read them.
         cache_bytes: Memory for recordings.
+        part: First and last fraction of each recording to use; `None` for all of it.
 
     Raises:
         DatasetError: A file cannot be read, the rules refuse it, or its channels or rate are not those of the first.
@@ -78,13 +80,16 @@ class FileWindows:
         windowing: Windowing,
         rules: ReadingRules,
         cache_bytes: int = 0,
+        part: Range | None = None,
     ) -> None:
         self.windowing = windowing
         self.channels: tuple[str, ...] = ()
         """Names of the channels."""
         self.rate: float | None = None
         """Rows per second of the windows, if it is known."""
+        self._rated = ""
         self._rules = rules
+        self._part = part
         self._recordings = FileSamples(root, files)
         self._paths = files
         self._room = cache_bytes
@@ -97,7 +102,7 @@ class FileWindows:
         self.files, self.names = self._name_windows()
 
     def _find_windows(self) -> tuple[np.ndarray, np.ndarray]:
-        starts = []
+        starts: list[np.ndarray] = []
         for i in range(len(self._paths)):
             recording = self._recordings.load(i, self._read_first)
             self._check_like_first(i, recording)
@@ -113,7 +118,7 @@ class FileWindows:
         return np.repeat(np.arange(len(counts)), counts), np.concatenate([np.empty(0, np.int64), *starts])
 
     def _read_first(self, path: str, name: str, report: FileReport) -> Recording:
-        recording = read_recording(path, self._rules, report, name)
+        recording = self._read_part(path, name, report)
         if len(recording.values) < self.windowing.length:
             if self.windowing.short == "skip":
                 report.add(_SKIPPED, name)
@@ -123,17 +128,19 @@ class FileWindows:
 
     def _check_like_first(self, index: int, recording: Recording) -> None:
         if index == 0:
-            self.channels, self.rate = recording.channels, recording.rate
+            self.channels = recording.channels
             # The columns of other files may be in another order.
             if self._rules.channels is None:
                 self._rules = ReadingRules(
                     recording.channels, self._rules.time_column, self._rules.time_unit, self._rules.resampling
                 )
-            return
-        if recording.rate and self.rate and abs(recording.rate / self.rate - 1) > _RATE_TOLERANCE:
+        if self.rate is None:
+            # A recording of one row has no rate of its own.
+            self.rate, self._rated = recording.rate, self._paths[index]
+        elif recording.rate is not None and abs(recording.rate / self.rate - 1) > _RATE_TOLERANCE:
             raise DatasetError(
                 f"The recording '{self._recordings.path(index)}' has {recording.rate:.4g} rows per second, and "
-                f"'{self._paths[0]}' has {self.rate:.4g}: set sample_rate to resample them."
+                f"'{self._rated}' has {self.rate:.4g}: set sample_rate to resample them."
             )
 
     def _keep(self, index: int, values: np.ndarray) -> None:
@@ -154,7 +161,14 @@ class FileWindows:
         return values
 
     def _read_again(self, path: str, name: str, report: FileReport) -> np.ndarray:
-        return read_recording(path, self._rules, report, name).values
+        return self._read_part(path, name, report).values
+
+    def _read_part(self, path: str, name: str, report: FileReport) -> Recording:
+        recording = read_recording(path, self._rules, report, name)
+        if self._part is None:
+            return recording
+        first, last = (math.ceil(fraction * len(recording.values)) for fraction in self._part)
+        return recording._replace(values=recording.values[first:last])
 
     def select(self, rows: np.ndarray) -> None:
         """Keep only some of the windows.
@@ -196,7 +210,9 @@ class FileWindows:
 
     def fingerprint(self) -> str:
         """Return a hex digest of the names and sizes of the files, and of how they are cut."""
-        content = f"{self._recordings.fingerprint()} {self.windowing} {self._rules} {len(self.starts)}"
+        content = (
+            f"{self._recordings.fingerprint()} {self.windowing} {self._part} {self._rules} {len(self.starts)}"
+        )
         return hashlib.sha256(content.encode()).hexdigest()
 
 

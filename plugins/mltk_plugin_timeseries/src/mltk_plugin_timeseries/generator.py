@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,8 +87,9 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
             shuffle_index_dir: Folder that keeps a shuffled order of the files of each class.
             seed: Seed of the order and of the augmentation; `None` means 42.
             follow_links: Follow links to folders below the class folders.
-            subset: `training` or `validation`, the parts that `validation_split` makes of the files; `None` for
-                everything. The validation subset is the same in every epoch.
+            subset: `training` or `validation`, the parts that `validation_split` makes of the files (or of
+                each recording, see `split_recordings`); `None` for everything. The validation subset
+                is the same in every epoch.
             max_samples_per_class: Maximum number of files, and of windows, of each class; -1: that of the generator.
             list_valid_filenames_in_directory_function: Lists the files of a class, see
                 `mltk.data.list_dataset_directory`.
@@ -106,7 +108,7 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
             self,
             directory,
             formats=FILE_FORMATS,
-            flow=flow,
+            flow=replace(flow, subset=None) if self.split_recordings else flow,
             classes=classes,
             class_mode=class_mode,
             only=only,
@@ -116,8 +118,14 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
             list_function=list_valid_filenames_in_directory_function,
         )
         files = [name for name in listing.names if name is not None]
+        split = get_split(subset, self.validation_split)
         samples = FileWindows(
-            listing.directory, files, windowing, self.reading_rules(), cache_bytes=self.cache_bytes
+            listing.directory,
+            files,
+            windowing,
+            self.reading_rules(),
+            cache_bytes=self.cache_bytes,
+            part=split if self.split_recordings else None,
         )
         limit = max_samples_per_class if max_samples_per_class >= 0 else self.max_samples_per_class
         ids = _limit_windows(samples, listing.labels.ids, limit)
@@ -133,7 +141,7 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
         params = TimeSeriesParams(
             generator=self,
             subset=subset,
-            split=listing.split,
+            split=split,
             directory=listing.directory,
             class_indices=listing.class_indices,
             class_mode=class_mode,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mltk.data import FolderLayout, describe_parts, read_layout
+from mltk.data import FolderLayout, PartsDraft, describe_parts, read_layout
 from mltk.errors import DatasetError
 from mltk.plugins import Draft, DraftRequest
 from mltk_plugin_timeseries._files import FILE_FORMATS, TIME_NAMES, Table, read_table
@@ -20,6 +20,9 @@ from mltk_plugin_timeseries._resampling import JITTER
 
 _FEW = 200
 """Data sets with fewer recordings are trained for fewer steps."""
+
+_FEWEST = 5
+"""Classes with fewer recordings have too few to hold some back."""
 
 _LONGEST_WHOLE = 1024
 """Longer recordings are cut into windows."""
@@ -62,11 +65,15 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
     channels = [name for name in tables[0].names if times is None or name != times.name]
     window = choose_window([_count_rows(table, times) for table in tables], times)
     parts = describe_parts(layout)
+    splits = _splits_recordings(layout, window, parts)
+    summary = (
+        parts.summary.replace("a fifth of the files", "the first fifth of each") if splits else parts.summary
+    )
     steps = 600 if layout.count < _FEW else 2000
     values = {
         "name": request.name,
         "title": f"Sensor recordings of {len(layout.files)} classes.",
-        "about": f"Written by `mltk new` for {layout.count:,} training recordings. {parts.summary}",
+        "about": f"Written by `mltk new` for {layout.count:,} training recordings. {summary}",
         "description": f"{len(layout.files)} classes of {len(channels)}-channel time series, int8",
         "dataset": request.dataset,
         "classes": layout.classes,
@@ -76,13 +83,27 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
         "reading": _append(describe_reading(tables, channels, times, window)),
         "augmentation": _append(describe_rotation(channels)),
         "validation_split": parts.validation_split,
+        "split": _append(
+            [
+                "# Few files: the start of each is held back. New people or devices may be harder.",
+                "split_recordings=True,",
+            ]
+            if splits
+            else []
+        ),
         "training_reason": f"{steps} steps; the last weights are used, as the learning rate ends at 0.",
         "epochs": steps // 25,
         "stem_strides": 1 if window.rows < 64 else 2,
         "first_strides": 1 if window.rows < 256 else 2,
     }
-    findings = [_describe_data(layout, channels, times, window), parts.summary]
+    findings = [_describe_data(layout, channels, times, window), summary]
     return Draft(_template("timeseries").substitute(values), findings, suitability=0.7)
+
+
+def _splits_recordings(layout: FolderLayout, window: _Window, parts: PartsDraft) -> bool:
+    """Return whether recordings are too few to hold some back, and long enough to be divided."""
+    few = min(map(len, layout.files.values())) < _FEWEST
+    return bool(parts.validation_split and window.overlap and few and not layout.group_pattern)
 
 
 def read_some(paths: Sequence[Path]) -> list[Table]:
