@@ -133,3 +133,11 @@ def test_a_few_long_recordings_are_divided(write_recordings, tmp_path):
     assert model.datagen.split_recordings
     assert model.validation_data.samples == 2 * 8
     assert model.x.samples == 2 * 36
+
+
+def test_the_network_keeps_the_order_only_of_whole_recordings(write_recordings, tmp_path):
+    _, _, network = create(write_recordings(["whole/slow", "whole/fast"], rows=50) / "whole", tmp_path)
+    assert any("flatten" in layer.name for layer in network.layers)
+    (tmp_path / "moves_v1.py").unlink()
+    _, _, network = create(write_recordings(["long/slow", "long/fast"], rows=2000) / "long", tmp_path)
+    assert not any("flatten" in layer.name for layer in network.layers)

@@ -93,6 +93,7 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
         ),
         "training_reason": f"{steps} steps; the last weights are used, as the learning rate ends at 0.",
         "epochs": steps // 25,
+        **_describe_head(window),
         "stem_strides": 1 if window.rows < 64 else 2,
         "first_strides": 1 if window.rows < 256 else 2,
     }
@@ -245,6 +246,20 @@ def _describe_data(
 
 def _quote(names: Sequence[str], brackets: str = "[]") -> str:
     return brackets[0] + ", ".join(json.dumps(name, ensure_ascii=False) for name in names) + brackets[1]
+
+
+def _describe_head(window: _Window) -> dict[str, str]:
+    """Return how the network ends: windows of a stream begin anywhere, whole recordings have an order."""
+    if window.overlap:
+        return {
+            "head_reason": "Windows begin anywhere: what happens counts, not when.",
+            "head": "x = keras.layers.GlobalAveragePooling2D()(x)",
+        }
+    return {
+        "head_reason": "A window is a whole recording: the mean of each quarter keeps the order of what happens.",
+        "head": 'x = keras.layers.AveragePooling2D((-(-x.shape[1] // 4), 1), padding="same")(x)\n'
+        "    x = keras.layers.Flatten()(x)",
+    }
 
 
 def _append(lines: Sequence[str], indent: str = "    ") -> str:
