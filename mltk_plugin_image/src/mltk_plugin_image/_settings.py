@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -23,10 +23,14 @@ from mltk.data import (
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_image._augmentation import FILL_MODES, NOISES, RandomTransforms, Shift
+from mltk_plugin_image._camera import Blur, ColorJitter, JpegArtifacts, RandomErasing
 from mltk_plugin_image._files import ReadingRules
 
 BUILT_IN_STEP = "image_transforms"
 """Name of the augmentation step of the built-in random transforms."""
+
+CAMERA_STEPS = ("color_jitter", "blur", "jpeg", "random_erasing")
+"""Names of the augmentation steps that imitate cameras and their files."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -54,6 +58,20 @@ class ImageSettings(GeneratorSettings):
     """Factor of the default amount of noise, or one factor for each kind. Default amounts: gauss, a standard
     deviation of 4 % of the value range; poisson, 6 % at full brightness; speckle, 10 % of the pixel's value; s&p,
     0.4 % of the pixels."""
+    saturation_range: Sequence[float] | None = None
+    """Minimum and maximum factor of the saturation of colors: 0 makes gray, 1 keeps them. Step `color_jitter`."""
+    hue_range: float = 0.0
+    """Maximum change of the hue to either side, in degrees: 10 is a change of light, 180 is any color."""
+    blur_range: Sequence[float] | None = None
+    """Minimum and maximum standard deviation of a Gaussian blur, in pixels. Step `blur`."""
+    jpeg_quality_range: Sequence[int] | None = None
+    """Minimum and maximum quality, 1 to 100, of a compression to JPEG. Step `jpeg`."""
+    erasing_range: Sequence[float] | None = None
+    """Minimum and maximum share of the area of a rectangle that is replaced by noise, e.g. (0.02, 0.2). Step
+    `random_erasing`."""
+    probabilities: Mapping[str, float] | None = None
+    """Probability from 0 to 1 that one of the steps `color_jitter`, `blur`, `jpeg` and `random_erasing` changes an
+    image, by name; 1 by default."""
     horizontal_flip: bool = False
     """Swap left and right in half of the images."""
     vertical_flip: bool = False
@@ -125,6 +143,7 @@ class ImageSettings(GeneratorSettings):
         """
         super().check()
         self.random_transforms()
+        self.camera_steps()
         self.reading_rules()
         check_number("zca_epsilon", self.zca_epsilon, minimum=0)
         check_choice("data_format", self.data_format, (None, "channels_last", "channels_first"))
@@ -176,9 +195,44 @@ class ImageSettings(GeneratorSettings):
         )
 
     def built_in_steps(self) -> Sequence[AugmentationStep]:
-        """Return the random transforms as one augmentation step."""
-        transforms = self.random_transforms()
-        return (AugmentationStep(BUILT_IN_STEP, "transform", transforms, domain="image", stream="transform"),)
+        """Return the random transforms as one augmentation step, and each of the steps of a camera that is set."""
+        steps = [
+            AugmentationStep(
+                BUILT_IN_STEP, "transform", self.random_transforms(), domain="image", stream="transform"
+            )
+        ]
+        steps += [
+            AugmentationStep(name, "transform", apply, domain="image")
+            for name, apply in self.camera_steps().items()
+        ]
+        return steps
+
+    def camera_steps(self) -> dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]]:
+        """Return the steps that imitate cameras and their files, in their order, as far as they are set.
+
+        Raises:
+            SpecificationError: One of these settings has the wrong type, or is out of range.
+        """
+        chances = dict.fromkeys(CAMERA_STEPS, 1.0)
+        for name, chance in (self.probabilities or {}).items():
+            check_choice("probabilities", name, CAMERA_STEPS)
+            chances[name] = check_number(f"probabilities of '{name}'", chance, 0, 1)
+        limits = check_range("value_range", self.value_range)
+        steps: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {}
+        hue = check_number("hue_range", self.hue_range, 0, 180)
+        saturation = check_factors("saturation_range", self.saturation_range) or (1.0, 1.0)
+        if hue or saturation != (1.0, 1.0):
+            steps["color_jitter"] = ColorJitter(saturation, hue, chances["color_jitter"], limits)
+        if self.blur_range is not None:
+            sigma = check_range("blur_range", self.blur_range, minimum=0)
+            steps["blur"] = Blur(sigma, chances["blur"])
+        if self.jpeg_quality_range is not None:
+            low, high = check_range("jpeg_quality_range", self.jpeg_quality_range, 1, 100)
+            steps["jpeg"] = JpegArtifacts((int(low), int(high)), chances["jpeg"], limits)
+        if self.erasing_range is not None:
+            area = check_range("erasing_range", self.erasing_range, 0, 1)
+            steps["random_erasing"] = RandomErasing(area, chances["random_erasing"], limits)
+        return steps
 
     @property
     def augmentation_enabled(self) -> bool:
