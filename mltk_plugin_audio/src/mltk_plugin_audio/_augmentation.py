@@ -11,6 +11,7 @@ import numpy as np
 from scipy import fft
 
 from mltk.data import Range, standard_normal
+from mltk_plugin_audio._microphone import CODECS, EQUALIZER_HZ, filter_clips, reverberate
 from mltk_plugin_audio._noise_and_rooms import RecordingSet
 
 AUGMENTATIONS = (
@@ -25,6 +26,9 @@ AUGMENTATIONS = (
     "time_shift",
     "frequency_mask",
     "time_mask",
+    "room",
+    "filter",
+    "codec",
 )
 """Names for `probabilities` and `class_augmentations`."""
 
@@ -71,6 +75,12 @@ class Transforms:
     """bool."""
     time_mask: np.ndarray
     """bool."""
+    room_rt60: np.ndarray
+    """Seconds; 0 for no room."""
+    filter: np.ndarray
+    """bool."""
+    codec: np.ndarray
+    """Index of the codec in the settings, -1 for none."""
 
     def __len__(self) -> int:
         return len(self.offset_percentage)
@@ -103,6 +113,12 @@ class RandomTransforms:
     """Number, and maximum width in channels."""
     time_masks: tuple[int, int] = (0, 0)
     """Number, and maximum width in frames."""
+    room_rt60: Range | None = None
+    room_direct_db: Range = (0.0, 15.0)
+    equalizer_db: float = 0.0
+    highpass_hz: Range | None = None
+    lowpass_hz: Range | None = None
+    codecs: tuple[str, ...] = ()
     probabilities: tuple[float, ...] = (1.0,) * len(AUGMENTATIONS)
     """In the order of `AUGMENTATIONS`."""
 
@@ -154,7 +170,49 @@ class RandomTransforms:
             time_shift_ms=draw_between("time_shift", self.time_shift_ms, 0.0),
             frequency_mask=rows["frequency_mask"][0] & (self.frequency_masks[0] > 0),
             time_mask=rows["time_mask"][0] & (self.time_masks[0] > 0),
+            room_rt60=draw_between("room", self.room_rt60, 0.0),
+            filter=rows["filter"][0] & self.filters,
+            codec=draw_index("codec", len(self.codecs)),
         )
+
+    @property
+    def filters(self) -> bool:
+        """Whether clips are filtered."""
+        return bool(self.equalizer_db or self.highpass_hz or self.lowpass_hz)
+
+    def reverberate(self, x: np.ndarray, rng: np.random.Generator, transforms: Transforms) -> np.ndarray:
+        """Put clips into rooms that are computed; arguments as for `mix`, and likewise below."""
+        chosen = np.flatnonzero(transforms.room_rt60 > 0)
+        if len(chosen):
+            direct = rng.uniform(*self.room_direct_db, len(x))
+            x[chosen] = reverberate(x[chosen], transforms.room_rt60[chosen], direct[chosen], self.rate, rng)
+        return x
+
+    def filter(self, x: np.ndarray, rng: np.random.Generator, transforms: Transforms) -> np.ndarray:
+        """Filter clips like microphones with different frequency responses."""
+        n = len(x)
+        gains = rng.uniform(-self.equalizer_db, self.equalizer_db, (n, len(EQUALIZER_HZ)))
+        high = rng.uniform(*(self.highpass_hz or (0.0, 0.0)), n)
+        low = rng.uniform(*self.lowpass_hz, n) if self.lowpass_hz else np.full(n, np.inf)
+        on = np.flatnonzero(transforms.filter)
+        if len(on):
+            x[on] = filter_clips(x[on], gains[on], high[on], low[on], self.rate)
+        return x
+
+    def encode(self, x: np.ndarray, rng: np.random.Generator, transforms: Transforms) -> np.ndarray:
+        """Send clips through a codec or an amplifier."""
+        for index, name in enumerate(self.codecs):
+            chosen = np.flatnonzero(transforms.codec == index)
+            if len(chosen):
+                x[chosen] = CODECS[name](x[chosen], self.rate, rng)
+        return x
+
+    def transform_clips(
+        self, x: np.ndarray, rng: np.random.Generator, spans: np.ndarray, transforms: Transforms
+    ) -> np.ndarray:
+        """Apply all transforms of clips, in their order."""
+        x = self.mix(self.reverberate(x, rng, transforms), rng, spans, transforms)
+        return self.encode(self.filter(x, rng, transforms), rng, transforms)
 
     def mix(
         self, x: np.ndarray, rng: np.random.Generator, spans: np.ndarray, transforms: Transforms
@@ -338,4 +396,5 @@ def _list_names(random: RandomTransforms) -> dict[str, tuple[str, ...]]:
         "noise_color": random.noise_colors,
         "bg_noise": random.noises.names if random.noises else (),
         "impulse_response": random.impulse_responses.names if random.impulse_responses else (),
+        "codec": random.codecs,
     }

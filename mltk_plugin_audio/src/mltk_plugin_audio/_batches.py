@@ -21,7 +21,14 @@ from mltk.data import (
 from mltk.errors import DatasetError
 from mltk_plugin_audio._augmentation import AUGMENTATIONS, Transforms, default_transforms
 from mltk_plugin_audio._files import read_recording
-from mltk_plugin_audio._settings import AUDIO_STEP, MASK_STEP, AudioGeneratorSettings
+from mltk_plugin_audio._settings import (
+    AUDIO_STEP,
+    CODEC_STEP,
+    FILTER_STEP,
+    MASK_STEP,
+    ROOM_STEP,
+    AudioGeneratorSettings,
+)
 from mltk_plugin_audio._signal import find_speech, pad_or_crop, resample, to_float
 from mltk_plugin_audio._vocoder import transform_voice
 
@@ -30,6 +37,14 @@ SILENCE = "_silence_"
 
 UNKNOWN = "_unknown_"
 """Name of the class whose samples come from all folders that are not named as classes."""
+
+_STEP_FIELDS = {
+    MASK_STEP: ("frequency_mask", "time_mask"),
+    ROOM_STEP: ("room_rt60",),
+    FILTER_STEP: ("filter",),
+    CODEC_STEP: ("codec",),
+}
+"""Drawn parameters of the built-in steps besides `AUDIO_STEP`, which has the others."""
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -140,18 +155,17 @@ class AudioBatches(GeneratorBatches[AudioGeneratorSettings, AudioSamples]):
         count = len(position.indices)
         offset = np.full(count, self.generator.clip_position, np.float32)
         unchanged = replace(default_transforms(count), offset_percentage=offset)
-        mixes, masks = (
-            any(step.name == name for step in self._steps[domain, "transform"])
-            for domain, name in (("audio", AUDIO_STEP), ("spectrogram", MASK_STEP))
-        )
-        if not (mixes or masks):
+        active = {
+            step.name for domain in ("audio", "spectrogram") for step in self._steps[domain, "transform"]
+        }
+        if not active & {AUDIO_STEP, *_STEP_FIELDS}:
             return unchanged
         allowed = None if self._allowed is None else self._allowed[self.labels.ids[position.indices]]
         drawn = self.generator.get_transforms().draw(count, self.rng(position), allowed)
-        if mixes:
+        if AUDIO_STEP in active:
             return drawn
-        masked = {"frequency_mask": drawn.frequency_mask, "time_mask": drawn.time_mask}
-        return replace(unchanged, **masked)
+        names = [name for step, fields in _STEP_FIELDS.items() if step in active for name in fields]
+        return replace(unchanged, **{name: getattr(drawn, name) for name in names})
 
     def make_clips(self, position: BatchPosition, transforms: Transforms) -> np.ndarray:
         """Return float32 `(n, samples)` from -1 to 1 at the target sample rate: the input of the front end."""

@@ -28,6 +28,7 @@ from mltk.data import (
 from mltk.errors import SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_audio._augmentation import AUGMENTATIONS, NOISE_COLORS, RandomTransforms
+from mltk_plugin_audio._microphone import CODECS
 from mltk_plugin_audio._noise_and_rooms import find_folder, load_impulse_responses, load_noises
 from mltk_plugin_audio.frontend import AudioFeatureGenerator, AudioFeatureGeneratorSettings
 
@@ -39,6 +40,9 @@ AUDIO_STEP = "audio_transforms"
 
 MASK_STEP = "spectrogram_masks"
 """Name of the built-in augmentation step for spectrograms."""
+
+ROOM_STEP, FILTER_STEP, CODEC_STEP = "room", "filter", "codec"
+"""Names of the built-in augmentation steps for rooms, microphones and transmissions."""
 
 _FRONTEND_TYPES = ("uint16", "float32", "int8")
 
@@ -126,9 +130,26 @@ class AudioGeneratorSettings(GeneratorSettings):
     """Number of masked frequency bands in a spectrogram, and their maximum width in channels (SpecAugment)."""
     time_masks: Sequence[int] = (0, 0)
     """Number of masked time spans in a spectrogram, and their maximum width in frames."""
+    room_rt60_range: Sequence[float] | None = None
+    """Minimum and maximum time in seconds in which the reverberation of a computed room decays by 60 dB: 0.3 is a small
+    room, 1 a hall. Step `room`."""
+    room_direct_db_range: Sequence[float] = (0.0, 15.0)
+    """Minimum and maximum level of the direct sound relative to this reverberation, in dB; 0 is far away."""
+    equalizer_db: float = 0.0
+    """Maximum gain to either side, in dB, of an equalizer with a drawn gain in each octave, like the uneven response of
+    microphones and housings. Step `filter`."""
+    highpass_range_hz: Sequence[float] | None = None
+    """Minimum and maximum frequency below which sound is weakened by 12 dB per octave, as by a small microphone. Step
+    `filter`."""
+    lowpass_range_hz: Sequence[float] | None = None
+    """Minimum and maximum frequency above which sound is weakened by 24 dB per octave. Step `filter`."""
+    codecs: Sequence[str] | None = None
+    """What a clip is sent through, one of: `telephone` (300 to 3,400 Hz, 8 bits of the mu-law), `8bit` (linear), and
+    `overdrive` (peaks cut off 3 to 12 dB below the highest). Step `codec`."""
     probabilities: Mapping[str, float] | None = None
     """Probability from 0 to 1 that an augmentation is applied to a clip, by name; 1 by default. Names: offset, speed,
-    pitch, vtlp, loudness, noise_color, bg_noise, impulse_response, time_shift, frequency_mask, time_mask."""
+    pitch, vtlp, loudness, noise_color, bg_noise, impulse_response, time_shift, frequency_mask, time_mask, room, filter,
+    codec."""
     class_augmentations: Mapping[str, Sequence[str]] | None = None
     """Augmentations allowed for the clips of a class, by class name; other classes allow all."""
 
@@ -185,9 +206,16 @@ class AudioGeneratorSettings(GeneratorSettings):
         return not self.disable_random_transforms
 
     def built_in_steps(self) -> list[AugmentationStep]:
-        """Return the random transforms as steps: one for clips and, if masks are set, one for spectrograms."""
+        """Return the random transforms as steps: for clips and, if masks are set, one for spectrograms."""
         random = self.get_transforms()
         steps = [AugmentationStep(AUDIO_STEP, "transform", random.mix, "audio", "noise")]
+        if random.room_rt60 is not None:
+            # Noise is not in the room's sound: it is recorded, or that of the microphone.
+            steps.insert(0, AugmentationStep(ROOM_STEP, "transform", random.reverberate, "audio"))
+        if random.filters:
+            steps.append(AugmentationStep(FILTER_STEP, "transform", random.filter, "audio"))
+        if random.codecs:
+            steps.append(AugmentationStep(CODEC_STEP, "transform", random.encode, "audio"))
         if self.frontend_enabled and (random.frequency_masks[0] or random.time_masks[0]):
             steps.append(AugmentationStep(MASK_STEP, "transform", random.mask, "spectrogram", "mask"))
         return steps
@@ -316,6 +344,12 @@ class AudioGeneratorSettings(GeneratorSettings):
             time_shift_ms=_check_optional("time_shift_range_ms", self.time_shift_range_ms),
             frequency_masks=_check_masks("frequency_masks", self.frequency_masks),
             time_masks=_check_masks("time_masks", self.time_masks),
+            room_rt60=_check_positive("room_rt60_range", self.room_rt60_range),
+            room_direct_db=check_range("room_direct_db_range", self.room_direct_db_range),
+            equalizer_db=check_number("equalizer_db", self.equalizer_db, minimum=0),
+            highpass_hz=_check_positive("highpass_range_hz", self.highpass_range_hz),
+            lowpass_hz=_check_positive("lowpass_range_hz", self.lowpass_range_hz),
+            codecs=_check_names("codecs", self.codecs, tuple(CODECS)),
             probabilities=tuple(
                 check_number(f"probabilities of '{name}'", probabilities.get(name, 1.0), 0, 1)
                 for name in AUGMENTATIONS
@@ -341,13 +375,16 @@ class AudioGeneratorSettings(GeneratorSettings):
 
 
 def _check_colors(value: Sequence[str] | str | None) -> tuple[str, ...]:
-    if value is None or value == "all":
-        return () if value is None else tuple(NOISE_COLORS)
+    return tuple(NOISE_COLORS) if value == "all" else _check_names("noise_colors", value, tuple(NOISE_COLORS))
+
+
+def _check_names(setting: str, value: Sequence[str] | str | None, known: tuple[str, ...]) -> tuple[str, ...]:
     if isinstance(value, str):
+        every = ", or 'all'" if setting == "noise_colors" else ""
         raise SpecificationError(
-            f"noise_colors must be a list of {', '.join(NOISE_COLORS)}, or 'all', or None; got {value!r}."
+            f"{setting} must be a list of {', '.join(known)}{every}, or None; got {value!r}."
         )
-    return tuple(check_choice("noise_colors", color, tuple(NOISE_COLORS)) for color in value)
+    return tuple(check_choice(setting, name, known) for name in value or ())
 
 
 def _check_optional(name: str, value: Sequence[float] | None) -> Range | None:

@@ -145,7 +145,7 @@ class ParallelAudioDataGenerator(AudioGeneratorSettings):
         clip = transform_recording(to_float(np.asarray(sample)), orignal_sr, self, transforms, 0)
         x = np.zeros((1, len(clip) if whole_sample else self.sample_length), np.float32)
         span = pad_or_crop(clip, x.shape[1], float(transforms.offset_percentage[0]), x[0])
-        mixed = random.mix(x, rng or self._rng, np.array([span]), transforms)
+        mixed = random.transform_clips(x, rng or self._rng, np.array([span]), transforms)
         return np.asarray(np.clip(mixed[0], -1, 1))
 
     def adjust_length(
