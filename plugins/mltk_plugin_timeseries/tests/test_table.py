@@ -77,7 +77,7 @@ def test_a_generator_reads_the_recordings():
     ("settings", "message"),
     [
         ({"path": "other.csv"}, "'other.csv' cannot be read: No such file"),
-        ({"label": "activty"}, "no column 'activty'. Did you mean 'activity'"),
+        ({"label": "activity_"}, "no column 'activity_'. Did you mean 'activity'"),
         (
             {"time": "time"},
             "row 1 of column 'note': 'a' is not a number. Name the columns to read with channels",
