@@ -17,6 +17,7 @@ def mltk_commands() -> Iterable[Command]:
             ("train", "Train a model; then quantize, evaluate and pack it."),
             ("quantize", "Convert a trained model to a .tflite file."),
             ("evaluate", "Evaluate a trained model, or any .tflite file."),
+            ("predict", "Run a .tflite file on arrays."),
             ("summarize", "Show the layers and costs of a model."),
             ("compare", "Compare several trained models side by side."),
             ("profile", "Show the operations and sizes of a .tflite file."),

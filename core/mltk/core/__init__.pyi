@@ -14,6 +14,7 @@ from mltk.operations.compilation import compile_model as compile_model
 from mltk.operations.evaluation.classifier import evaluate_classifier as evaluate_classifier
 from mltk.operations.evaluation.evaluate import evaluate_model as evaluate_model
 from mltk.operations.pipeline import train_model as train_model
+from mltk.operations.predict import predict_model as predict_model
 from mltk.operations.profiling import profile_model as profile_model
 from mltk.operations.quantize import load_tflite_model as load_tflite_model
 from mltk.operations.quantize import quantize_model as quantize_model

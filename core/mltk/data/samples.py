@@ -70,13 +70,30 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | 
         DatasetError: The file is missing, damaged or of another kind, or lacks these arrays.
     """
     name = os.fspath(path)
+    x, y = _find_arrays(name, load_named_arrays(path))
+    if x.ndim == 0:
+        raise DatasetError(
+            f"The samples in '{name}' have the shape {x.shape}; the first axis must be the sample."
+        )
+    if y is not None and (y.ndim == 0 or len(y) != len(x)):
+        raise DatasetError(f"'{name}' has {len(x):,} samples but labels of the shape {y.shape}.")
+    return x, y
+
+
+def load_named_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read all arrays of a `.npz` file of `numpy.savez`, by name.
+
+    Raises:
+        DatasetError: The file is missing, damaged or of another kind.
+    """
+    name = os.fspath(path)
     try:
         # Opened here: NumPy does not close a damaged file.
         with Path(name).open("rb") as opened:
             loaded = np.load(opened, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 raise DatasetError(f"'{name}' is a single array, not a .npz file with arrays 'x' and 'y'.")
-            x, y = _find_arrays(name, loaded)
+            return dict(loaded)
     except FileNotFoundError as error:
         raise DatasetError(f"The file with arrays '{name}' does not exist.") from error
     except DatasetError:
@@ -85,13 +102,6 @@ def load_arrays(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray | 
         raise DatasetError(
             f"'{name}' cannot be read as a .npz file of plain arrays: it is damaged or of another kind."
         ) from error
-    if x.ndim == 0:
-        raise DatasetError(
-            f"The samples in '{name}' have the shape {x.shape}; the first axis must be the sample."
-        )
-    if y is not None and (y.ndim == 0 or len(y) != len(x)):
-        raise DatasetError(f"'{name}' has {len(x):,} samples but labels of the shape {y.shape}.")
-    return x, y
 
 
 def _find_arrays(name: str, file: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:

@@ -155,6 +155,18 @@ class TfliteFlatbuffer:
         self._subgraph = value
         self._forget()
 
+    @property
+    def signatures(self) -> list[dict[str, dict[str, int]]]:
+        """For each signature of the first subgraph, its `inputs` and `outputs`: indices of tensors by name."""
+        return [
+            {
+                "inputs": {to_text(entry.name): int(entry.tensorIndex) for entry in signature.inputs or ()},
+                "outputs": {to_text(entry.name): int(entry.tensorIndex) for entry in signature.outputs or ()},
+            }
+            for signature in self._model.signatureDefs or ()
+            if signature.subgraphIndex == 0
+        ]
+
     def get_all_metadata(self) -> dict[str, bytes]:
         """Return all metadata entries by name; of several with one name the first."""
         entries: dict[str, bytes] = {}

@@ -35,7 +35,9 @@ _COMPARED_MACS = 200_000_000
 class RawRunner(Protocol):
     """A predictor of a `.tflite` that can also be given what the model's inputs hold."""
 
-    def run(self, inputs: Sequence[np.ndarray], raw: bool = False) -> list[np.ndarray]:
+    def run(
+        self, inputs: Sequence[np.ndarray], raw: bool = False, all_frames: bool = False
+    ) -> list[np.ndarray]:
         """Return all outputs, in the types of the model (see `GraphRunner.run`)."""
         ...
 
