@@ -10,7 +10,9 @@ from mltk.errors import DatasetError, EvaluationError, SpecificationError
 from mltk.tflite.postprocess import add_signature
 
 DATA = Path(__file__).parents[1] / "tflite" / "data"
-CONV, TWO, STREAM = (DATA / f"{name}.tflite" for name in ("conv_int8", "two_inputs_float32", "stream_float32"))
+CONV, TWO, STREAM = (
+    DATA / f"{name}.tflite" for name in ("conv_int8", "two_inputs_float32", "stream_float32")
+)
 
 
 @pytest.fixture

@@ -217,3 +217,32 @@ def test_a_change_of_type_needs_force(small, before, after, refused):
         assert Path(small).read_bytes() == content
     update_model_parameters(small, {"it": after}, force=refused)
     assert parameters(small)["it"] == after
+
+
+def test_the_summary_as_json_has_layers_counts_and_parameters(small, cli):
+    update_model_parameters(small, {"key": b"\x01\xff", "limit": float("inf")})
+    result = cli.invoke(["summarize", small, "--json"])
+    content = json.loads(result.stdout)
+    assert (content["name"], content["precision"]) == ("small", "int8")
+    assert content["inputs"][0] | {"name": ""} == {
+        "name": "",
+        "shape": [1, 12, 12, 1],
+        "dtype": "int8",
+        "constant": False,
+    }
+    assert [layer["opcode"] for layer in content["layers"]][1] == "conv_2d"
+    assert sum(layer["macs"] for layer in content["layers"]) == content["macs"] > 0
+    assert (content["parameters"]["key"], content["parameters"]["limit"]) == ("01ff", None)
+    assert content["size"] == Path(small).stat().st_size
+
+
+def test_a_keras_model_is_described_as_json_too(trained, cli):
+    content = json.loads(cli.invoke(["summarize", "tiny_v1", "--json"]).stdout)
+    file = trained.cache / "models/tiny_v1/tiny_v1.keras"
+    assert json.loads(cli.invoke(["summarize", str(file), "--json"]).stdout) == content
+    assert content["macs"] > 0 and content["parameters"] > 0
+
+    assert "Conv2D" in [layer["kind"] for layer in content["layers"]]
+    archive = str((trained.work / "tiny_v1.mltk.zip").rename(trained.work / "foreign_v1.mltk.zip"))
+    result = cli.invoke(["summarize", archive, "--json"])
+    assert result.exit_code == 1 and "--tflite" in result.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from mltk.cli import get_logger
@@ -22,17 +24,23 @@ from mltk.utils.files import atomic_write
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write the text to a file."
 )
+@click.option("--json", "as_json", is_flag=True, help="Give JSON for programs instead of text.")
 @verbose_option
-def summarize_command(model: str, tflite: bool, build: bool, output: str | None, verbose: bool) -> None:
+def summarize_command(
+    model: str, tflite: bool, build: bool, output: str | None, as_json: bool, verbose: bool
+) -> None:
     """Describe MODEL: a name, a specification, an archive, a .tflite, .keras or .h5 file.
 
     Nothing is executed from an archive or a model file.
     """
     require_model(model)
     get_logger(verbose=verbose)
-    from mltk.operations.summarize import summarize_model
+    from mltk.operations.summarize import describe_model, summarize_model
 
-    summary = summarize_model(model, tflite=tflite, build=build)
+    if as_json:
+        summary = json.dumps(describe_model(model, tflite=tflite, build=build), indent=2, allow_nan=False)
+    else:
+        summary = summarize_model(model, tflite=tflite, build=build)
     if output is None:
         print_text(summary)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from mltk.errors import ArchiveFileNotFoundError, ModelNotFoundError, SpecificationError
+from mltk.keras.metrics import keras_model_metrics
 from mltk.model.model import MltkModel
 from mltk.model.operation import operation
 from mltk.operations.quantize import load_tflite_model
@@ -12,6 +13,7 @@ from mltk.operations.summaries import summarize_keras_model
 from mltk.operations.training.build import build_keras_model
 from mltk.sources.source import ModelSource, SourceKind
 from mltk.tflite import TfliteModel
+from mltk.tflite.summary import describe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,6 +69,52 @@ def summarize_model(
             summary = summarize_keras_model(ModelSource.of(mltk_model).keras(trust=None), mltk_model)
     mltk_model.raise_failures(summary)
     return summary
+
+
+def describe_model(
+    model: MltkModel | str | Path, tflite: bool = False, build: bool = False, test: bool = False
+) -> dict[str, object]:
+    """Return what a model consists of as values for JSON: its layers with MACs and OPs, and the sums.
+
+    Args:
+        model: As for `summarize_model`.
+        tflite: Describe the quantized model instead of the Keras model.
+        build: Build the Keras model from the specification instead of reading the archive.
+        test: Use the trial run's files.
+
+    Raises:
+        ModelNotFoundError: There is no such model, or it was not trained yet.
+        SpecificationError: The values are not known without running code.
+    """
+    source = ModelSource.of(model, test=test)
+    if source.kind is SourceKind.TFLITE or tflite:
+        return describe(source.tflite())
+    if source.kind is SourceKind.KERAS:
+        return _describe_keras(source.keras(trust=None))
+    if source.kind is SourceKind.ARCHIVE:
+        raise SpecificationError(f"{source} describes its Keras model as text only; for JSON add --tflite.")
+    mltk_model = cast("AnyModel", source.specification())
+    with operation(mltk_model):
+        build = build or not mltk_model.archive.path.exists()
+        keras_model = build_keras_model(mltk_model) if build else ModelSource.of(mltk_model).keras(trust=None)
+        content = _describe_keras(keras_model)
+    mltk_model.raise_failures(content)
+    return content
+
+
+def _describe_keras(keras_model: keras.Model) -> dict[str, object]:
+    counted = keras_model_metrics(keras_model)
+    return {
+        "name": keras_model.name,
+        "macs": counted.macs,
+        "ops": counted.ops,
+        "not_counted": list(counted.not_counted),
+        "parameters": keras_model.count_params(),
+        "layers": [
+            {"name": layer.name, "kind": layer.kind, "macs": layer.macs, "ops": layer.ops}
+            for layer in counted.layers
+        ],
+    }
 
 
 def _summary_in_archive(source: ModelSource) -> str:
