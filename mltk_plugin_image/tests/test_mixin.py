@@ -421,7 +421,7 @@ def test_other_models_are_answered_without_importing_anything(monkeypatch):
     [
         ("/no/such/folder", "/no/such/folder"),
         (lambda: 5, "type int"),
-        (lambda: ((np.zeros((3, 12, 16)), np.zeros(2)),) * 2, "3 images but 2 labels"),
+        (lambda: ((np.zeros((3, 12, 16)), np.zeros(2)),) * 2, "3 samples but 2 labels"),
         (lambda: ((np.zeros((3, 9, 9)), np.zeros(3)),) * 2, r"\(9, 9, 1\).*\(12, 16, 1\)"),
         (lambda: ((np.zeros((3, 12, 16)), np.arange(3)),) * 2, "0 to 2.*2 classes"),
         (lambda: ((np.zeros((3, 12, 16)), np.eye(3)),) * 2, "rows of 3.*2 classes"),

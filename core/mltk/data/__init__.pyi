@@ -1,3 +1,6 @@
+from mltk.data.array_parts import ArrayParts as ArrayParts
+from mltk.data.array_parts import LabeledArrays as LabeledArrays
+from mltk.data.array_parts import get_class_ids as get_class_ids
 from mltk.data.arrays import array_iterator as array_iterator
 from mltk.data.checks import CALLBACK_ARGUMENTS as CALLBACK_ARGUMENTS
 from mltk.data.checks import DEFAULT_SEED as DEFAULT_SEED

@@ -17,6 +17,7 @@ from mltk.data import (
     batch_rng,
     check_choice,
     check_seed,
+    get_class_ids,
     get_split,
     list_directory,
 )
@@ -386,16 +387,6 @@ class ParallelImageDataGenerator(ImageSettings):
         return SaveSettings(
             os.fspath(directory), prefix or self.save_prefix or "", self.save_format or file_format
         )
-
-
-def get_class_ids(labels: np.ndarray) -> np.ndarray:
-    """Return int64 `(n,)` class ids of one-hot rows or of ids; -1 for labels that are neither."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return np.asarray(labels.argmax(axis=1))
-    flat = labels.reshape(len(labels), -1)
-    if flat.shape[1] == 1 and flat.dtype.kind in "biuf" and (flat == np.rint(flat)).all():
-        return flat[:, 0].astype(np.int64)
-    return np.full(len(labels), -1, np.int64)
 
 
 def _check_classes_in_both(ids: np.ndarray, cut: int) -> None:

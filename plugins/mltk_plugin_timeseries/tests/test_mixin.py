@@ -154,8 +154,8 @@ def test_the_window_must_have_the_input_shape(make_model, write_recordings):
 def test_other_generators_and_data_are_refused(make_model):
     with pytest.raises(SpecificationError, match="must be a ParallelTimeSeriesDataGenerator, got a str"):
         make_model("x").datagen = "fast"
-    with pytest.raises(DatasetError, match="must be a folder of recordings"):
-        make_model(lambda: [1, 2]).load_dataset("training")
+    with pytest.raises(DatasetError, match="is of type set; it must be a folder"):
+        make_model(lambda: {1, 2}).load_dataset("training")
 
 
 def test_the_seed_of_the_model_sets_the_batches(make_model, write_recordings):
@@ -171,4 +171,29 @@ def test_groups_and_divided_recordings_exclude_each_other(make_model, write_reco
     model = make_model(write_recordings(), validation_split=0.5, split_recordings=True)
     model.group_by = r"\d"
     with pytest.raises(SpecificationError, match="group_by keeps recordings together"):
+        model.load_dataset("training")
+
+
+def test_arrays_are_windows(make_model):
+    rng = np.random.default_rng(0)
+    x = rng.normal([1, 2, 3], [1, 2, 4], (20, 50, 3))
+    y = np.arange(20) % 2
+    model = make_model(lambda: ((x[:12], y[:12]), (x[12:] * 2, y[12:])))
+    training, labels = load(model, "training")
+    assert training.mean(axis=(0, 1)) == pytest.approx(np.zeros(3), abs=1e-5)
+    assert labels.sum(axis=0).tolist() == [6, 6]
+    assert model.validation_data.samples == 8
+    evaluation, _ = load(model, "evaluation")
+    expected = (x[12:] * 2 - model.channel_statistics.mean) / model.channel_statistics.std
+    assert np.allclose(evaluation, expected, atol=1e-5)
+    assert len(load(model, "training", max_samples_per_class=2)[0]) == 4
+
+
+def test_arrays_of_one_channel_need_no_axis_for_it(make_model):
+    x = np.random.default_rng(0).normal(size=(8, 50))
+    model = make_model(lambda: (x[:4], x[4:], np.arange(4) % 2, np.arange(4) % 2))
+    model.input_shape = (50, 1)
+    assert load(model, "training")[0].shape == (4, 50, 1)
+    model.input_shape = (50, 2)
+    with pytest.raises(SpecificationError, match=r"a window is \(50, 1\)"):
         model.load_dataset("training")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mltk.data import GeneratorLoader, load_generator_dataset, normalization_parameters
-from mltk.errors import ArchiveFileNotFoundError, DatasetError, SpecificationError
+from mltk.data import ArrayParts, GeneratorLoader, load_generator_dataset, normalization_parameters
+from mltk.errors import ArchiveFileNotFoundError, SpecificationError
 from mltk.plugins import LoadedDataset, Parameter
 from mltk_plugin_timeseries._settings import DOMAIN
 from mltk_plugin_timeseries._statistics import ChannelStatistics
-from mltk_plugin_timeseries.generator import ParallelTimeSeriesDataGenerator, TimeSeriesIterator
+from mltk_plugin_timeseries.generator import ParallelTimeSeriesDataGenerator, TimeSeriesIterator, as_windows
 from mltk_plugin_timeseries.mixins import TimeSeriesModel
 
 
@@ -28,12 +28,8 @@ def load_recordings(
     """
 
     def make_loader(found: object) -> _RecordingLoader:
-        if not isinstance(found, Path):
-            raise DatasetError(
-                f"The data set of '{mltk_model.name}' is of type {type(found).__name__}; it must be a folder of "
-                f"recordings."
-            )
-        return _RecordingLoader(mltk_model, found, test, options)
+        data = found if isinstance(found, Path) else ArrayParts.of(found, mltk_model.name)
+        return _RecordingLoader(mltk_model, data, test, options)
 
     return load_generator_dataset(mltk_model, subset, test, make_loader)
 
@@ -72,10 +68,22 @@ class _RecordingLoader(GeneratorLoader):
     """Makes the iterators of one load."""
 
     def __init__(
-        self, mltk_model: TimeSeriesModel, directory: Path, test: bool, options: Mapping[str, object]
+        self,
+        mltk_model: TimeSeriesModel,
+        data: Path | ArrayParts,
+        test: bool,
+        options: Mapping[str, object],
     ) -> None:
-        super().__init__(mltk_model, list(mltk_model.classes), test, options, folder=directory)
+        super().__init__(
+            mltk_model,
+            list(mltk_model.classes),
+            test,
+            options,
+            held_out=isinstance(data, ArrayParts) and data.test is not None,
+            folder=data if isinstance(data, Path) else None,
+        )
         self._series_model = mltk_model
+        self._arrays = data if isinstance(data, ArrayParts) else None
         self._statistics: ChannelStatistics | None = None
 
     def iterator(self, subset: str, augment: bool | None = None) -> TimeSeriesIterator:
@@ -102,17 +110,22 @@ class _RecordingLoader(GeneratorLoader):
             )
         datagen.statistics = datagen.statistics or self._statistics
         self.prepare(datagen, subset, DOMAIN)
-        iterator = datagen.flow_from_directory(
-            self.part_folder(subset),
-            window_length=_get_input_shape(model)[0],
-            **self.directory_arguments(subset, augment),
-        )
+        if self._arrays is None:
+            iterator = datagen.flow_from_directory(
+                self.part_folder(subset),
+                window_length=_get_input_shape(model)[0],
+                **self.directory_arguments(subset, augment),
+            )
+        else:
+            x, labels = self._arrays.select(self, subset, datagen.max_samples_per_class)
+            flow = datagen.resolve_flow(subset=self.get_part(subset), **self.flow_arguments(subset, augment))
+            iterator = datagen.flow_labels(as_windows(x), labels, flow, self.classes)
         self._statistics = model.channel_statistics = datagen.statistics
         wanted = _get_input_shape(model)
         if iterator.window_shape != wanted:
             raise SpecificationError(
                 f"my_model.input_shape is {wanted}, but a window is {iterator.window_shape}: (rows, channels). "
-                f"Channels: {', '.join(iterator.channel_names)}."
+                f"Channels: {', '.join(datagen.channel_names)}."
             )
         return iterator
 

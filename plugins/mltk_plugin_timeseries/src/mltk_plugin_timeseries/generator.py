@@ -177,7 +177,7 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
             SpecificationError: An argument or a setting is not valid.
         """
         flow = self.resolve_flow(None, batch_size, shuffle, seed, augment)
-        windows = _as_windows(x)
+        windows = as_windows(x)
         labels = None if y is None else np.asarray(y)
         weights = None if sample_weight is None else np.asarray(sample_weight)
         for name, array in (("y", labels), ("sample_weight", weights)):
@@ -221,7 +221,7 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
         Raises:
             DatasetError: `x` does not have three axes, or is empty.
         """
-        self.statistics = ChannelStatistics.of(_as_windows(x))
+        self.statistics = ChannelStatistics.of(as_windows(x))
 
     def _iterate(
         self, params: TimeSeriesParams, samples: Windows, labels: Labels, flow: FlowOptions
@@ -240,7 +240,12 @@ class ParallelTimeSeriesDataGenerator(TimeSeriesSettings):
         return TimeSeriesIterator(WindowBatches(self, params, samples, labels, flow))
 
 
-def _as_windows(x: ArrayLike) -> np.ndarray:
+def as_windows(x: ArrayLike) -> np.ndarray:
+    """Return an array as windows, `(n, rows, channels)`.
+
+    Raises:
+        DatasetError: It has not three axes, or two for one channel; it is empty; or it holds NaN or infinity.
+    """
     windows = np.asarray(x)
     if windows.ndim == 2:
         windows = windows[:, :, None]

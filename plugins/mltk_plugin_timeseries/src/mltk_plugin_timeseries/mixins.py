@@ -22,10 +22,12 @@ def _check_datagen(value: Datagen) -> Datagen:
 
 
 class TimeSeriesDatasetMixin(DataGeneratorDatasetMixin):
-    """Reads windows of recordings from a folder with one folder per class.
+    """Reads windows of recordings from a folder with one folder per class, or from arrays.
 
-    `dataset` is the folder; or a function, or a module with a function `load_data`, that returns it. `input_shape` is
-    `(rows, channels)`: that of a window.
+    `dataset` is the folder; or a function, or a module with a function `load_data`, that returns the folder, or windows
+    as `((x_train, y_train), (x_test, y_test))` or four such arrays, `x` of shape `(n, rows, channels)`. The test arrays
+    are for validation and evaluation; if the generator has a `validation_split`, they are for evaluation only.
+    `input_shape` is `(rows, channels)`: that of a window.
     """
 
     samples_name = "Windows"
