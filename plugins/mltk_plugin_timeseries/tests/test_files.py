@@ -61,6 +61,13 @@ def test_channels_are_selected_in_the_given_order(csv_file):
     assert recording.values.tolist() == [[3, 1]]
 
 
+def test_text_may_stand_in_columns_that_are_not_read(csv_file):
+    path = csv_file("x,label,y\n1,walk,2\n3,run,4\n")
+    assert read(path, channels=("y", "x")).values.tolist() == [[2, 1], [4, 3]]
+    with pytest.raises(DatasetError, match=r"row 2, column 'label': 'walk' is not a number\. Leave out such"):
+        read(path)
+
+
 def test_a_channel_that_is_missing_is_named(csv_file):
     with pytest.raises(DatasetError, match=r"no column 'acc_x'\. Did you mean 'acc_X'\? Columns: acc_X, y"):
         read(csv_file("acc_X,y\n1,2\n"), channels=("acc_x",))

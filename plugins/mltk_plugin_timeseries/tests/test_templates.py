@@ -83,6 +83,16 @@ def test_irregular_times_and_missing_values_are_filled(tmp_path):
     assert network.input_shape == (None, 60, 1)
 
 
+def test_text_and_row_numbers_are_not_channels(tmp_path):
+    for name in "ab":
+        rows = [(i, name, i % 7) for i in range(60)]
+        for number in range(2):
+            write_table(tmp_path / "data" / name / f"{number}.csv", rows, ",label,x")
+    _, model, network = create(tmp_path / "data", tmp_path)
+    assert model.datagen.channels == ["x"]
+    assert network.input_shape == (None, 60, 1)
+
+
 def test_arrays_of_one_channel_are_time_series_not_pictures(tmp_path):
     for name in "ab":
         (tmp_path / "data" / name).mkdir(parents=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ class Table(NamedTuple):
     """float64 `(rows, columns)`; NaN where a value is missing."""
     has_dates: bool = False
     """The time column holds dates, which became seconds."""
+    unreadable: Mapping[str, str] = MappingProxyType({})
+    """Columns that hold something else than numbers, with the first place."""
 
 
 class Recording(NamedTuple):
@@ -124,6 +127,10 @@ def _select(table: Table, names: Sequence[str], path: str | Path) -> np.ndarray:
                 f"The recording '{path}' has no column '{name}'.{did_you_mean(name, table.names)} "
                 f"Columns: {', '.join(table.names)}."
             )
+        if name in table.unreadable:
+            raise DatasetError(
+                f"The recording '{path}' cannot be read: {table.unreadable[name]} Leave out such columns with channels."
+            )
     return table.values[:, [table.names.index(name) for name in names]]
 
 
@@ -140,38 +147,37 @@ def _read_csv(path: str | Path, time_column: str | None) -> Table:
     if len(set(names)) < len(names):
         raise ValueError(f"two columns have the name '{max(names, key=names.count)}'.")
     rows = lines[has_header:]
-    has_dates = False
     try:
         values = np.loadtxt(rows, delimiter=delimiter, ndmin=2, comments=None) if rows else np.empty((0, 1))
         if rows and values.shape[1] != len(names):
             raise ValueError
     except ValueError:
-        # Missing values, dates, quotes or decimal commas; or an error that is to be named.
-        values, has_dates = _parse_rows(rows, names, delimiter, time_column, has_header)
-    return Table(names, values, has_dates)
+        # Missing values, dates, text, quotes or decimal commas; or an error that is to be named.
+        return _parse_rows(rows, names, delimiter, time_column, first_row=1 + has_header)
+    return Table(names, values)
 
 
 def _parse_rows(
-    rows: Sequence[str], names: Sequence[str], delimiter: str, time_column: str | None, has_header: bool
-) -> tuple[np.ndarray, bool]:
-    """Return the values, and whether the time column holds dates."""
-    values, has_dates = np.empty((len(rows), len(names))), False
+    rows: Sequence[str], names: list[str], delimiter: str, time_column: str | None, first_row: int
+) -> Table:
+    values, has_dates = np.full((len(rows), len(names)), np.nan), False
+    unreadable: dict[str, str] = {}
+    is_time = [name == time_column or name.lower() in TIME_NAMES for name in names]
     for i, cells in enumerate(split_rows(rows, delimiter)):
         if len(cells) != len(names):
-            raise ValueError(f"row {i + 1 + has_header} has {len(cells)} cells instead of {len(names)}.")
+            raise ValueError(f"row {i + first_row} has {len(cells)} cells instead of {len(names)}.")
         for j, cell in enumerate(cells):
             text = cell.strip()
             if delimiter == ";":
                 text = text.replace(",", ".")
-            dates = names[j] == time_column or names[j].lower() in TIME_NAMES
             try:
-                values[i, j] = parse_cell(text, dates)
+                values[i, j] = parse_cell(text, is_time[j])
             except ValueError:
-                raise ValueError(
-                    f"row {i + 1 + has_header}, column '{names[j]}': '{text}' is not a number."
-                ) from None
-            has_dates |= dates and not _is_number(text) and text.lower() not in MISSING
-    return values, has_dates
+                place = f"row {i + first_row}, column '{names[j]}': '{text}' is not a number."
+                unreadable.setdefault(names[j], place)
+                continue
+            has_dates |= is_time[j] and not _is_number(text) and text.lower() not in MISSING
+    return Table(names, values, has_dates, unreadable)
 
 
 def split_rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:

@@ -62,7 +62,9 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
     if max(len(table.names) for table in tables) > 64:
         return None  # Pictures or spectrograms.
     times = find_times(tables)
-    channels = [name for name in tables[0].names if times is None or name != times.name]
+    channels = find_channels(tables, times)
+    if not channels:
+        return None
     window = choose_window([_count_rows(table, times) for table in tables], times)
     parts = describe_parts(layout)
     splits = _splits_recordings(layout, window, parts)
@@ -124,10 +126,28 @@ def read_some(paths: Sequence[Path]) -> list[Table]:
     return tables
 
 
+def find_channels(tables: Sequence[Table], times: _Times | None) -> list[str]:
+    """Return the columns with values: without times, text, and numbers of the rows."""
+    names = [name for name in tables[0].names if times is None or name != times.name]
+    return [name for name in names if not any(_is_label(table, name) for table in tables)]
+
+
+def _is_label(table: Table, name: str) -> bool:
+    """Return whether a column is absent, holds text, or counts rows."""
+    if name not in table.names or name in table.unreadable:
+        return True
+    column = table.values[:, table.names.index(name)]
+    return (
+        len(column) > 2 and name.lower() in ("", "index", "unnamed: 0") and bool((np.diff(column) == 1).all())
+    )
+
+
 def find_times(tables: Sequence[Table]) -> _Times | None:
     """Return the column with times; `None` if there is none that increases in all recordings."""
     for name in tables[0].names:
-        if name.lower() not in TIME_NAMES or not all(name in table.names for table in tables):
+        if name.lower() not in TIME_NAMES or any(
+            name not in table.names or name in table.unreadable for table in tables
+        ):
             continue
         columns = [table.values[:, table.names.index(name)] for table in tables]
         intervals = [np.diff(column) for column in columns if len(column) > 1]
