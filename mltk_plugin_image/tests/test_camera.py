@@ -151,7 +151,7 @@ def test_the_settings_make_steps_that_can_be_disabled_and_do_not_disturb_the_oth
         {"blur_range": 3},
         {"jpeg_quality_range": (0, 50)},
         {"erasing_range": (0.1, 1.1)},
-        {"probabilities": {"blurr": 1}},
+        {"probabilities": {"smear": 1}},
         {"probabilities": {"blur": 2}},
     ],
 )

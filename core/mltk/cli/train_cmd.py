@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import click
 
 from mltk.cli import get_logger
@@ -20,6 +23,9 @@ from mltk.errors import MltkError
 from mltk.model.model import HandlerError
 from mltk.plugins import ReportContext, report_lines
 from mltk.utils.stopping import stop_signals
+
+if TYPE_CHECKING:
+    from mltk.model.model import MltkModel
 
 
 @click.command("train")
@@ -42,6 +48,11 @@ from mltk.utils.stopping import stop_signals
     default=True,
     help="Evaluate the Keras model and the .tflite afterwards (default).",
 )
+@click.option(
+    "--leave-one-group-out",
+    is_flag=True,
+    help="Train once without each group of my_model.group_by, evaluate on it, and print the mean; keep no archive.",
+)
 @click.option("--show/--no-show", default=False, help="Show plots in windows.")
 @test_option
 @post_option
@@ -56,6 +67,7 @@ def train_command(
     clean: bool,
     seed: int | None,
     evaluate: bool,
+    leave_one_group_out: bool,
     show: bool,
     test: bool,
     post: bool,
@@ -74,6 +86,14 @@ def train_command(
     from mltk.results.training import TrainingResults
     from mltk.sources.loading import load_mltk_model
 
+    if leave_one_group_out:
+        if resume or resume_epoch or weights:
+            raise click.UsageError(
+                "--leave-one-group-out starts anew: it goes without --resume and --weights."
+            )
+        with stop_signals():
+            _leave_one_group_out(lambda: load_mltk_model(model, test=test, trust=trust), epochs, seed)
+        return
     mltk_model = with_consent(lambda trusted: load_mltk_model(model, test=test, trust=trusted), trust)
     failures = ""
     with stop_signals():
@@ -104,3 +124,22 @@ def train_command(
     print_rows(report_lines(ReportContext(mltk_model, results, evaluations=results.evaluations)))
     if failures:
         raise MltkError(f"The model was trained and kept, but not all went well. {failures}")
+
+
+def _leave_one_group_out(load: Callable[[], MltkModel], epochs: int | None, seed: int | None) -> None:
+    """Train without each group, and print the evaluations on it and their mean."""
+    from mltk.operations.leave_out import train_without_each_group
+
+    accuracies: dict[str, list[float]] = {}
+    rows: list[tuple[str, str]] = []
+    for group, evaluations in train_without_each_group(load, epochs, seed, verbose=True):
+        for kind, evaluation in evaluations.items():
+            rows.append((f"{group}, {kind}", evaluation.generate_headline()))
+            accuracies.setdefault(kind, []).append(evaluation.overall_accuracy)
+    for kind, values in accuracies.items():
+        spread = f"from {min(values):.2%} to {max(values):.2%}"
+        rows.append(
+            (f"Mean, {kind}", f"{sum(values) / len(values):.2%} accuracy of {len(values)} groups, {spread}")
+        )
+    click.echo()
+    print_rows(rows)
