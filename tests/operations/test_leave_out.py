@@ -57,6 +57,7 @@ def specification(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_each_group_is_left_out_and_evaluated_in_turn(cli: MltkCli, specification: Path, tmp_path) -> None:
     result = cli.invoke(["train", str(specification), "--leave-one-group-out"])
     assert result.exit_code == 0, result.stderr
