@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mltk.errors import DatasetError
-from mltk_plugin_audio import _files
-from mltk_plugin_audio._files import read_recording
-from mltk_plugin_audio._signal import find_speech, pad_or_crop, resample, to_float
+from mltk_plugin_audio import ParallelAudioDataGenerator, _files
+from mltk_plugin_audio._files import ReadingRules, read_recording
+from mltk_plugin_audio._signal import cuts_sound, find_speech, pad_or_crop, resample, to_float
+from mltk_plugin_audio.streaming.long_recordings import read_blocks
 
 
 @pytest.mark.parametrize(
@@ -95,9 +96,110 @@ def test_truncated_flac_and_ogg_are_noticed(tmp_path):
         read_recording(tmp_path / "a.flac")
 
 
-def test_a_wav_that_was_written_to_a_pipe_has_no_length(tmp_path):
-    (tmp_path / "a.wav").write_bytes(wav(bytes(2000), announced=0xFFFFFFFF))
-    assert len(read_recording(tmp_path / "a.wav")[0]) == 1000
+PLACEHOLDERS = [
+    (0xFFFFFFFF, 0xFFFFFFFF),
+    (0x7FFFFFFF, 0x7FFFFFFF),
+    (0x7FFFF000, 0x7FFFF024),
+    (0xFFFFFFDB, 0xFFFFFFFF),
+    (0, 36),
+    (0, 0),
+    (0, 0xFFFFFFFF),
+]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW"])
+@pytest.mark.parametrize(("announced", "whole"), PLACEHOLDERS)
+def test_a_wav_that_was_written_to_a_pipe_is_read_to_its_end(tmp_path, tone, announced, whole, subtype):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(440), 16000, subtype=subtype)
+    expected, _ = read_recording(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"data") + 8
+    content[4:8], content[start - 4 : start] = struct.pack("<I", whole), struct.pack("<I", announced)
+    path.write_bytes(content)
+    assert np.array_equal(read_recording(path)[0], expected)
+    assert sum(map(len, read_blocks(path, 16000))) == 16000
+
+
+def test_an_empty_wav_with_notes_after_its_samples_is_empty(tmp_path):
+    content = wav(b"") + struct.pack("<4sI", b"LIST", 4) + b"INFO"
+    (tmp_path / "a.wav").write_bytes(content[:4] + struct.pack("<I", len(content) - 8) + content[8:])
+    with pytest.raises(DatasetError, match="no samples"):
+        read_recording(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize(("file_format", "endian"), [("WAV", "LITTLE"), ("WAV", "BIG"), ("WAVEX", "LITTLE")])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
+def test_plain_samples_are_decoded_as_libsndfile_does(tmp_path, file_format, endian, channels, subtype):
+    noise = 0.2 * np.random.default_rng(0).standard_normal((999, channels))
+    soundfile.write(tmp_path / "a.wav", noise, 22050, subtype, endian, file_format)
+    got = _files._read_wav(str(tmp_path / "a.wav"), ReadingRules())
+    expected = _files._read_any(str(tmp_path / "a.wav"), ReadingRules())
+    assert got[0].dtype == expected[0].dtype and np.array_equal(got[0], expected[0])
+    assert got[1:] == expected[1:] == (22050, channels > 1)
+
+
+@pytest.mark.parametrize("ending", ["aiff", "opus", "au", "caf", "aif"])
+def test_recordings_of_other_formats_are_listed_and_read(tmp_path, tone, ending):
+    kind = {"opus": ("OGG", "OPUS"), "aif": ("AIFF", "PCM_16")}.get(ending, (ending.upper(), "PCM_16"))
+    (tmp_path / "a").mkdir()
+    soundfile.write(tmp_path / "a" / f"1.{ending}", tone(440), 16000, format=kind[0], subtype=kind[1])
+    iterator = ParallelAudioDataGenerator(cores=1).flow_from_directory(tmp_path, ["a"])
+    assert iterator.filenames == [f"a/1.{ending}"]
+    samples, rate = read_recording(iterator.filepaths[0])
+    spectrum = np.abs(np.fft.rfft(to_float(samples)[2000:14000]))
+    assert abs(spectrum.argmax() * rate / 12000 - 440) < 3
+
+
+def test_real_numbers_in_the_scale_of_integers_are_refused_or_scaled(tmp_path, tone):
+    soundfile.write(tmp_path / "a.wav", tone(440) * 32768, 16000, subtype="FLOAT")
+    with pytest.raises(DatasetError, match=r"a\.wav' holds real numbers up to 16,3.* float_scale .*32768"):
+        read_recording(tmp_path / "a.wav")
+    samples, _ = read_recording(tmp_path / "a.wav", ReadingRules(float_scale=32768))
+    assert np.abs(samples - tone(440)).max() < 1e-6
+
+
+def test_what_is_unusual_in_a_recording_is_reported(tmp_path, tone, caplog):
+    silence = np.zeros(16000)
+    soundfile.write(tmp_path / "left.wav", np.stack([silence, tone(440)], 1), 16000)
+    soundfile.write(tmp_path / "none.wav", np.stack([silence, silence], 1), 16000)
+    soundfile.write(tmp_path / "loud.wav", tone(440) * 3, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "good.wav", tone(440), 16000)
+    for name in ("left", "none", "loud", "good"):
+        caplog.clear()
+        read_recording(tmp_path / f"{name}.wav")
+        expected = {
+            "left": "first channel is silent, but not another",
+            "none": "that are silent",
+            "loud": "beyond -1 to 1",
+        }
+        assert (expected[name] in caplog.text) if name in expected else not caplog.records
+
+
+def test_another_channel_or_the_mean_can_be_used(tmp_path, tone, caplog):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([np.zeros(16000), tone(440)], 1), 16000)
+    assert not read_recording(path, ReadingRules(channel=0))[0].any()
+    assert np.abs(to_float(read_recording(path, ReadingRules(channel=1))[0]) - tone(440)).max() < 1e-4
+    assert np.abs(read_recording(path, ReadingRules(channel="mean"))[0] - tone(440) / 2).max() < 1e-4
+    with pytest.raises(DatasetError, match=r"a\.wav' has 2 channels, so there is no channel 2"):
+        read_recording(path, ReadingRules(channel=2))
+    soundfile.write(path, tone(440), 16000)
+    assert len(read_recording(path, ReadingRules(channel=2))[0]) == 16000
+    assert "first channel" not in caplog.text
+
+
+def test_trimming_that_cuts_sound_is_told_from_trimming_of_noise(tone):
+    noise = 0.0003 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    vowel = noise.copy()
+    vowel[6000:10000] += tone(300, 0.25)
+    consonant = vowel.copy()
+    consonant[2500:6000] += tone(3000, 3500 / 16000, amplitude=0.02)
+    assert not cuts_sound(vowel, 16000, 20)
+    assert cuts_sound(consonant, 16000, 20)
+    assert not cuts_sound(consonant, 16000, 40)
+    assert not cuts_sound(consonant + 100 * noise, 16000, 20)
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,6 +276,8 @@ def sound_files():
     files = []
     for file_format, subtype in (
         ("WAV", "FLOAT"),
+        ("WAV", "DOUBLE"),
+        ("WAV", "PCM_24"),
         ("WAV", "IMA_ADPCM"),
         ("FLAC", "PCM_16"),
         ("OGG", "VORBIS"),

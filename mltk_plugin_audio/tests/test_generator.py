@@ -524,7 +524,7 @@ def test_decoded_recordings_are_cached_within_the_limit(recordings, monkeypatch)
 
     reads = []
     original = _batches.read_recording
-    monkeypatch.setattr(_batches, "read_recording", lambda p: reads.append(p) or original(p))
+    monkeypatch.setattr(_batches, "read_recording", lambda *a: reads.append(a) or original(*a))
     root = recordings()
     # Half a second of 16-bit samples is 16,000 bytes.
     for room, expected in ((0, 32), (8 * 16000, 16 + 8), (10**6, 16)):
@@ -720,3 +720,41 @@ def test_a_module_may_list_the_files(recordings):
         list_valid_filenames_in_directory_function=module.list_valid_filenames_in_directory,
     )
     assert iterator.filenames == ["yes/a_nohash_0.wav", "no/a_nohash_0.wav"]
+
+
+def test_recordings_are_read_by_the_rules_of_the_settings_and_reported_after_the_first_reading(
+    recordings, tone, caplog
+):
+    root = recordings(seconds=1.0)
+    soundfile.write(root / "yes" / "left.wav", np.stack([np.zeros(16000), tone(440)], 1), 16000)
+    soundfile.write(root / "no" / "short.wav", tone(440, 0.3), 16000)
+    (root / "no" / "video.m4a").touch()
+    iterator = samples_only().flow_from_directory(root, CLASSES, batch_size=3)
+    assert "1 .m4a" in caplog.text
+    caplog.clear()
+    list(iterator)
+    messages = [r.getMessage() for r in caplog.records]
+    assert len(messages) == 2
+    assert "padded with digital zeros" in messages[0] and "'no/short.wav' (1 of 18 files)" in messages[0]
+    assert "first channel is silent" in messages[1] and "'yes/left.wav' (1 of 18 files)" in messages[1]
+    caplog.clear()
+    iterator = samples_only(channel="mean", noise_floor_db=-70).flow_from_directory(
+        root, CLASSES, shuffle=False
+    )
+    x = epoch(iterator)[0]
+    assert np.abs(x[iterator.filenames.index("yes/left.wav")]).max() == pytest.approx(0.25, abs=0.01)
+    assert not caplog.records
+
+
+def test_unusable_recordings_are_all_named(recordings):
+    root = recordings()
+    for name in ("yes/cut.wav", "no/text.mp3"):
+        (root / name).write_bytes(b"no sound")
+    with pytest.raises(DatasetError, match=r"(cut.*text|text.*cut)"):
+        list(samples_only().flow_from_directory(root, CLASSES))
+
+
+@pytest.mark.parametrize("settings", [{"channel": "left"}, {"channel": -1}, {"float_scale": 0}])
+def test_wrong_rules_for_reading_are_refused(settings):
+    with pytest.raises(SpecificationError, match=next(iter(settings))):
+        ParallelAudioDataGenerator(**settings)

@@ -58,6 +58,11 @@ class FileReport:
         if complete:
             self.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the warnings have been given, so that nothing more need be looked for."""
+        return self._closed
+
     def has_read(self, index: int) -> bool:
         """Return whether file number `index` has been read."""
         return index in self._read

@@ -10,7 +10,9 @@ import numpy as np
 
 from mltk.data import (
     BatchPosition,
+    FileReport,
     FileSamples,
+    Finding,
     FlowOptions,
     GeneratorBatches,
     Labels,
@@ -29,7 +31,7 @@ from mltk_plugin_audio._settings import (
     ROOM_STEP,
     AudioGeneratorSettings,
 )
-from mltk_plugin_audio._signal import find_speech, pad_or_crop, resample, to_float
+from mltk_plugin_audio._signal import cuts_sound, find_speech, pad_or_crop, resample, to_float
 from mltk_plugin_audio._vocoder import transform_voice
 
 SILENCE = "_silence_"
@@ -45,6 +47,11 @@ _STEP_FIELDS = {
     CODEC_STEP: ("codec",),
 }
 """Drawn parameters of the built-in steps besides `AUDIO_STEP`, which has the others."""
+
+_PADDED = Finding(
+    "Recordings that, trimmed, are shorter than a clip and padded with digital zeros, which no microphone gives",
+    "Set noise_floor_db of the data generator, e.g. to -70.",
+)
 
 _FLOAT32 = np.dtype(np.float32)
 
@@ -80,28 +87,24 @@ class AudioSamples(FileSamples):
     Args:
         root: Folder that the names are relative to.
         names: Paths of the files; `None` for silence.
-        rate: Sample rate of silence in Hz.
-        length: Number of samples of silence.
-        cache_bytes: Size of the cache.
+        generator: Settings.
     """
 
-    def __init__(
-        self, root: str, names: Sequence[str | None], rate: int, length: int, cache_bytes: int
-    ) -> None:
+    def __init__(self, root: str, names: Sequence[str | None], generator: AudioGeneratorSettings) -> None:
         super().__init__(root, names, missing=SILENCE)
-        self._rate = rate
-        self._length = length
-        self._room = cache_bytes
+        self._generator = generator
+        self._rules = generator.reading_rules()
+        self._room = generator.cache_bytes
         self._cache: dict[int, tuple[np.ndarray, int]] = {}
         self._lock = threading.Lock()
 
     def read(self, index: int) -> tuple[np.ndarray, int]:
         """Return a recording as float32 `(n,)`, which the caller may overwrite, and its sample rate."""
         if not self.files[index]:
-            return np.zeros(self._length, np.float32), self._rate
+            return np.zeros(self._generator.sample_length, np.float32), self._generator.sample_rate_hz
         cached = self._cache.get(index)
         if cached is None:
-            cached = read_recording(self.path(index))
+            cached = self.load(index, self._read_file)
             with self._lock:
                 size = cached[0].nbytes
                 if index not in self._cache and size <= self._room:
@@ -109,6 +112,12 @@ class AudioSamples(FileSamples):
                     self._room -= size
         samples, rate = cached
         return to_float(samples) if samples.dtype == np.int16 else samples.copy(), rate
+
+    def _read_file(self, path: str, name: str, report: FileReport) -> tuple[np.ndarray, int]:
+        samples, rate = read_recording(path, self._rules, report, name)
+        if not report.is_closed:
+            report_clip(samples, rate, self._generator, report, name)
+        return samples, rate
 
 
 class AudioBatches(GeneratorBatches[AudioGeneratorSettings, AudioSamples]):
@@ -223,6 +232,28 @@ class AudioBatches(GeneratorBatches[AudioGeneratorSettings, AudioSamples]):
             clip = transform_recording(recording, rates[i], generator, transforms, i)
             spans[i] = pad_or_crop(clip, x.shape[1], float(transforms.offset_percentage[i]), x[i])
         return x, spans
+
+
+def report_clip(
+    samples: np.ndarray, rate: int, generator: AudioGeneratorSettings, report: FileReport, name: str
+) -> None:
+    """Report a recording that loses sound by trimming, or is padded with digital zeros."""
+    length = len(samples)
+    threshold = generator.trim_threshold_db
+    if threshold:
+        start, stop = find_speech(to_float(samples), rate, threshold)
+        length = stop - start
+        if length < len(samples) and cuts_sound(to_float(samples), rate, threshold):
+            report.add(
+                Finding(
+                    f"Recordings of which trimming at {threshold:g} dB cuts off 0.1 s or more of sound, perhaps the "
+                    f"beginning or end of a word",
+                    "Set trim_threshold_db of the data generator higher (40), or to None.",
+                ),
+                name,
+            )
+    if generator.noise_floor_db is None and length / rate < 0.9 * generator.sample_length_ms / 1000:
+        report.add(_PADDED, name)
 
 
 def transform_recording(

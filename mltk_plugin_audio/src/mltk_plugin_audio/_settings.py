@@ -28,6 +28,7 @@ from mltk.data import (
 from mltk.errors import SpecificationError
 from mltk.plugins import AugmentationStep
 from mltk_plugin_audio._augmentation import AUGMENTATIONS, NOISE_COLORS, RandomTransforms
+from mltk_plugin_audio._files import ReadingRules
 from mltk_plugin_audio._microphone import CODECS
 from mltk_plugin_audio._noise_and_rooms import find_folder, load_impulse_responses, load_noises
 from mltk_plugin_audio.frontend import AudioFeatureGenerator, AudioFeatureGeneratorSettings
@@ -85,7 +86,14 @@ class AudioGeneratorSettings(GeneratorSettings):
     """Level of white noise that every clip gets, also in evaluation, in dB relative to full scale, e.g. -70: padding
     and silence are then as quiet as a microphone, not digital zeros. `None` adds none."""
     trim_threshold_db: float | None = 20.0
-    """Trim sound at both ends that is quieter than the loudest 25 ms by more than this; 0 or `None` trims nothing."""
+    """Trim sound at both ends that is quieter than the loudest 25 ms by more than this; 0 or `None` trims nothing.
+    20 dB, as in the reference, cuts off consonants at the beginning or end of many words, of which a warning tells."""
+    channel: int | str | None = None
+    """Channel that is used of recordings with several: its number, counted from 0, or `'mean'` of all. `None` means the
+    first, with a warning if it is silent and another one is not."""
+    float_scale: float = 1.0
+    """Full scale of recordings of real numbers, such as 32768 if they were integers of 16 bits. A recording that is 16
+    times louder is refused."""
     noise_colors: Sequence[str] | str | None = None
     """Kinds of generated noise, one of which is added to each clip: white, pink (-3 dB of power per octave), brown
     (-6), blue (+3), violet (+6), or `'all'`."""
@@ -182,6 +190,7 @@ class AudioGeneratorSettings(GeneratorSettings):
             raise SpecificationError(
                 "bg_noise_range and bg_noise_snr_db_range exclude each other; set only one of them."
             )
+        self.reading_rules()
         check_number("clip_position", self.clip_position, 0, 1)
         if self.noise_floor_db is not None:
             check_number("noise_floor_db", self.noise_floor_db, maximum=0)
@@ -199,6 +208,21 @@ class AudioGeneratorSettings(GeneratorSettings):
         if self.frontend_dtype is not None:
             name = check_dtype("frontend_dtype", self.frontend_dtype).name
             check_choice("frontend_dtype", name, _FRONTEND_TYPES)
+
+    def reading_rules(self) -> ReadingRules:
+        """Return how to read recordings that can be read in more than one way.
+
+        Raises:
+            SpecificationError: One of these settings has the wrong type, or is out of range.
+        """
+        if isinstance(self.channel, str):
+            check_choice("channel", self.channel, ("mean",))
+        elif self.channel is not None:
+            check_integer("channel", self.channel, minimum=0)
+        scale = check_number("float_scale", self.float_scale, minimum=0)
+        if not scale:
+            raise SpecificationError("float_scale must be above 0.")
+        return ReadingRules(self.channel, scale)
 
     @property
     def augmentation_enabled(self) -> bool:

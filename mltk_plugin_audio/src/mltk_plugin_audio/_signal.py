@@ -55,6 +55,23 @@ def find_speech(samples: np.ndarray, rate: float, threshold_db: float) -> tuple[
     return int(start), int(stop)
 
 
+def cuts_sound(samples: np.ndarray, rate: float, threshold_db: float) -> bool:
+    """Return whether trimming cuts off 0.1 s of sound or more that is at least 5 dB above the noise.
+
+    That is what a threshold higher by 15 dB keeps. The level of the noise is that of the quietest tenth of the clip.
+    """
+    step = max(1, round(rate * _TRIM_WINDOW_SECONDS))
+    blocks = len(samples) // step
+    if blocks < 10:
+        return False
+    powers = np.sort(np.mean(np.square(samples[: blocks * step].reshape(blocks, step)), axis=1))
+    wider = threshold_db + 15
+    if powers[blocks // 10] * 10 ** ((wider + 5) / 10) > powers[-1]:
+        return False
+    lengths = [stop - start for start, stop in (find_speech(samples, rate, t) for t in (threshold_db, wider))]
+    return (lengths[1] - lengths[0]) / rate >= 0.1
+
+
 def pad_or_crop(samples: np.ndarray, length: int, offset: float, out: np.ndarray) -> tuple[int, int]:
     """Write a clip of any length into an array of `length` samples.
 

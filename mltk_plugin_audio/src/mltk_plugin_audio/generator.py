@@ -259,9 +259,7 @@ class ParallelAudioDataGenerator(AudioGeneratorSettings):
             dtype=np.dtype(self.dtype),
             frontend_dtype=self.frontend_output_dtype,
         )
-        samples = AudioSamples(
-            listing.directory, listing.names, self.sample_rate_hz, self.sample_length, self.cache_bytes
-        )
+        samples = AudioSamples(listing.directory, listing.names, own)
         return AudioIterator(AudioBatches(own, params, samples, listing.labels, flow))
 
     def preview(

@@ -40,8 +40,8 @@ __all__ = [
     "write_tfrecords",
 ]
 
-AUDIO_FORMATS = (".wav", ".flac", ".ogg", ".mp3")
-IMAGE_FORMATS = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+AUDIO_FORMATS = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf")
+IMAGE_FORMATS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif")
 
 _DEFAULT_RATE = 16000
 
@@ -87,7 +87,7 @@ def load_audio_directory(
         return_audio_data: Return audio samples, float32 `(n,)` from -1 to 1, instead of paths; requires the audio
             plugin.
         return_audio_sample_rate: Return `(samples, rate)` instead of samples; rate is int32, in Hz.
-        white_list_formats: File extensions; by default `.wav`, `.flac`, `.ogg` and `.mp3`.
+        white_list_formats: File extensions; by default those in `AUDIO_FORMATS`.
         follow_links: Follow symbolic links to directories.
         shuffle_index_directory: Directory for the index of the shuffled files.
         list_valid_filenames_in_directory_function: Function that lists the files of a class.
@@ -158,8 +158,8 @@ def load_image_directory(
 ) -> tuple[tf.data.Dataset, tf.data.Dataset]:
     """Load a directory with one subdirectory of images per class.
 
-    The arguments are those of `load_audio_directory`, without the class `_silence_`. By default, files end in `.png`,
-    `.jpg`, `.jpeg`, `.bmp` or `.gif`. With `return_image_data`, x are images, uint8 `(height, width, channels)`.
+    The arguments are those of `load_audio_directory`, without the class `_silence_`. By default, files end in one
+    of `IMAGE_FORMATS`. With `return_image_data`, x are images, uint8 `(height, width, channels)`.
 
     Returns:
         `(x, y)`: two `tf.data.Dataset`. x: absolute path or image; y: int32 class id or one-hot label.
