@@ -137,12 +137,13 @@ def test_the_specification_trains_as_it_is(write_recordings, tmp_path, mltk_cli)
     assert "(test data" in done.stdout
 
 
-def test_a_few_long_recordings_are_divided(write_recordings, tmp_path):
-    created, model, _ = create(write_recordings(rows=3000, count=1), tmp_path)
+@pytest.mark.parametrize(("rows", "validation", "training"), [(3000, 8, 36), (900, 1, 10)])
+def test_a_few_long_recordings_are_divided(write_recordings, tmp_path, rows, validation, training):
+    created, model, _ = create(write_recordings(rows=rows, count=1), tmp_path)
     assert "the first fifth of each" in created.draft.findings[1]
     assert model.datagen.split_recordings
-    assert model.validation_data.samples == 2 * 8
-    assert model.x.samples == 2 * 36
+    assert model.validation_data.samples == 2 * validation
+    assert model.x.samples == 2 * training
 
 
 def test_the_network_keeps_the_order_only_of_whole_recordings(write_recordings, tmp_path):

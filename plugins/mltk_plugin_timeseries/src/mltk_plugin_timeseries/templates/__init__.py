@@ -65,9 +65,10 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
     channels = find_channels(tables, times)
     if not channels:
         return None
-    window = choose_window([_count_rows(table, times) for table in tables], times)
+    is_few = min(map(len, layout.files.values())) < _FEWEST
+    window = choose_window([_count_rows(table, times) for table in tables], times, is_few)
     parts = describe_parts(layout)
-    splits = _splits_recordings(layout, window, parts)
+    splits = _splits_recordings(layout, window, parts, is_few)
     summary = (
         parts.summary.replace("a fifth of the files", "the first fifth of each") if splits else parts.summary
     )
@@ -103,10 +104,9 @@ def draft_classifier(request: DraftRequest) -> Draft | None:
     return Draft(_template("timeseries").substitute(values), findings, suitability=0.7)
 
 
-def _splits_recordings(layout: FolderLayout, window: _Window, parts: PartsDraft) -> bool:
+def _splits_recordings(layout: FolderLayout, window: _Window, parts: PartsDraft, is_few: bool) -> bool:
     """Return whether recordings are too few to hold some back, and long enough to be divided."""
-    few = min(map(len, layout.files.values())) < _FEWEST
-    return bool(parts.validation_split and window.overlap and few and not layout.group_pattern)
+    return bool(parts.validation_split and window.overlap and is_few and not layout.group_pattern)
 
 
 def read_some(paths: Sequence[Path]) -> list[Table]:
@@ -181,22 +181,24 @@ def _count_rows(table: Table, times: _Times | None) -> int:
     return int((column[-1] - column[0]) * times.unit * times.rate + 1e-6) + 1
 
 
-def choose_window(lengths: Sequence[int], times: _Times | None) -> _Window:
-    """Return how to cut recordings of these numbers of rows."""
+def choose_window(lengths: Sequence[int], times: _Times | None, is_few: bool) -> _Window:
+    """Return how to cut recordings of these numbers of rows; a few of them are samples only if they are short."""
     shortest, longest = min(lengths), max(lengths)
-    if longest <= _LONGEST_WHOLE and longest <= 2 * shortest:
+    wanted = 128 if times is None else int(np.clip(round(_SECONDS * times.rate), 32, 512))
+    most = 2 * wanted if is_few else _LONGEST_WHOLE
+    if longest <= most and longest <= 2 * shortest:
         if shortest == longest:
             return _Window(longest, 0.0, "Each recording is one window.")
         return _Window(
             longest, 0.0, f"Recordings have {shortest} to {longest} rows: each is one window.", pads=True
         )
-    wanted = 128 if times is None else int(np.clip(round(_SECONDS * times.rate), 32, 512))
     rows = max(8, min(wanted, int(np.quantile(lengths, 0.1))))
+    span = f"{longest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     seconds = "" if times is None else f", {rows / times.rate:.3g} s"
     return _Window(
         rows,
         0.5,
-        f"Recordings have {shortest:,} to {longest:,} rows; windows of {rows}{seconds} overlap by half.",
+        f"Recordings have {span} rows; windows of {rows}{seconds} overlap by half.",
         pads=shortest < rows,
     )
 
