@@ -70,7 +70,7 @@ def _model_layers(keras_model: keras.Model) -> Iterator[LayerMetrics]:
         yield LayerMetrics(keras_model.name, type(keras_model).__name__, known=False)
 
 
-def _operation_metrics(operation: Any, node: Any) -> Iterator[LayerMetrics]:
+def _operation_metrics(operation: keras.Operation, node: keras.Node) -> Iterator[LayerMetrics]:
     """Count one call of a layer, or of an operation of `keras.ops`, in a model."""
     if is_graph(operation):
         yield from _model_layers(operation)
@@ -85,7 +85,7 @@ def _operation_metrics(operation: Any, node: Any) -> Iterator[LayerMetrics]:
     yield LayerMetrics(operation.name, type(operation).__name__, macs, ops, known=counts is not None)
 
 
-def _counts(layer: Any, node: Any) -> tuple[int, int] | None:
+def _counts(layer: keras.Layer, node: keras.Node) -> tuple[int, int] | None:
     """Return MACs and operations; `None` for what is not known."""
     kinds = {cls.__name__ for cls in type(layer).__mro__}
     size = sum(_elements(tensor) for tensor in node.output_tensors)
@@ -106,7 +106,7 @@ def _counts(layer: Any, node: Any) -> tuple[int, int] | None:
     return (0, 0) if kinds & _FREE else None
 
 
-def _opened(layer: Any, node: Any) -> keras.Model | None:
+def _opened(layer: keras.Layer, node: keras.Node) -> keras.Model | None:
     """Return a model of what a layer made of layers does in one call; `None` if it cannot be looked into."""
     import keras
 
@@ -127,7 +127,7 @@ def _opened(layer: Any, node: Any) -> keras.Model | None:
         return None
 
 
-def _terms(layer: Any, kinds: set[str]) -> int:
+def _terms(layer: keras.Layer, kinds: set[str]) -> int:
     """Return the number of products in one value of the output."""
     shape = tuple(int(d) for d in layer.kernel.shape)
     if "BaseDepthwiseConv" in kinds:
@@ -138,12 +138,12 @@ def _terms(layer: Any, kinds: set[str]) -> int:
     return math.prod(shape[:-1])
 
 
-def _separable_macs(layer: Any, size: int) -> int:
+def _separable_macs(layer: keras.Layer, size: int) -> int:
     window = tuple(int(d) for d in layer.depthwise_kernel.shape[:-2])
     channels, filters = (int(d) for d in layer.pointwise_kernel.shape[-2:])
     return size // filters * channels * (math.prod(window) + filters)
 
 
-def _elements(tensor: Any) -> int:
+def _elements(tensor: keras.KerasTensor) -> int:
     """Return the number of elements of one sample; axes of unknown length count as 1."""
     return math.prod(d for d in tensor.shape[1:] if d is not None)

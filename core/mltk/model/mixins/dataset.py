@@ -21,6 +21,7 @@ from mltk.plugins.types import DataPart, LoadedDataset, Subset
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
+    from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
 
 _ClassCounts = dict[str, dict[str, int]]
@@ -51,7 +52,7 @@ class MltkDataset(ABC):
         return ""
 
     @staticmethod
-    def summarize_class_counts(class_counts: Mapping[str, Any]) -> str:
+    def summarize_class_counts(class_counts: Mapping[str, object]) -> str:
         """Return a table of samples per class (rows) and subset (columns).
 
         Args:
@@ -248,7 +249,7 @@ def _identify(array: np.ndarray) -> int:
     return hash((array.shape, array.dtype.str, zlib.crc32(ends.tobytes())))
 
 
-def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | None:
+def compute_class_weights(mltk_model: AnyModel, y: object = None) -> dict[int, float] | None:
     """Return the weights for `fit`, by class index, as `my_model.class_weights` asks for them.
 
     `'balanced'` gives class c the weight n / (k · n_c) (King & Zeng, "Logistic Regression in Rare Events Data", 2001).
@@ -290,7 +291,7 @@ def compute_class_weights(mltk_model: Any, y: Any = None) -> dict[int, float] | 
     return {i: _weight(c, wanted[c]) for i, c in enumerate(classes)}
 
 
-def _weight(key: object, value: Any) -> float:
+def _weight(key: object, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
         raise SpecificationError(
             f"my_model.class_weights has {value!r} for {key!r}; a weight is a number from 0."
@@ -298,7 +299,7 @@ def _weight(key: object, value: Any) -> float:
     return float(value)
 
 
-def _balanced(mltk_model: Any, y: Any) -> dict[int, float]:
+def _balanced(mltk_model: AnyModel, y: object) -> dict[int, float]:
     counts = mltk_model.class_counts or {}
     per_class = counts.get("training") or {}
     if not per_class and counts and all(isinstance(n, int) for n in counts.values()):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from mltk.errors import ModelNotFoundError, SpecificationError
 from mltk.keras.private import get_metric_direction
@@ -12,7 +11,7 @@ from mltk.keras.run_files import read_best
 from mltk.model.attributes import Attribute
 from mltk.model.base import ModelBase
 
-CHECKPOINT_DEFAULTS: dict[str, Any] = {
+CHECKPOINT_DEFAULTS: dict[str, object] = {
     "monitor": "val_accuracy",
     "save_best_only": True,
     "save_weights_only": True,
@@ -21,7 +20,7 @@ CHECKPOINT_DEFAULTS: dict[str, Any] = {
     "verbose": 0,
 }
 
-CONVERTER_DEFAULTS: dict[str, Any] = {
+CONVERTER_DEFAULTS: dict[str, object] = {
     "optimizations": ["DEFAULT"],
     "supported_ops": ["TFLITE_BUILTINS_INT8"],
     "inference_input_type": "float32",
@@ -39,11 +38,11 @@ CONVERTER_DEFAULTS: dict[str, Any] = {
 _EPOCH_FILE = re.compile(r"weights-(\d+)(?:-(-?[\d.]+))?(?:\.weights)?\.h5\Z")
 
 
-def _no_build_function(mltk_model: Any) -> Any:
+def _no_build_function(mltk_model: object) -> object:
     raise NotImplementedError
 
 
-def _as_schedule(value: Any) -> dict[str, Any]:
+def _as_schedule(value: object) -> dict[str, object]:
     if callable(value):
         return {"schedule": value, "verbose": 0}
     if not isinstance(value, dict):
@@ -79,7 +78,7 @@ def _as_shipped(value: str) -> str:
     return value
 
 
-def _as_function(value: Any) -> Any:
+def _as_function(value: object) -> object:
     if not callable(value):
         raise SpecificationError(
             f"my_model.build_model_function must be a function, not {type(value).__name__}."

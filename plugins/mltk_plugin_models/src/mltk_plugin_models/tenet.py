@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypedDict, Unpack
 
 import keras  # noqa: TID253 - the layer below derives from Keras'
 import numpy as np
@@ -170,6 +170,20 @@ def InvertedBottleneckBlock(  # noqa: N802 - the name specifications use
     return keras.layers.ReLU(name=part("relu"))(keras.layers.Add(name=part("add"))([y, x]))
 
 
+class TENetSettings(TypedDict, total=False):
+    """Arguments of `TENet` besides the shape and the classes."""
+
+    channels: int
+    blocks: int
+    block_depth: int
+    scales: Sequence[int]
+    channel_increase: float
+    include_head: bool
+    return_model: bool
+    input_layer: keras.KerasTensor | None
+    dropout: float
+
+
 def TENet(  # noqa: N802 - the name specifications use
     input_shape: Sequence[int] | None,
     classes: int,
@@ -220,40 +234,49 @@ def TENet(  # noqa: N802 - the name specifications use
     return keras.Model(inputs, x, name="TENet") if return_model else x
 
 
-def TENet6(input_shape: _Shape, classes: int, mtconv: bool = False, **settings: Any) -> Network:  # noqa: N802
+def TENet6(input_shape: _Shape, classes: int, mtconv: bool = False, **more: Unpack[TENetSettings]) -> Network:  # noqa: N802
     """Build a TENet with 3 blocks of 2 bottlenecks and 32 channels.
 
     Args:
         input_shape: See `TENet`.
         classes: See `TENet`.
         mtconv: Use kernels of lengths 9, 7, 5 and 3 instead of 9 only.
-        **settings: Further arguments of `TENet`; they take precedence over the preset.
+        **more: Further arguments of `TENet`; they take precedence over the preset.
     """
-    return _build_preset(input_shape, classes, mtconv, settings, block_depth=2)
+    return _build_preset(input_shape, classes, mtconv, more, block_depth=2)
 
 
-def TENet12(input_shape: _Shape, classes: int, mtconv: bool = False, **settings: Any) -> Network:  # noqa: N802
+def TENet12(  # noqa: N802 - the name specifications use
+    input_shape: _Shape, classes: int, mtconv: bool = False, **more: Unpack[TENetSettings]
+) -> Network:
     """Build a TENet with 3 blocks of 4 bottlenecks and 32 channels. See `TENet6`."""
-    return _build_preset(input_shape, classes, mtconv, settings)
+    return _build_preset(input_shape, classes, mtconv, more)
 
 
-def TENet6Narrow(input_shape: _Shape, classes: int, mtconv: bool = False, **settings: Any) -> Network:  # noqa: N802
+def TENet6Narrow(  # noqa: N802 - the name specifications use
+    input_shape: _Shape, classes: int, mtconv: bool = False, **more: Unpack[TENetSettings]
+) -> Network:
     """Build a TENet with 3 blocks of 2 bottlenecks and 16 channels. See `TENet6`."""
-    return _build_preset(input_shape, classes, mtconv, settings, block_depth=2, channels=16)
+    return _build_preset(input_shape, classes, mtconv, more, block_depth=2, channels=16)
 
 
-def TENet12Narrow(input_shape: _Shape, classes: int, mtconv: bool = False, **settings: Any) -> Network:  # noqa: N802
+def TENet12Narrow(  # noqa: N802 - the name specifications use
+    input_shape: _Shape, classes: int, mtconv: bool = False, **more: Unpack[TENetSettings]
+) -> Network:
     """Build a TENet with 3 blocks of 4 bottlenecks and 16 channels. See `TENet6`."""
-    return _build_preset(input_shape, classes, mtconv, settings, channels=16)
+    return _build_preset(input_shape, classes, mtconv, more, channels=16)
 
 
-def HFTENet12(input_shape: _Shape, classes: int, mtconv: bool = False, **settings: Any) -> Network:  # noqa: N802
+def HFTENet12(  # noqa: N802 - the name specifications use
+    input_shape: _Shape, classes: int, mtconv: bool = False, **more: Unpack[TENetSettings]
+) -> Network:
     """Build a TENet12 whose channels grow by 1/8 per block. See `TENet6`."""
-    return _build_preset(input_shape, classes, mtconv, settings, channel_increase=0.125)
+    return _build_preset(input_shape, classes, mtconv, more, channel_increase=0.125)
 
 
 def _build_preset(
-    input_shape: _Shape, classes: int, mtconv: bool, settings: dict[str, Any], **preset: Any
+    input_shape: _Shape, classes: int, mtconv: bool, more: TENetSettings, **preset: Unpack[TENetSettings]
 ) -> Network:
     scales = _MULTIPLE_SCALES if mtconv else _MULTIPLE_SCALES[:1]
-    return TENet(input_shape, classes, **{"scales": scales, **preset, **settings})
+    chosen: TENetSettings = {"scales": scales, **preset, **more}
+    return TENet(input_shape, classes, **chosen)

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mltk.model.event import MltkModelEvent
 from mltk.results.evaluation import plain_value
@@ -16,12 +16,18 @@ from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_write
 from mltk_plugin_wandb._state import state_of
 
+if TYPE_CHECKING:
+    from mltk_plugin_wandb.mixins import WandbModel
+
+Details = Mapping[str, Any]
+"""Values of any type by name: arguments of an event, results."""
+
 SESSION_MEMBER = "wandb/session_id.txt"
 # A new training run empties this folder, so a file found here belongs to the training run that is resumed.
 _SESSION_FILE = "train/wandb_session_id.txt"
 
 
-def follow(model: Any, event: MltkModelEvent, details: Mapping[str, Any]) -> None:
+def follow(model: WandbModel, event: MltkModelEvent, details: Details) -> None:
     """Log an event.
 
     A failure does not stop the operation: it is recorded in the model, and the run is no longer used.
@@ -44,19 +50,19 @@ def follow(model: Any, event: MltkModelEvent, details: Mapping[str, Any]) -> Non
             state.permissions = state.permissions[:-1]
 
 
-def session_id(model: Any) -> str | None:
+def session_id(model: WandbModel) -> str | None:
     """Return the id of the run in which the archived model was trained, or `None`."""
     if SESSION_MEMBER in model.archive.names():
         return str(model.archive.read(SESSION_MEMBER).decode("utf-8", "replace")).strip() or None
     return _id_of_training(model)
 
 
-def _id_of_training(model: Any) -> str | None:
+def _id_of_training(model: WandbModel) -> str | None:
     path = Path(model.log_dir) / _SESSION_FILE
     return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
 
 
-def _open(model: Any, job: str) -> None:
+def _open(model: WandbModel, job: str) -> None:
     """Open a run, or continue the open one if the model was trained in it."""
     import wandb
 
@@ -85,15 +91,15 @@ def _open(model: Any, job: str) -> None:
         _configure(model, **model.wandb_config)
 
 
-def _configure(model: Any, **values: object) -> None:
+def _configure(model: WandbModel, **values: object) -> None:
     state_of(model).open_run.config.update(plain_value(values, "wandb_config"), allow_val_change=True)
 
 
-def _after_build(model: Any, details: Mapping[str, Any]) -> None:
+def _after_build(model: WandbModel, details: Details) -> None:
     _configure(model, parameters=details["keras_model"].count_params())
 
 
-def _before_train(model: Any, details: Mapping[str, Any]) -> None:
+def _before_train(model: WandbModel, details: Details) -> None:
     fit_kwargs = details["fit_kwargs"]
     _configure(
         model,
@@ -115,27 +121,27 @@ def _before_train(model: Any, details: Mapping[str, Any]) -> None:
     fit_kwargs["callbacks"] = [*fit_kwargs["callbacks"], *added]
 
 
-def _summarize_model(model: Any, details: Mapping[str, Any]) -> None:
+def _summarize_model(model: WandbModel, details: Details) -> None:
     if getattr(model, "loaded_subset", None) == "training":
         _log_text(model, "model_summary", details["summary_dict"]["value"])
 
 
-def _summarize_dataset(model: Any, details: Mapping[str, Any]) -> None:
+def _summarize_dataset(model: WandbModel, details: Details) -> None:
     _log_text(model, f"dataset_summary-{model.loaded_subset}", details["summary_dict"]["value"])
 
 
-def _log_text(model: Any, name: str, text: str) -> None:
+def _log_text(model: WandbModel, name: str, text: str) -> None:
     import wandb
 
     if text:
         state_of(model).open_run.log({name: wandb.Html(f"<pre>{html.escape(text)}</pre>")})
 
 
-def _after_save_archive(model: Any, details: Mapping[str, Any]) -> None:
+def _after_save_archive(model: WandbModel, details: Details) -> None:
     model.archive.update({SESSION_MEMBER: state_of(model).open_run.id.encode()})
 
 
-def _train_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+def _train_shutdown(model: WandbModel, details: Details) -> None:
     results = details["results"]
     if results is None:
         state_of(model).open_run.finish(exit_code=1)
@@ -147,7 +153,7 @@ def _train_shutdown(model: Any, details: Mapping[str, Any]) -> None:
     _upload(model)
 
 
-def _quantize_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+def _quantize_shutdown(model: WandbModel, details: Details) -> None:
     tflite_model = details["tflite_model"]
     if tflite_model is None:
         return
@@ -157,7 +163,7 @@ def _quantize_shutdown(model: Any, details: Mapping[str, Any]) -> None:
         _upload(model)
 
 
-def _plot(model: Any, details: Mapping[str, Any]) -> None:
+def _plot(model: WandbModel, details: Details) -> None:
     import wandb
     from PIL import Image
 
@@ -168,7 +174,7 @@ def _plot(model: Any, details: Mapping[str, Any]) -> None:
     state_of(model).open_run.log({f"{details['name']}-{kind}": wandb.Image(Image.open(picture))})
 
 
-def _evaluate_shutdown(model: Any, details: Mapping[str, Any]) -> None:
+def _evaluate_shutdown(model: WandbModel, details: Details) -> None:
     if details["results"] is None:
         return
     kind = "tflite" if state_of(model).evaluates_tflite else "keras"
@@ -180,7 +186,7 @@ def _evaluate_shutdown(model: Any, details: Mapping[str, Any]) -> None:
     _upload(model)
 
 
-def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _figures(results: Details) -> Iterator[tuple[str, float]]:
     """Yield the scalars of the results (`accuracy`, `class_accuracies/cat`); no curves and no matrices."""
     classes = results.get("classes") or ()
     for key, value in results.items():
@@ -192,7 +198,7 @@ def _figures(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield name, figure
 
 
-def _upload(model: Any) -> None:
+def _upload(model: WandbModel) -> None:
     run = state_of(model).open_run
     folder = Path(run.settings.files_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -219,7 +225,7 @@ _SHUTDOWN = (
     MltkModelEvent.QUANTIZE_SHUTDOWN,
     MltkModelEvent.EVALUATE_SHUTDOWN,
 )
-_HANDLERS: Mapping[MltkModelEvent, Callable[[Any, Mapping[str, Any]], None]] = {
+_HANDLERS: Mapping[MltkModelEvent, Callable[[WandbModel, Details], None]] = {
     MltkModelEvent.AFTER_BUILD_TRAIN_MODEL: _after_build,
     MltkModelEvent.BEFORE_TRAIN: _before_train,
     MltkModelEvent.SUMMARIZE_MODEL: _summarize_model,

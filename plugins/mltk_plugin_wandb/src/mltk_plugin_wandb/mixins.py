@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
 
 from mltk.model.attributes import Attribute
 from mltk.utils.logging import get_mltk_logger
@@ -54,7 +55,7 @@ class WeightsAndBiasesMixin:
     def wandb_session_id(self) -> str | None:
         """The id of the open run, or of the run in which the archived model was trained; `None` without one."""
         run = state_of(self).run
-        return run.id if run is not None else session_id(self)
+        return run.id if run is not None else session_id(cast("WandbModel", self))
 
     def wandb_save(
         self,
@@ -101,3 +102,10 @@ class WeightsAndBiasesMixin:
             (logger or get_mltk_logger()).error(
                 f"{', '.join(data)} could not be logged to Weights & Biases: {e}"
             )
+
+
+if TYPE_CHECKING:
+    from mltk.model import DatasetMixin, MltkModel, TrainMixin
+
+    class WandbModel(MltkModel, TrainMixin, DatasetMixin, WeightsAndBiasesMixin):
+        """The type of a full specification that logs to Weights & Biases."""

@@ -11,7 +11,7 @@ from mltk.plugins import CommandOption, Model, hookimpl, inherits
 if TYPE_CHECKING:
     from mltk.model.event import MltkModelEvent
     from mltk.model.model import MltkModel
-    from mltk_plugin_wandb.mixins import WeightsAndBiasesMixin
+    from mltk_plugin_wandb.mixins import WandbModel, WeightsAndBiasesMixin
 
 mltk_api_version = 1
 
@@ -38,7 +38,7 @@ def mltk_event(mltk_model: MltkModel, event: MltkModelEvent, details: Mapping[st
         return
     from mltk_plugin_wandb._session import follow
 
-    follow(mltk_model, event, details)
+    follow(cast("WandbModel", mltk_model), event, details)
 
 
 def _set_mode(mode: str, mltk_model: Model) -> None:
