@@ -19,9 +19,11 @@ quickstart: $(VENV)/run-installed
 test: $(VENV)/dev-installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Run all tests and fail if they reach less than 90 % of the product's lines.
+# Run all tests and fail if they reach less than 90 % of the product's lines. From Python 3.12 on, measuring costs 5 % of
+# the time instead of 60 % and more.
 coverage: $(VENV)/dev-installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS) --cov-report=term $(COVERED:%=--cov=$(CURDIR)/%)
+	COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+		$(BIN)/python -m pytest $(PYTEST_ARGS) --cov-report=term $(COVERED:%=--cov=$(CURDIR)/%)
 
 # Run all tests on each supported Python that this machine has.
 matrix:
