@@ -21,8 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from mltk.errors import PluginBlockedError, PluginNotInstalledError, did_you_mean
+from mltk.errors import PluginBlockedError, PluginNotInstalledError, ReferenceNameError, did_you_mean
 from mltk.reference_names import MODULES as REFERENCE_MODULES
+from mltk.reference_names import reason_of_absence, set_resolver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -203,6 +204,7 @@ def resolve(package: str, name: str) -> object:
 
     Raises:
         PluginNotInstalledError: The name belongs to a known plugin that is not installed, or is blocked.
+        ReferenceNameError: silabs-mltk has the name, and mltk does not; the error says why.
         AttributeError: Nobody provides the name.
         ImportError: The plugin is installed, but importing it failed; the error is the plugin's own.
     """
@@ -218,11 +220,13 @@ def resolve(package: str, name: str) -> object:
             value: object = entry_point.load()
             return value
         _refuse_known(full_name)
+        _refuse_absent(full_name)
     raise AttributeError(f"module '{package}' has no attribute '{name}'")
 
 
 def install() -> None:
     """Put the finder at the end of `sys.meta_path`, once."""
+    set_resolver(resolve)
     if not any(isinstance(finder, _NamespaceFinder) for finder in sys.meta_path):
         sys.meta_path.append(_NamespaceFinder())
 
@@ -240,7 +244,11 @@ class _Facade(ModuleType):
             return getattr(target, name, [n for n in vars(target) if not n.startswith("_")])
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
-        value: object = getattr(_real_module(self), name)
+        try:
+            value: object = getattr(_real_module(self), name)
+        except AttributeError:
+            _refuse_absent(f"{self.__name__}.{name}")
+            raise
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -288,7 +296,8 @@ class _NamespaceFinder:
             if module is None:
                 continue
             real_name = module + fullname.removeprefix(prefix)
-            if prefix != fullname and find_spec(real_name) is None:
+            if prefix != fullname and not _exists(real_name):
+                _refuse_absent(fullname)
                 return None
             spec = ModuleSpec(fullname, _FacadeLoader(real_name), is_package=True)
             spec.submodule_search_locations = []
@@ -300,7 +309,16 @@ class _NamespaceFinder:
             spec.submodule_search_locations = folders
             return spec
         _refuse_known(fullname)
+        _refuse_absent(fullname)
         return None
+
+
+def _exists(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # Its parent is no package.
+        return False
 
 
 def _providing_module(name: str, wanted: str) -> str | None:
@@ -313,7 +331,8 @@ def _providing_module(name: str, wanted: str) -> str | None:
     if name in REFERENCE_MODULES:
         return REFERENCE_MODULES[name]
     entry_point = provided().get(name)
-    if entry_point is None or entry_point.attr:
+    # In silabs-mltk, a function of `mltk.core` is in a module of its name.
+    if entry_point is None or (entry_point.attr and not name.rpartition(".")[2].islower()):
         return None
     _refuse_blocked(wanted, entry_point)
     return entry_point.module
@@ -367,6 +386,13 @@ def _refuse_known(name: str) -> None:
     raise PluginNotInstalledError(
         f"'{name}' is provided by the plugin '{distribution}', {message}", name=distribution.replace("-", "_")
     )
+
+
+def _refuse_absent(name: str) -> None:
+    reason = reason_of_absence(name)
+    if reason is not None:
+        # `from package import child` hides an error that names the child.
+        raise ReferenceNameError(f"'{name}' of silabs-mltk is not part of mltk: {reason}", name="silabs_mltk")
 
 
 def _installed_version(distribution: str) -> str | None:

@@ -68,6 +68,10 @@ class PluginBlockedError(PluginNotInstalledError):
     """A public name belongs to a plugin that is installed and blocked."""
 
 
+class ReferenceNameError(MltkError, ModuleNotFoundError):
+    """A public name of silabs-mltk is not part of mltk; the message says why, or what to use."""
+
+
 def did_you_mean(name: str, known: Iterable[object]) -> str:
     """Return `" Did you mean 'a' or 'b'?"` for up to three near matches, or an empty string.
 

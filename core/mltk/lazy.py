@@ -45,8 +45,12 @@ def attach(package: str, file: str) -> tuple[list[str], Callable[[str], object],
 
         def __setattr__(self, name: str, value: object) -> None:
             # The import system binds every submodule to its package.
-            if isinstance(value, ModuleType) and name in table:
-                value = load(name)
+            if isinstance(value, ModuleType):
+                entry_point = provided().get(f"{package}.{name}")
+                if name in table:
+                    value = load(name)
+                elif entry_point is not None and entry_point.attr:
+                    value = entry_point.load()
             super().__setattr__(name, value)
 
     sys.modules[package].__class__ = Package

@@ -22,9 +22,10 @@ from functools import partial
 from importlib import import_module
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from mltk.errors import FileFormatError, MltkError
+from mltk.reference_names import late_names
 from mltk.utils.folders import merge_folder, replace_folder
 from mltk.utils.temporary import temporary_folder
 
@@ -277,3 +278,7 @@ def _only_folder(folder: Path) -> Path:
     # macOS adds its own folder to zip files.
     entries = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
     return entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
+
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__)

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mltk.errors import DownloadError, FileFormatError
+from mltk.reference_names import late_names
 from mltk.utils.archive import extract_archive
 from mltk.utils.download import (
     MAX_BYTES,
@@ -205,3 +207,7 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
         # Only after a success, when a waiting process has nothing left to do.
         lock_path.unlink(missing_ok=True)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__)

@@ -6,9 +6,11 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+
+from mltk.reference_names import late_names
 
 
 class Hash(Protocol):
@@ -99,3 +101,7 @@ def _add_bytes(hasher: Hash, kind: str, data: bytes | memoryview) -> None:
 
 def _add_unordered(hasher: Hash, kind: str, items: Iterable[object]) -> None:
     _add_bytes(hasher, kind, "".join(sorted(generate_hash(item) for item in items)).encode())
+
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__)

@@ -6,8 +6,10 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mltk.errors import MltkError
+from mltk.reference_names import late_names
 from mltk.utils.files import cache_dir
 
 
@@ -80,3 +82,7 @@ def recursive_listdir(
             if wanted(text):
                 found.append(text)
     return sorted(found)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__)

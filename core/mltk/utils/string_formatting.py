@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mltk.reference_names import late_names
 
 _PREFIXES = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "u", -9: "n", -12: "p"}
 
@@ -68,3 +71,7 @@ def format_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
             lines.append(rule)
     lines.append(rule)
     return "\n".join(lines)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = late_names(__name__)

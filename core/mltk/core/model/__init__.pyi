@@ -1,3 +1,5 @@
+from keras import Model
+
 from mltk.model.event import MltkModelEvent as MltkModelEvent
 from mltk.model.mixins.data_generator import DataGeneratorDatasetMixin as DataGeneratorDatasetMixin
 from mltk.model.mixins.dataset import DatasetMixin as DatasetMixin
@@ -16,3 +18,5 @@ from mltk.sources.loading import load_mltk_model_with_path as load_mltk_model_wi
 from mltk.sources.loading import load_tflite_or_keras_model as load_tflite_or_keras_model
 from mltk.sources.search import find_model_specification_file as find_model_specification_file
 from mltk.sources.search import list_mltk_models as list_mltk_models
+
+KerasModel = Model

@@ -13,9 +13,55 @@ from typing import TYPE_CHECKING, Any
 
 from mltk.errors import MltkError
 from mltk.utils.path import create_user_dir
+from mltk_plugin_migrate.utils.values import (
+    SHORT_VERSION,
+    DefaultDict,
+    as_list,
+    contains_class_type,
+    debugger_is_active,
+    disable_warnings,
+    flatten_list,
+    forward_method_kwargs,
+    get_case_insensitive,
+    import_module_at_path,
+    is_false,
+    is_true,
+    list_rindex,
+    load_json_safe,
+    merge_dict,
+    notebook_is_active,
+    set_absl_log_level,
+    timeit,
+)
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+__all__ = [
+    "INSTALL_VARIABLE",
+    "SHORT_VERSION",
+    "DefaultDict",
+    "DictObject",
+    "append_exception_msg",
+    "as_list",
+    "contains_class_type",
+    "debugger_is_active",
+    "disable_warnings",
+    "flatten_list",
+    "forward_method_kwargs",
+    "get_case_insensitive",
+    "import_module_at_path",
+    "install_pip_package",
+    "is_false",
+    "is_true",
+    "list_rindex",
+    "load_json_safe",
+    "merge_dict",
+    "notebook_is_active",
+    "prepend_exception_msg",
+    "set_absl_log_level",
+    "timeit",
+]
 
 INSTALL_VARIABLE = "MLTK_INSTALL_PACKAGES"
 """Environment variable: whether a specification may install packages; `ask` (default), `always` or `never`."""
