@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from mltk import _namespace
-from mltk.reference_names import late_names
+from mltk.reference_names import ABSENT
 
 __version__ = "0.1.0"
 
@@ -14,4 +14,9 @@ MLTK_DIR = os.path.dirname(__file__)  # noqa: PTH120 - pathlib would double the 
 _namespace.install()
 
 if not TYPE_CHECKING:
-    __getattr__ = late_names(__name__)
+
+    def __getattr__(name: str) -> object:
+        # The import system asks for each module of this package, so names of plugins are not looked up here.
+        if f"mltk.{name}" in ABSENT:
+            return _namespace.resolve("mltk", name)
+        raise AttributeError(f"module 'mltk' has no attribute '{name}'")

@@ -231,7 +231,7 @@ def install() -> None:
         sys.meta_path.append(_NamespaceFinder())
 
 
-class _Facade(ModuleType):
+class Facade(ModuleType):
     """A module under a public name that forwards everything to the module of a plugin.
 
     It has an empty `__path__` and forwards no dunder name but `__all__`: with the real `__path__` or `__file__`, the
@@ -253,7 +253,7 @@ class _Facade(ModuleType):
 
     def __setattr__(self, name: str, value: object) -> None:
         # The import system sets child modules and its own dunder names here; users set names of the plugin.
-        if isinstance(value, _Facade) or name.startswith("__"):
+        if isinstance(value, Facade) or name.startswith("__"):
             super().__setattr__(name, value)
         else:
             setattr(_real_module(self), name, value)
@@ -268,7 +268,7 @@ class _Facade(ModuleType):
         return sorted({*(n for n in dir(_real_module(self)) if not n.startswith("__")), *vars(self)})
 
 
-def _real_module(facade: _Facade) -> ModuleType:
+def _real_module(facade: Facade) -> ModuleType:
     return sys.modules[cast("_FacadeLoader", vars(facade)["__spec__"].loader).target]
 
 
@@ -277,7 +277,7 @@ class _FacadeLoader(Loader):
         self.target = target
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Facade(spec.name)
+        return Facade(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
         import_module(self.target)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from mltk._namespace import is_blocked, provided, resolve
+from mltk._namespace import Facade, is_blocked, provided, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +45,10 @@ def attach(package: str, file: str) -> tuple[list[str], Callable[[str], object],
 
         def __setattr__(self, name: str, value: object) -> None:
             # The import system binds every submodule to its package.
-            if isinstance(value, ModuleType):
-                entry_point = provided().get(f"{package}.{name}")
-                if name in table:
-                    value = load(name)
-                elif entry_point is not None and entry_point.attr:
-                    value = entry_point.load()
+            if isinstance(value, ModuleType) and name in table:
+                value = load(name)
+            elif isinstance(value, Facade) and (entry := provided().get(f"{package}.{name}")) and entry.attr:
+                value = entry.load()
             super().__setattr__(name, value)
 
     sys.modules[package].__class__ = Package

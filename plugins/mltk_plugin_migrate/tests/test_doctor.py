@@ -55,7 +55,7 @@ def test_a_property_of_a_mixin_that_is_not_inherited_is_named():
 
 def test_findings_come_in_the_order_of_the_lines():
     report = examine_text(
-        b"import tf_keras\nmodel.fit(x, workers=2, max_queue_size=3)\nimport tensorflow_addons\n"
+        b"import tf_keras\nmodel = x = 1\nmodel.fit(x, workers=2, max_queue_size=3)\nimport tensorflow_addons\n"
     )
     places = [(f.line, f.column) for f in report.findings]
     assert places == sorted(places)
@@ -115,7 +115,7 @@ def test_long_expressions_are_no_problem():
         + b" + x" * 2000
     )
     assert "keras-symbolic-operation" in rules(examine_text(chained + b"\ntf.abs(y)\n"))
-    assert examine_text(b"x" + b".f()" * 200 + b"\n").runs
+    assert examine_text(b"x = 1\nx" + b".f()" * 200 + b"\n").runs
 
 
 # What is read
@@ -208,7 +208,7 @@ def test_a_blocked_plugin_is_said_to_be_blocked(monkeypatch):
 
 def test_the_command_prints_a_line_for_each_finding_and_a_verdict(mltk_cli):
     good = write("good_v1.py", GOOD)
-    bad = write("bad_v1.py", GOOD + "my_model.epoch = 1\nmodel.layers[0].output_shape\n")
+    bad = write("bad_v1.py", GOOD + "my_model.epoch = 1\nMyModel.layers[0].output_shape\n")
     result = mltk_cli.invoke(["doctor", good, bad])
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [

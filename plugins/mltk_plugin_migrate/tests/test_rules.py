@@ -276,6 +276,34 @@ CASES = {
             "install_pip_package('surely')",
         ],
     ),
+    "undefined-name": (
+        [
+            "from mltk.core import *\nclass M(MltkModel, NothingLikeIt): pass",
+            "def f():\n    return missing",
+        ],
+        [
+            "from mltk.core import *\nclass M(MltkModel, TrainMixin, AudioDatasetMixin): pass",
+            "from os.path import *\njoin('a')",
+            "def f(a, *b, **c):\n    [d for d in b]\n    return a, c, __file__, len(b)",
+            "try: pass\nexcept OSError as e: print(e)",
+            "import a.b\nwith a.b as (c, d): c(d)",
+        ],
+    ),
+    "mltk-argument": (
+        [
+            "from mltk.datasets.image import mnist\nmnist.load_data(dest=1)",
+            "import mltk.core as mltk_core\nmltk_core.profile_model()",
+        ],
+        [
+            "from mltk.datasets.image import mnist\nmnist.load_data(dest_dir='a', clean_dest_dir=True)",
+            "import mltk.core as mltk_core\nmltk_core.profile_model(*x, **y)",
+            "import other\nother.load(dest=1)",
+        ],
+    ),
+    "estimates": (
+        ["import mltk.core as mltk_core\nmltk_core.profile_model('a', return_estimates=True)"],
+        ["import mltk.core as mltk_core\nmltk_core.profile_model('a', return_estimates=False)"],
+    ),
     "mltk-name": (
         [
             "from mltk.core import TrainMixn",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
-from mltk.errors import PluginNotInstalledError, did_you_mean
+from mltk.errors import PluginNotInstalledError, ReferenceNameError, did_you_mean
 from mltk_plugin_migrate.doctor.checks.lookup import hide_tensorflow
 from mltk_plugin_migrate.doctor.patterns import Match
 from mltk_plugin_migrate.doctor.source import Function, Source, constant
@@ -176,6 +176,8 @@ def _mltk_problem(module: str, name: str | None) -> tuple[str, str] | None:
             import_module(f"{module}.{name}")
         except PluginNotInstalledError as e:
             return "plugin", str(e)
+        except ReferenceNameError as e:
+            return "unknown", str(e)
         except ModuleNotFoundError as e:
             missing = e.name or ""
             if not missing.startswith("mltk.") and missing != "mltk":

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from mltk_plugin_migrate.doctor.checks import imports, script, settings
-from mltk_plugin_migrate.doctor.patterns import Check
+from mltk_plugin_migrate.doctor.checks import imports, names, script, settings
+from mltk_plugin_migrate.doctor.patterns import Argument, Check
 from mltk_plugin_migrate.doctor.rules.rule import Rule
 
 RULES: tuple[Rule, ...] = (
     Rule("plugin-missing", "error", Check(imports.plugins_missing), "{problem}"),
     Rule("mltk-name", "error", Check(imports.mltk_names_unknown), "{problem}"),
+    Rule("undefined-name", "error", Check(names.undefined_names), "'{name}' is not defined.{hint}"),
+    Rule("mltk-argument", "error", Check(names.wrong_arguments), "{call}(): {problem}"),
+    Rule(
+        "estimates",
+        "differs",
+        Argument(("mltk.*profile_model", ".profile_model"), ("return_estimates",), bool),
+        "Cycles, time and energy of a board are not estimated: they are 0.",
+    ),
     Rule(
         "package-missing",
         "error",
