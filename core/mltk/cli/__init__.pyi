@@ -10,6 +10,7 @@ from mltk.cli._console import print_table as print_table
 from mltk.cli._console import print_text as print_text
 from mltk.cli._console import print_warning as print_warning
 from mltk.cli._model_options import model_argument as model_argument
+from mltk.cli._model_options import parse_assignment as parse_assignment
 from mltk.cli._model_options import require_model as require_model
 from mltk.cli._model_options import test_option as test_option
 from mltk.cli._model_options import trust_option as trust_option

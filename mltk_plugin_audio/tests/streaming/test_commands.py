@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from mltk.tflite import TfliteModelParameters
 from mltk_plugin_audio.frontend import AudioFeatureGeneratorSettings
 
 LOW, HIGH = 500.0, 2500.0
@@ -27,6 +28,27 @@ def test_a_recording_is_classified(mltk_cli, write_model, recording):
     assert [line[2] for line in lines] == ["low", "high"]
     assert 1.3 <= float(lines[0][0]) <= 1.8
     assert int(lines[0][4]) > 150
+
+
+def test_classes_and_front_end_of_a_bare_file_are_options(mltk_cli, write_model, recording):
+    expected = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording]).stdout
+    bare = write_model("bare.tflite", leave_out=("classes", "fe."))
+    command = ["classify_audio", bare, "--wav", recording]
+    result = mltk_cli.invoke(command)
+    assert result.exit_code == 1 and "--classes A,B" in result.stderr
+    command += ["--classes", "low,high,_silence_"]
+    result = mltk_cli.invoke(command)
+    assert result.exit_code == 1 and "--frontend" in result.stderr
+    for name, value in TfliteModelParameters.load_from_tflite_file(write_model()).items():
+        if name.startswith("fe."):
+            command += ["--frontend", f"{name.removeprefix('fe.')}={value}"]
+    result = mltk_cli.invoke([*command, "--frontend", "pcan_enable=false"])
+    assert (result.exit_code, result.stdout) == (0, expected)
+    wrong = mltk_cli.invoke([*command, "--frontend", "window=30"])
+    assert wrong.exit_code == 1 and "no setting 'window'" in wrong.stderr
+    # Options win over what is in the file.
+    named = mltk_cli.invoke(["classify_audio", write_model(), "--wav", recording, "--classes", "a,b,_c"])
+    assert [line.split()[2] for line in named.stdout.splitlines()] == ["a", "b"]
 
 
 def test_detections_are_json_lines(mltk_cli, write_model, recording):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mltk.errors import MltkError, SpecificationError
 from mltk.tflite.interpreter import LiteRtPredictor
 from mltk.utils.files import atomic_path
 from mltk_plugin_audio._spectrogram_image import write_picture
+from mltk_plugin_audio.frontend import AudioFeatureGeneratorSettings
 from mltk_plugin_audio.streaming.detection import Detection, DetectionSettings, Detector
 from mltk_plugin_audio.streaming.labels import read_labels
 from mltk_plugin_audio.streaming.long_recordings import read_blocks
@@ -33,22 +34,35 @@ __all__ = [
 ]
 
 
-def load_model(model: str, **settings: int | None) -> tuple[StreamingModel, Detector]:
+def load_model(
+    model: str,
+    classes: Sequence[str] | None = None,
+    frontend: Mapping[str, object] | None = None,
+    **settings: int | None,
+) -> tuple[StreamingModel, Detector]:
     """Return the `.tflite` of a model as a model of streams, and its detector.
 
     Args:
         model: Name, specification, archive or `.tflite` file.
+        classes: Names of the classes that replace those of the `.tflite`.
+        frontend: Settings `fe.*` that replace those of the `.tflite`.
         **settings: Detection settings that replace those of the `.tflite` unless they are `None`.
     """
     tflite_model = load_tflite_model(model)
     parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
-    classes = parameters.get("classes")
-    if not classes or parameters.dtype("classes") != "str_list":
-        raise SpecificationError(f"{tflite_model.source} does not name its classes (parameter classes).")
+    if frontend:
+        settings_of_file = AudioFeatureGeneratorSettings.from_parameters(parameters)
+        settings_of_file.update(frontend)
+        parameters.update(settings_of_file)
+    names = classes or parameters.get("classes")
+    if not names or (not classes and parameters.dtype("classes") != "str_list"):
+        raise SpecificationError(
+            f"{tflite_model.source} does not name its classes (parameter classes): give them with --classes A,B,…"
+        )
     detection = DetectionSettings.from_parameters(parameters, **settings)
     predictor = LiteRtPredictor(tflite_model)
     streaming = StreamingModel(predictor, parameters, detection, source=tflite_model.source)
-    return streaming, Detector(detection, classes)
+    return streaming, Detector(detection, names)
 
 
 def write_spectrogram(

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mltk.cli import get_logger, model_argument, print_text, require_model, verbose_option
+from mltk.cli import (
+    get_logger,
+    model_argument,
+    parse_assignment,
+    print_text,
+    require_model,
+    verbose_option,
+)
 
 if TYPE_CHECKING:
     from mltk_plugin_audio.streaming import Detection
@@ -29,6 +36,16 @@ def _milliseconds(ctx: click.Context, param: click.Parameter, value: str | None)
     if found is None:
         raise click.BadParameter(f"'{value}' is not a time such as 1200, 1200ms or 1.2s.")
     return round(float(found[1]) * (1000 if found[2] == "s" else 1))
+
+
+def _read_frontend(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, object]:
+    """Return settings of the front end by name, `fe.` in front or not."""
+    settings: dict[str, object] = {}
+    for text in value:
+        name, given = parse_assignment(text)
+        words = {"true": True, "false": False}
+        settings[f"fe.{name.removeprefix('fe.')}"] = words.get(str(given).lower(), given)
+    return settings
 
 
 def _refuse_hardware(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -85,6 +102,17 @@ def _hardware_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("-l", "--latency", metavar="MS", callback=_milliseconds, help="Run the model this often.")
 @click.option("-u", "--volume", type=int, metavar="N", help="Multiply samples by N.")
 @click.option(
+    "--classes", metavar="A,B,…", help="Names of the classes, for a .tflite that does not hold them."
+)
+@click.option(
+    "--frontend",
+    "frontend",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_read_frontend,
+    help="Setting of the front end, for a .tflite that does not hold it, e.g. window_size_ms=30; may be repeated.",
+)
+@click.option(
     "--clear",
     is_flag=True,
     help="Clear the spectrogram after each detection, like applications that reset their front end.",
@@ -134,6 +162,8 @@ def classify_audio_command(
     suppression: int | None,
     latency: int | None,
     volume: int | None,
+    classes: str | None,
+    frontend: dict[str, object],
     clear: bool,
     labels: str | None,
     microphone: str | None,
@@ -146,7 +176,7 @@ def classify_audio_command(
     """Show the classes that the quantized MODEL detects in a recording or in the sound of a microphone.
 
     MODEL is a name, a specification, an archive or a .tflite file; no code from an archive runs. Options default to
-    the settings in the .tflite, which the device uses.
+    the settings in the .tflite, which the device uses. A .tflite without parameters needs --classes and --frontend.
     """
     require_model(model)
     logger = get_logger(verbose=verbose)
@@ -158,6 +188,8 @@ def classify_audio_command(
 
     streaming, detector = _listening.load_model(
         model,
+        classes.split(",") if classes else None,
+        frontend,
         average_window_duration_ms=window_duration,
         minimum_count=count,
         detection_threshold=threshold,
@@ -165,7 +197,7 @@ def classify_audio_command(
         latency_ms=latency,
         volume_gain=volume,
     )
-    settings, classes = detector.settings, detector.classes
+    settings, names = detector.settings, detector.classes
     logger.debug("%s", settings)
     rate = streaming.frontend.sample_rate_hz
     if wav is not None:
@@ -185,10 +217,10 @@ def classify_audio_command(
                 clear_on_detection=clear,
                 by_hop=dump_spectrograms is not None,
             ):
-                _show(detection, classes, as_json)
+                _show(detection, names, as_json)
                 found.append(detection)
                 if dump_spectrograms is not None:
-                    _listening.write_spectrogram(dump_spectrograms, detection, classes, streaming)
+                    _listening.write_spectrogram(dump_spectrograms, detection, names, streaming)
         except KeyboardInterrupt:
             if wav is not None:
                 raise

@@ -59,7 +59,7 @@ class StreamingModel:
         if not any(name.startswith("fe.") for name in parameters):
             raise SpecificationError(
                 f"{source} has no settings of an audio front end (parameters fe.*), which it needs to listen to sound. "
-                "Embed them: my_model.model_parameters.update(frontend_settings)"
+                "Embed them: my_model.model_parameters.update(frontend_settings); or give classify-audio --frontend."
             )
         self.predictor = predictor
         self.frontend = AudioFeatureGeneratorSettings.from_parameters(parameters)
