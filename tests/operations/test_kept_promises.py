@@ -261,3 +261,35 @@ def test_update_keeps_summary_and_float32_file_in_step(trained):
     assert "extra: 7" in archive.read("tiny_v1.tflite.summary.txt").decode()
     float32 = TfliteModel(archive.read("tiny_v1.float32.tflite"))
     assert TfliteModelParameters.load_from_tflite_model(float32)["extra"] == 7
+
+
+def test_hash_of_a_network_is_that_of_its_weights_and_not_of_its_parameters(trained):
+    model = TfliteModel.load_flatbuffer_file(load_mltk_model("tiny_v1").tflite_log_dir_path)
+    before = model.network_hash()
+    model.description = "other"
+    model.regenerate_flatbuffer()
+    assert model.network_hash() == before
+    buffer = max(model.flatbuffer_model.buffers, key=lambda b: 0 if b.data is None else len(b.data))
+    buffer.data = buffer.data.copy()
+    buffer.data[0] ^= 1
+    assert model.network_hash() != before
+
+
+def test_parameter_that_is_not_offered_any_more_is_removed(load_spec):
+    offers = [{"computed": Parameter(1.5, "float")}, {}]
+
+    class Plugin:
+        mltk_api_version = 1
+
+        @hookimpl
+        def mltk_model_parameters(self):
+            return offers.pop(0)
+
+    from mltk.plugins import get_plugin_manager
+
+    model = load_spec("offered_v1")
+    with get_plugin_manager().specification_registered(Plugin(), "offered_v1"):
+        model.populate_model_parameters()
+        assert model.model_parameters["computed"] == 1.5
+        model.populate_model_parameters()
+    assert "computed" not in model.model_parameters

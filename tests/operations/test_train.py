@@ -422,3 +422,50 @@ def test_memory_of_a_training_is_released(load_spec):
         return sum(type(o).__name__ == "FuncGraph" for o in gc.get_objects())
 
     assert count_graphs() == count_graphs()
+
+
+def test_old_archive_stays_until_the_new_one_is_complete(trained, monkeypatch):
+    archive = trained.work / "tiny_v1.mltk.zip"
+    before = digest(archive)
+    seen = []
+    model = load_mltk_model("tiny_v1")
+    model.on_training_complete = lambda results: seen.append((digest(archive), model.archive.names()))
+
+    def fail(**kwargs):
+        raise RuntimeError("no samples")
+        yield
+
+    model.tflite_converter["representative_dataset"] = fail
+    with pytest.raises(RuntimeError, match="no samples") as error:
+        train_model(model, epochs=1)
+    assert digest(archive) == before
+    assert f"The archive is that of the earlier training run: {archive}." in error.value.__notes__
+    model.tflite_converter["representative_dataset"] = "generate"
+    results = train_model(model, epochs=1, evaluate=True)
+    ((during, names),) = seen
+    assert during == before
+    assert "tiny_v1.tflite" in names
+    assert results.model_archive_path == str(archive)
+    assert digest(archive) != before
+    assert {"tiny_v1.tflite", "eval/tflite/eval-results.json"} <= set(ModelArchive(archive).names())
+    assert not (Path(model.log_dir) / "new").exists()
+
+
+def test_quantizing_what_was_trained_gives_the_same_files(load_spec, private_home, monkeypatch):
+    from mltk.core import quantize_model
+
+    model = load_spec("same_v1")
+    # Keras numbers tensors in a process: the names must not depend on that.
+    model.dataset("training")
+    train_model(model, epochs=1)
+    before = {
+        name: content
+        for name in ("same_v1.tflite", "same_v1.float32.tflite")
+        for content in [ModelArchive(private_home / "same_v1.mltk.zip").read(name)]
+    }
+    quantize_model("same_v1")
+    archive = ModelArchive(private_home / "same_v1.mltk.zip")
+    assert {name: archive.read(name) for name in before} == before
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    quantize_model("same_v1")
+    assert archive.read("same_v1.tflite") != before["same_v1.tflite"]

@@ -106,4 +106,17 @@ def thread_count() -> int:
     """
     import tensorflow as tf
 
-    return tf.config.threading.get_intra_op_parallelism_threads() or worker_count(1.0)
+    configured = tf.config.threading.get_intra_op_parallelism_threads()
+    # TensorFlow reads the variable when nothing is configured.
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    return configured or (int(variable) if variable.isdecimal() else 0) or worker_count(1.0)
+
+
+def use_threads(count: int) -> None:
+    """Let TensorFlow divide an operation among so many threads, if it has not run any operation yet."""
+    import_tensorflow()
+    import tensorflow as tf
+
+    # It has: then the number stays what it is.
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(count)

@@ -73,6 +73,19 @@ def get_calls(keras_model: keras.Model) -> list[Call] | None:
     ]
 
 
+def get_input_names(keras_model: keras.Model) -> list[str]:
+    """Return the names of the inputs of a model with symbolic tensors: those of its input layers.
+
+    The names of the tensors themselves are the same only in a model that was read from a file.
+    """
+    import keras
+
+    operations = getattr(_graph_of(keras_model), "operations", ())
+    layers = [operation for operation in operations if isinstance(operation, keras.layers.InputLayer)]
+    names = {id(layer.output): str(layer.name) for layer in layers}
+    return [names.get(id(tensor), str(tensor.name)) for tensor in keras_model.inputs]
+
+
 def _graph_of(operation: Any) -> Any:
     # A Sequential keeps its graph in an inner model.
     graph = getattr(operation, "_functional", None) or operation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -109,17 +110,21 @@ def train_model(
     # The lock covers the evaluation too: no other process may begin to train in between.
     with operation(mltk_model), sole_writer(mltk_model, "trains"):
         first, last = _stages(mltk_model)
-        with training_session(mltk_model, resume_epoch, clean, post_process) as session:
-            options["resume_epoch"] = session.resume_epoch
-            context = StageContext(mltk_model, session.logger, Path(mltk_model.log_dir), options)
-            for stage in first:
+        staged = mltk_model.staged_archive() if create_archive else contextlib.nullcontext()
+        with staged:
+            with training_session(mltk_model, resume_epoch, clean, post_process) as session:
+                options["resume_epoch"] = session.resume_epoch
+                context = StageContext(mltk_model, session.logger, Path(mltk_model.log_dir), options)
+                for stage in first:
+                    _run_stage(stage, context)
+                    session.results = context.results
+                call_on_training_complete(mltk_model, context.results)
+            context.logger = logger
+            for stage in last:
                 _run_stage(stage, context)
-                session.results = context.results
-            call_on_training_complete(mltk_model, context.results)
-        context.logger = logger
-        for stage in last:
-            _run_stage(stage, context)
     results = cast("TrainingResults", context.results)
+    if results.model_archive_path:
+        results.model_archive_path = mltk_model.archive_path
     mltk_model.raise_failures(results)
     return results
 

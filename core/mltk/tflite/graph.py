@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from mltk.tflite._schema import schema
 from mltk.tflite.flatbuffer import to_text
 from mltk.tflite.layers import TfliteLayer
 from mltk.tflite.tensors import TfliteTensors
+from mltk.utils.hasher import generate_hash
+
+if TYPE_CHECKING:
+    from ai_edge_litert.schema_py_generated import BufferT
 
 
 class TfliteGraph(TfliteTensors):
@@ -24,6 +31,17 @@ class TfliteGraph(TfliteTensors):
                 TfliteLayer.from_flatbuffer(i, self, operator) for i, operator in enumerate(operators)
             ]
         return self._layers
+
+    def network_hash(self) -> str:
+        """Return a hash of the operators, weights and scales: what was computed with the model belongs to these.
+
+        Names, parameters, description and other metadata do not count.
+        """
+        model = self.flatbuffer_model
+        return generate_hash(
+            [_to_plain(graph, model.buffers) for graph in model.subgraphs],
+            [_to_plain(code, model.buffers) for code in model.operatorCodes or ()],
+        )
 
     @property
     def is_stateful(self) -> bool:
@@ -54,3 +72,15 @@ class TfliteGraph(TfliteTensors):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.flatbuffer_size} bytes)"
+
+
+def _to_plain(value: object, buffers: Sequence[BufferT]) -> object:
+    """Return an object of the schema as dicts and lists, without names, and with the content of buffers."""
+    if isinstance(value, list | tuple):
+        return [_to_plain(item, buffers) for item in value]
+    if not hasattr(value, "__dict__"):
+        return value
+    fields = {key: item for key, item in vars(value).items() if key != "name"}
+    if "buffer" in fields:
+        fields["buffer"] = buffers[fields["buffer"]].data
+    return {key: _to_plain(item, buffers) for key, item in fields.items()}

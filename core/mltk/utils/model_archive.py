@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import shutil
 import stat
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -95,6 +96,13 @@ class ModelArchive:
         with locked(self.path.with_name(f".{self.path.name}.lock"), wait=True):
             remove_temporaries(self.path.parent.glob(glob.escape(f".{self.path.name[:64]}.") + "*"))
             self._update(members, tuple(remove))
+
+    def replace_with(self, other: Path) -> None:
+        """Put another archive, which is whole, in place of this one in one step; the other is gone then."""
+        lock = locked(self.path.with_name(f".{self.path.name}.lock"), wait=True)
+        with lock, atomic_path(self.path) as temporary:
+            shutil.copyfile(other, temporary)
+        other.unlink()
 
     def _update(self, members: Mapping[str, bytes | Path], prefixes: tuple[str, ...]) -> None:
         content: dict[str, bytes | Path] = {}

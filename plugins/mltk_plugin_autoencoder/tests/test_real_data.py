@@ -154,8 +154,13 @@ def test_model_with_its_own_load_dataset_and_no_classes(private_home, shared):
         assert threshold_in(tflite) == pytest.approx(int8.recommended_threshold, rel=1e-6)
     update_model_parameters("satellite", {"volume": 3})
     assert threshold_in("satellite") == pytest.approx(int8.recommended_threshold, rel=1e-6)
-    # Another .tflite has other scores: its threshold is that of its own evaluation.
+    before = ModelArchive("satellite.mltk.zip").read("satellite.tflite")
     quantize_model("satellite")
+    assert threshold_in("satellite") == pytest.approx(int8.recommended_threshold, rel=1e-6)
+    # Without the parameter of above, which the specification does not have.
+    assert len(ModelArchive("satellite.mltk.zip").read("satellite.tflite")) <= len(before)
+    # Another .tflite has other scores: its threshold is that of its own evaluation.
+    quantize_model("satellite", tflite_converter_override={"representative_dataset_max_samples": 2})
     assert threshold_in("satellite") is None
     evaluate_model("satellite", tflite=True, max_samples_per_class=10)
     evaluate_model("satellite", tflite=True, update_archive=False)

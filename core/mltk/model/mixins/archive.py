@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from mltk.utils.model_archive import ARCHIVE_EXTENSION, ModelArchive
 from mltk.utils.temporary import kept_temporary_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _FUTURE_IMPORT = re.compile(r"^from\s+__future__\s+import\b(?:\s*\([^)]*\).*|.*)$", re.MULTILINE)
 _VERSION_LINE = re.compile(r"\A__mltk_version__ = (['\"])([^'\"\n]*)\1\n\n?")
@@ -64,6 +66,32 @@ class ArchiveMixin(ModelBase):
     """The archive of a model."""
 
     _archive_override: Path | None = None
+    _staged_archive: Path | None = None
+
+    @contextlib.contextmanager
+    def staged_archive(self) -> Iterator[None]:
+        """Write a new archive beside the log, within the block, and put it in place of the old one when the block ends.
+
+        If the block fails, the old archive stays; where there is none, the new one takes its place as it is.
+        """
+        final = ModelArchive(self.archive_path)
+        staged = Path(self.log_dir) / "new" / final.path.name
+        staged.unlink(missing_ok=True)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        self._staged_archive = staged
+        is_kept = True
+        try:
+            yield
+            is_kept = False
+        except Exception as e:
+            if staged.exists() and final.path.exists():
+                e.add_note(f"The archive is that of the earlier training run: {final.path}.")
+            raise
+        finally:
+            self._staged_archive = None
+            if staged.exists() and not (is_kept and final.path.exists()):
+                final.replace_with(staged)
+            shutil.rmtree(staged.parent, ignore_errors=True)
 
     def use_archive(self, path: Path) -> None:
         """Use the archive at `path`, which the model was loaded from."""
@@ -73,8 +101,11 @@ class ArchiveMixin(ModelBase):
     def archive_path(self) -> str:
         """`<name>[-test].mltk.zip` beside the specification, or the archive the model was loaded from.
 
+        While the model is trained, it is a new file in the log folder, which then replaces that archive.
         For specifications that mltk and its plugins ship, it is in the log folder: installed packages stay as they are.
         """
+        if self._staged_archive:
+            return str(self._staged_archive)
         if self._archive_override:
             return str(self._archive_override)
         return str(archive_path_of(self.model_specification_path or self.name, self.test_mode_enabled))

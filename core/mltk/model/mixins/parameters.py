@@ -70,6 +70,10 @@ class TfliteModelParametersMixin(ModelBase):
         offers = get_plugin_manager().collect_offers(
             "mltk_model_parameters", mltk_model=self, tflite_model=tflite_model
         )
+        # What is not offered any more, such as a value that was computed for other weights, goes.
+        for key in [key for key in offered if key not in offers]:
+            if self.model_parameters.get(key) == offered.pop(key):
+                self.model_parameters.pop(key, None)
         for key, parameter in offers.items():
             # An offer may have changed since the last call; values of the specification stay.
             mine = key in offered and self.model_parameters.get(key) == offered[key]

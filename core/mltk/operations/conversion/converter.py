@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mltk.errors import ConversionError
 from mltk.keras.environment import native_stderr
 from mltk.keras.precision import full_precision
-from mltk.keras.private import FUSED_ATTRIBUTE, edit_calibrated, set_dense_per_channel
+from mltk.keras.private import FUSED_ATTRIBUTE, edit_calibrated, get_input_names, set_dense_per_channel
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.settings import OWN_KEYS
 from mltk.tflite import TfliteModel
@@ -86,7 +86,7 @@ def _name_ends(model: TfliteModel, keras_model: keras.Model, network: keras.Mode
     """Give the inputs and outputs of a converted model the names and the order of those of the Keras model."""
     if len(keras_model.inputs) != model.n_inputs or len(keras_model.outputs) != model.n_outputs:
         return
-    inputs = _keys(keras_model.input, [tensor.name for tensor in keras_model.inputs])
+    inputs = _keys(keras_model.input, get_input_names(keras_model))
     outputs = _keys(keras_model.output, [f"output_{i}" for i in range(model.n_outputs)])
     # A converter that reads files sorts the outputs by other names, and adds a signature. One that a handler put in
     # place may have names of its own, which stay.
@@ -256,12 +256,11 @@ def for_one_sample(keras_model: keras.Model) -> keras.Model:
         return keras_model
     inputs = keras_model.inputs[0] if isinstance(keras_model, keras.Sequential) else keras_model.input
     flat = keras.tree.flatten(inputs)
+    # The converter sorts several inputs by name, and keras_tensor_10 would come before keras_tensor_9.
+    names = [f"x{i:02}" for i in range(len(flat))] if len(flat) > 1 else get_input_names(keras_model)
     fixed = [
-        # The converter sorts several inputs by name, and keras_tensor_10 would come before keras_tensor_9.
-        keras.Input(
-            batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=f"x{i:02}" if len(flat) > 1 else t.name
-        )
-        for i, t in enumerate(flat)
+        keras.Input(batch_shape=(1, *t.shape[1:]), dtype=t.dtype, name=name)
+        for t, name in zip(flat, names, strict=True)
     ]
     # The name of every tensor contains the name of the model.
     return keras.Model(fixed, keras_model(keras.tree.pack_sequence_as(inputs, fixed)), name="m")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,12 @@ from mltk.operations.conversion.calibration import representative_samples
 from mltk.operations.conversion.report import quantization_report
 from mltk.operations.conversion.settings import float32_settings
 from mltk.plugins import get_plugin_manager
-from mltk.tflite import TfliteModel
+from mltk.tflite import TfliteModel, TfliteModelParameters
 from mltk.tflite.default_parameters import add_default_parameters
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import keras
 
@@ -55,7 +56,8 @@ def convert_model(
         if output is None and settings["generate_unquantized"]:
             plain = _convert(mltk_model, keras_model, float32_settings(settings), None)
             float32 = TfliteModel(plain)
-            embed_parameters(mltk_model, float32, exclude=("runtime_memory_size",))
+            before = _parameters_of(mltk_model, mltk_model.unquantized_tflite_log_dir_path)
+            embed_parameters(mltk_model, float32, ("runtime_memory_size",), before)
             others[mltk_model.unquantized_tflite_log_dir_path] = bytes(float32.flatbuffer_data)
         if settings["generate_quantization_report"] and not mltk_model.test_mode_enabled:
             report = str(Path(mltk_model.log_dir) / "quantization_report.csv")
@@ -67,14 +69,27 @@ def convert_model(
     return quantized, _write_to_log_dir(mltk_model, quantized, others, update_archive)
 
 
-def embed_parameters(mltk_model: MltkModel, tflite_model: TfliteModel, exclude: Iterable[str] = ()) -> None:
-    """Put the description, parameters and further metadata of a specification into a `TfliteModel`."""
+def embed_parameters(
+    mltk_model: MltkModel,
+    tflite_model: TfliteModel,
+    exclude: Iterable[str] = (),
+    before: Mapping[str, object] | None = None,
+) -> None:
+    """Put the description, parameters and further metadata of a specification into a `TfliteModel`.
+
+    Args:
+        mltk_model: The specification.
+        tflite_model: The model.
+        exclude: Parameters to leave out.
+        before: The parameters of the file that is replaced. One that differs in its date only keeps the date: the same
+            model gives the same file.
+    """
     for tag, data in mltk_model.serialize_tflite_metadata().items():
         tflite_model.add_metadata(tag, data)
     parameters = mltk_model.model_parameters.copy()
     for key in exclude:
         parameters.pop(key, None)
-    add_default_parameters(
+    embedded = add_default_parameters(
         tflite_model,
         parameters,
         name=mltk_model.name,
@@ -82,6 +97,10 @@ def embed_parameters(mltk_model: MltkModel, tflite_model: TfliteModel, exclude: 
         classes=list(mltk_model.classes) if "dataset.classes" in mltk_model.attributes.stored else [],
         description=mltk_model.description,
     )
+    date = before.get("date") if before and before.get("hash") == embedded["hash"] else None
+    if date and "date" not in parameters and "SOURCE_DATE_EPOCH" not in os.environ:
+        embedded["date"] = date
+        embedded.add_to_tflite_model(tflite_model)
 
 
 def _convert(
@@ -122,8 +141,15 @@ def _quantized(
     quantized = TfliteModel(bytes(box["value"]))
     quantized.is_own = True
     mltk_model.populate_model_parameters(quantized)
-    embed_parameters(mltk_model, quantized)
+    embed_parameters(mltk_model, quantized, before=_parameters_of(mltk_model, mltk_model.tflite_log_dir_path))
     return quantized
+
+
+def _parameters_of(mltk_model: AnyModel, path: str) -> Mapping[str, object] | None:
+    """Return the parameters in the archived file with the name of `path`, if there is one."""
+    if Path(path).name not in mltk_model.archive.names():
+        return None
+    return TfliteModelParameters.load_from_tflite_model(TfliteModel(mltk_model.archive.read(Path(path).name)))
 
 
 def _write_to(tflite_model: TfliteModel, output: Path, name: str) -> Path:

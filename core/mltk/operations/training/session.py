@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mltk.errors import FileFormatError, SpecificationError
+from mltk.keras.environment import use_threads
 from mltk.keras.run_files import last_whole_epoch, previous_whole_epoch, read_epoch
 from mltk.model.event import MltkModelEvent
 from mltk.operations.training.outputs import begin_new_run
@@ -53,7 +54,9 @@ def training_session(
     logger = get_mltk_logger()
     if resume_epoch == -1:
         resume_epoch = _last_epoch(mltk_model, logger)
-    if not resume_epoch:
+    if resume_epoch:
+        _use_threads_of_run(mltk_model, resume_epoch)
+    else:
         begin_new_run(mltk_model, clean)
     log_file = mltk_model.create_logger("train", parent=logger)
     session = TrainingSession(log_file, resume_epoch)
@@ -95,6 +98,13 @@ def _last_epoch(mltk_model: AnyModel, logger: logging.Logger) -> int:
         return 0
     logger.info("The last training run has no complete epoch; going on with the run before it.")
     return epoch
+
+
+def _use_threads_of_run(mltk_model: TrainMixin, epoch: int) -> None:
+    """Use as many threads as the run did, on which the bits of its results depend."""
+    threads = read_epoch(Path(mltk_model.checkpoints_dir), epoch)["conditions"].get("threads")
+    if isinstance(threads, int):
+        use_threads(threads)
 
 
 def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:

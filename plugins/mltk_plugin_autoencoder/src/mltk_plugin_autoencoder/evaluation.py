@@ -337,7 +337,11 @@ def _embed_threshold(context: EvaluationContext, results: AutoEncoderEvaluationR
             "with the archive."
         )
         return
+    was_set = model.threshold_parameter in model.model_parameters
     update_model_parameters(model, {model.threshold_parameter: results.recommended_threshold})
+    if not was_set:
+        # It belongs to this `.tflite`: another training of the model must not embed it.
+        model.model_parameters.pop(model.threshold_parameter, None)
     context.logger.info(
         "Put %s = %.6g into the .tflite", model.threshold_parameter, results.recommended_threshold
     )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, TypeGuard
-from weakref import WeakSet
 
 from mltk.plugins import Evaluator, Parameter, Template, hookimpl, import_on_call, inherits
 
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model import MltkModel, MltkModelEvent
+    from mltk.model import MltkModel
+    from mltk.tflite import TfliteModel
     from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 mltk_api_version = 1
-
-# Models that are being quantized: the threshold in the archive belongs to their previous `.tflite`.
-_being_quantized: WeakSet[MltkModel] = WeakSet()
 
 
 @hookimpl
@@ -60,13 +57,15 @@ def mltk_custom_objects() -> Mapping[str, object]:
 
 
 @hookimpl
-def mltk_model_parameters(mltk_model: MltkModel) -> Mapping[str, Parameter] | None:
-    """Keep the threshold that the last evaluation stored in the `.tflite`, until the model is quantized again."""
-    if not _is_autoencoder(mltk_model) or mltk_model in _being_quantized:
+def mltk_model_parameters(
+    mltk_model: MltkModel, tflite_model: TfliteModel | None
+) -> Mapping[str, Parameter] | None:
+    """Keep the threshold that the last evaluation stored in the `.tflite`, as long as it has the same weights."""
+    if not _is_autoencoder(mltk_model):
         return None
     from mltk_plugin_autoencoder.threshold import embedded_threshold
 
-    return embedded_threshold(mltk_model)
+    return embedded_threshold(mltk_model, tflite_model)
 
 
 @hookimpl
@@ -85,15 +84,6 @@ def mltk_evaluators(mltk_model: MltkModel | None) -> list[Evaluator] | None:
             options=("max_false_positive_rate", "scoring_function"),
         )
     ]
-
-
-@hookimpl
-def mltk_event(mltk_model: MltkModel, event: MltkModelEvent) -> None:
-    """Record the start and the end of a quantization."""
-    if event.name == "QUANTIZE_STARTUP":
-        _being_quantized.add(mltk_model)
-    elif event.name == "QUANTIZE_SHUTDOWN":
-        _being_quantized.discard(mltk_model)
 
 
 def _is_autoencoder(mltk_model: object) -> TypeGuard[AutoEncoderModel]:

@@ -11,21 +11,29 @@ from mltk.plugins import Parameter
 from mltk.tflite.parameters import TfliteModelParameters
 
 if TYPE_CHECKING:
+    from mltk.tflite import TfliteModel
     from mltk_plugin_autoencoder.mixins import AutoEncoderModel
 
 
-def embedded_threshold(mltk_model: AutoEncoderModel) -> Mapping[str, Parameter] | None:
+def embedded_threshold(
+    mltk_model: AutoEncoderModel, tflite_model: TfliteModel | None
+) -> Mapping[str, Parameter] | None:
     """Return the threshold in the archived `.tflite`, or `None` without one.
 
     Args:
         mltk_model: A model that inherits `EvaluateAutoEncoderMixin`.
+        tflite_model: The model to put it in; one with other weights has other scores, and gets none.
     """
     name = mltk_model.threshold_parameter
     if name is None:
         return None
     try:
-        tflite_model = load_tflite_model(mltk_model)
-        parameters = TfliteModelParameters.load_from_tflite_model(tflite_model)
+        archived = load_tflite_model(mltk_model)
     except ArchiveFileNotFoundError:
         return None
-    return {name: Parameter(float(parameters[name]), "float")} if name in parameters else None
+    parameters = TfliteModelParameters.load_from_tflite_model(archived)
+    if name not in parameters:
+        return None
+    if tflite_model is not None and tflite_model.network_hash() != archived.network_hash():
+        return None
+    return {name: Parameter(float(parameters[name]), "float")}
