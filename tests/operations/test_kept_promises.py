@@ -293,3 +293,9 @@ def test_parameter_that_is_not_offered_any_more_is_removed(load_spec):
         assert model.model_parameters["computed"] == 1.5
         model.populate_model_parameters()
     assert "computed" not in model.model_parameters
+
+
+def test_summary_does_not_tell_the_folders_around_the_data(load_spec):
+    model = load_spec("private_v1", more="my_model.dataset = '/home/somebody/secret/flowers'\n")
+    assert "Dataset: flowers" in model.summary()
+    assert "somebody" not in model.summary()

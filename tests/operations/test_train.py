@@ -421,7 +421,9 @@ def test_memory_of_a_training_is_released(load_spec):
         gc.collect()
         return sum(type(o).__name__ == "FuncGraph" for o in gc.get_objects())
 
-    assert count_graphs() == count_graphs()
+    # The tracebacks of earlier tests may hold some for a while.
+    first = count_graphs()
+    assert count_graphs() <= first
 
 
 def test_old_archive_stays_until_the_new_one_is_complete(trained, monkeypatch):

@@ -148,7 +148,8 @@ class MltkModel(TfliteModelParametersMixin, TfliteMetadataMixin, ArchiveMixin, M
             lines.append("Input shape: " + "x".join(str(n) for n in self.input_shape))
         dataset = self.attributes.stored.get("dataset.dataset")
         if isinstance(dataset, str):
-            lines.append(f"Dataset: {dataset}")
+            # Without the folders around it: the summary goes into the archive.
+            lines.append(f"Dataset: {Path(dataset).name if Path(dataset).is_absolute() else dataset}")
         self.populate_model_parameters()
         lines += [f"{key}: {value}" for key, value in self.model_parameters.items()]
         return "\n".join(lines)
