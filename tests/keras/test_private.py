@@ -220,6 +220,14 @@ def test_calibrator_is_replaced_by_one_thread_at_a_time():
     assert Calibrator._feed_tensors is usual
 
 
+def test_keras_history_has_names_of_inputs_that_are_the_same_after_loading(tmp_path):
+    inputs = [keras.Input((4,)), keras.Input((2,), name="second")]
+    model = keras.Model(inputs, layers.Concatenate()(inputs))
+    model.save(tmp_path / "m.keras")
+    names = private.get_input_names(keras.saving.load_model(tmp_path / "m.keras"))
+    assert names == private.get_input_names(model) == [model.layers[0].name, "second"]
+
+
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 def test_calibrate_gives_the_ranges_of_a_model_that_may_then_be_changed():
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])

@@ -30,6 +30,16 @@ def test_result_goes_to_the_log_folder_and_the_archive(trained):
     assert ModelArchive(trained.work / "tiny_v1.mltk.zip").read("tiny_v1.tflite") == Path(path).read_bytes()
 
 
+def test_quantizing_again_gives_the_files_that_training_wrote(trained):
+    log_dir = trained.cache / "models/tiny_v1"
+    before = {path.name: path.read_bytes() for path in log_dir.glob("*.tflite")}
+    assert len(before) == 2
+
+    quantize_model("tiny_v1")
+
+    assert {path.name: path.read_bytes() for path in log_dir.glob("*.tflite")} == before
+
+
 @pytest.mark.parametrize(("output", "name"), [("out/x.tflite", "x.tflite"), ("out", "tiny_v1.tflite")])
 def test_result_may_go_elsewhere_and_leaves_the_archive_alone(trained, output, name):
     before = (trained.work / "tiny_v1.mltk.zip").read_bytes()

@@ -28,6 +28,9 @@ from mltk.cli._model_options import (
     default=None,
     help="By default the archive is updated unless -o is given.",
 )
+@click.option(
+    "--explain", is_flag=True, help="Show what each layer loses by quantization, why, and what to do."
+)
 @trust_option
 @verbose_option
 def quantize_command(
@@ -36,6 +39,7 @@ def quantize_command(
     build: bool,
     weights: str | None,
     update_archive: bool | None,
+    explain: bool,
     trust: bool,
     verbose: bool,
 ) -> None:
@@ -53,6 +57,7 @@ def quantize_command(
             weights=weights,
             update_archive=update_archive,
             trust=trusted,
+            explain=print_text if explain else None,
         ),
         trust,
     )

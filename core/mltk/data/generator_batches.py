@@ -118,6 +118,8 @@ class GeneratorBatches(Generic[Generator, Data]):
         self.batch_size = flow.batch_size if flow.batch_size > 0 else self.n
         steps = generator.active_steps()
         self.steps: list[AugmentationStep] = steps if flow.augment else []
+        self.made_by: list[AugmentationStep] = []
+        """Steps of the stage `batch` that make samples to calibrate with, of data that are not augmented."""
         self._order: tuple[int, np.ndarray] = (-1, np.arange(self.n))
         self._order_lock = threading.Lock()
 
@@ -139,6 +141,19 @@ class GeneratorBatches(Generic[Generator, Data]):
 
     def batch(self, epoch: int, index: int) -> tuple[Any, ...]:
         """Return `(x,)`, `(x, y)` or `(x, y, sample_weight)`; see `BatchSource`."""
+        return self._make_batch(epoch, index, self.select_steps("batch"))
+
+    def made_samples(self, index: int) -> np.ndarray | None:
+        """Return x of a batch of the first epoch after the steps in `made_by`; `None` without such steps.
+
+        Args:
+            index: 0 to `len(self) - 1`.
+        """
+        if not self.made_by or self.generator.get_batch_function is not None:
+            return None
+        return np.asarray(self._make_batch(0, index, self.made_by)[0])
+
+    def _make_batch(self, epoch: int, index: int, steps: Sequence[AugmentationStep]) -> tuple[Any, ...]:
         if self.flow.same_every_epoch:
             epoch = 0
         indices = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
@@ -149,13 +164,8 @@ class GeneratorBatches(Generic[Generator, Data]):
         position = BatchPosition(epoch, index, indices)
         x = self.samples_of_batch(position)
         labels = self.labels.batch(indices, x[0] if isinstance(x, tuple) else x)
-        return self._apply_batch_steps(x, labels, position)
-
-    def _apply_batch_steps(
-        self, x: np.ndarray | tuple[np.ndarray, ...], labels: tuple[np.ndarray, ...], position: BatchPosition
-    ) -> tuple[Any, ...]:
-        """Apply the steps of the stage `batch`, which see and change labels."""
-        for step in self.select_steps("batch"):
+        # The steps of the stage `batch` see and change labels.
+        for step in steps:
             check_mixable(step.name, x, labels)
             x, y = step.apply(x, labels[0], self.rng(position, f"step {step.name}"))
             labels = (y, *labels[1:])

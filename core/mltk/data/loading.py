@@ -182,9 +182,9 @@ class GeneratorLoader:
             self._warn_of_torn_groups(context)
         elif subset == "validation" and self.has_validation:
             # Calibrates the quantization: the ranges of the values that the device will see.
-            context.validation_datagen = self.iterator("validation", augment=False)
+            context.validation_datagen = self._calibration_iterator("validation")
         elif subset == "validation":
-            context.train_datagen = self.iterator("training", augment=False)
+            context.train_datagen = self._calibration_iterator("training")
         else:
             context.evaluation_datagen = self.iterator("evaluation")
         context.train_class_counts = self.class_counts(context.train_datagen)
@@ -201,6 +201,22 @@ class GeneratorLoader:
             part=self._name_evaluated_part() if subset == "evaluation" else None,
             close=context.shutdown,
         )
+
+    def _calibration_iterator(self, subset: str) -> AnyIterator:
+        """Return an iterator without augmentation that can also make what only a training run has.
+
+        Random transforms vary what the device will see. Steps of the stage `batch` may make other kinds of samples
+        (a defect, a mixture), which the network learned to answer differently.
+        """
+        iterator = self.iterator(subset, augment=False)
+        if isinstance(iterator, GeneratorIterator):
+            batches = iterator.batches
+            if self.model.validation_datagen not in (None, self.model.datagen):
+                batches = self.iterator("training").batches
+            if batches.generator.augmentation_enabled:
+                steps = batches.generator.active_steps()
+                iterator.batches.made_by = [step for step in steps if step.stage == "batch"]
+        return iterator
 
     def _name_evaluated_part(self) -> DataPart:
         if self.is_test_folder or self.model.test_files is not None or self.model.test_groups:

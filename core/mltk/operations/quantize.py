@@ -16,7 +16,7 @@ from mltk.sources.source import ModelSource
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import keras
@@ -38,6 +38,7 @@ def quantize_model(
     *,
     test: bool = False,
     trust: bool = False,
+    explain: Callable[[str], None] | None = None,
 ) -> str | TfliteModel:
     """Convert a model with the settings `my_model.tflite_converter`.
 
@@ -53,6 +54,8 @@ def quantize_model(
         post_process: Passed to event handlers.
         test: Use the trial run's files.
         trust: Allow the specification in an archive to run.
+        explain: Called with a table of what each layer loses by quantization, those that lose most first, with
+            causes and what to do.
 
     Returns:
         Path of the quantized `.tflite`, or a `TfliteModel` if `output` is `'tflite_model'`.
@@ -91,7 +94,9 @@ def quantize_model(
             try:
                 if keras_model is None:
                     keras_model = ModelSource.of(mltk_model).keras(weights=weights, trust=trust)
-                tflite_model, path = convert_model(mltk_model, keras_model, settings, output, update_archive)
+                tflite_model, path = convert_model(
+                    mltk_model, keras_model, settings, output, update_archive, explain
+                )
             finally:
                 mltk_model.trigger_event(
                     MltkModelEvent.QUANTIZE_SHUTDOWN,

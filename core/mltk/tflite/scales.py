@@ -116,8 +116,9 @@ class _Graph:
             return False
         if any(self._readers[t.index] - {reader.index} for t in writer.outputs):
             return True
-        copied = writer.inputs if writer.opcode_str in _FORCING else writer.inputs[:1]
-        return any(not t.is_constant and self.is_shared(t.index, writer) for t in copied)
+        # Not the positions, axes and conditions.
+        copied = [t for t in writer.inputs if t.dtype == np.float32 and not t.is_constant]
+        return any(self.is_shared(t.index, writer) for t in copied)
 
 
 def _harms(forced: tuple[float, float] | None, own: tuple[float, float] | None) -> bool:

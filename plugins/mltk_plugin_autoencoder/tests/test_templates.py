@@ -5,7 +5,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from mltk.core import load_mltk_model
+from mltk.core import load_mltk_model, quantize_model
+from mltk.operations.conversion.calibration import representative_samples
+from mltk.operations.conversion.settings import converter_settings
 from mltk.operations.create import create_specification
 from mltk_plugin_autoencoder import made_defects
 
@@ -61,6 +63,40 @@ def test_normal_images_alone_make_a_detector_of_defects(textures, tmp_path):
     assert network.output_shape == (None, 1)
     _, y = next(iter(model.x))
     assert np.mean(y) == 0.5
+
+
+def test_calibration_has_made_defects_besides_the_normal_images(textures, tmp_path):
+    _, model, network = create(textures, tmp_path)
+    model.unload_dataset()
+
+    samples = np.concatenate(
+        [x for (x,) in representative_samples(model, network, converter_settings(model))]
+    )
+
+    normal, made = samples[::2], samples[1::2]
+    assert len(normal) == len(made) > 0
+    differs = (normal != made).any(axis=(1, 2, 3))
+    assert differs.sum() == round(len(made) / 2)
+    # The output is calibrated for the scores of both.
+    scores = network.predict(made, verbose=0)
+    output = quantize_model(model, keras_model=network, output="tflite_model").outputs[0]
+    lowest, highest = output.quantization.dequantize(np.array([-128, 127]))
+    assert lowest <= scores.min() + 0.1
+    assert highest >= scores.max() - 0.1
+
+
+def test_calibration_without_such_steps_has_each_sample_once(textures, tmp_path):
+    _, model, network = create(textures, tmp_path)
+    model.datagen.augmentation_steps = []
+    model.unload_dataset()
+
+    samples = np.concatenate(
+        [x for (x,) in representative_samples(model, network, converter_settings(model))]
+    )
+
+    model.load_dataset("validation")
+    batches = model.x if model.validation_data is None else model.validation_data
+    np.testing.assert_array_equal(samples, np.concatenate([x for x, _ in batches]))
 
 
 def test_normal_sounds_alone_make_a_detector_of_unusual_sounds(hums, tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mltk.data.generator_batches import GeneratorIterator
 from mltk.data.samples import iterate_batches
 from mltk.data.tf_data import data_errors
 from mltk.errors import DatasetError
@@ -114,5 +115,8 @@ def _validation_batches(mltk_model: AnyModel) -> Iterator[Tree]:
             f"my_model.tflite_converter['representative_dataset']."
         )
     # An endless data set is read until there are enough samples.
-    for x, _ in iterate_batches(data, steps=mltk_model.validation_steps or sys.maxsize):
-        yield x
+    batches = iterate_batches(data, steps=mltk_model.validation_steps or sys.maxsize)
+    for index, (x, _) in enumerate(batches):
+        made = data.batches.made_samples(index) if isinstance(data, GeneratorIterator) else None
+        # By turns, as a limit may end within a batch.
+        yield x if made is None else np.stack([x, made], axis=1).reshape(-1, *x.shape[1:])

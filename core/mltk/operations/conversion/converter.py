@@ -123,13 +123,14 @@ def _avoid_inner_floats(converter: tf.lite.TFLiteConverter, attempts: int) -> Tf
         model = TfliteModel(bytes(converter.convert()))
     if _has_inner_floats(model) and forces_scales(model):
         # The quantizer may give up on a tensor that several operators want to have the scale of.
-        with edit_calibrated(partial(_separate, everywhere=True)):
+        with edit_calibrated(partial(_prepare_calibrated, everywhere=True)):
             other = TfliteModel(bytes(converter.convert()))
         return model if _has_inner_floats(other) else other
     return model
 
 
-def _separate(content: bytes, everywhere: bool = False) -> bytes:
+def _prepare_calibrated(content: bytes, everywhere: bool = False) -> bytes:
+    """Change a calibrated model so that it is quantized with better scales, and completely."""
     model = TfliteModel(content)
     if not use_products(model) + separate_scales(model, everywhere):
         return content
@@ -139,7 +140,12 @@ def _separate(content: bytes, everywhere: bool = False) -> bytes:
 
 def _has_inner_floats(model: TfliteModel) -> bool:
     """Return whether an operator of a quantized model gets float32 although it could take integers."""
-    floats = {layer.outputs[0].index for layer in model.layers if layer.opcode_str == "dequantize"}
+    floats = {
+        layer.outputs[0].index
+        for layer in model.layers
+        # Weights of type float16 are turned into float32 too.
+        if layer.opcode_str == "dequantize" and not layer.inputs[0].is_constant
+    }
     return any(
         tensor.index in floats
         for layer in model.layers
@@ -169,7 +175,7 @@ def convertible(
     with (
         full_precision(keras_model),
         convertible_layers(keras_model, calibrated=bool(representative), fused=fused) as is_recurrent,
-        edit_calibrated(_separate),
+        edit_calibrated(_prepare_calibrated),
     ):
         yield is_recurrent
 

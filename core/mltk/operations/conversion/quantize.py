@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mltk.model.event import MltkModelEvent
 from mltk.operations.conversion.calibration import representative_samples
+from mltk.operations.conversion.check import keep_calibrated, report_losses
 from mltk.operations.conversion.report import quantization_report
 from mltk.operations.conversion.settings import float32_settings
 from mltk.plugins import get_plugin_manager
@@ -16,7 +17,7 @@ from mltk.tflite.default_parameters import add_default_parameters
 from mltk.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import keras
 
@@ -35,6 +36,7 @@ def convert_model(
     settings: ConverterSettings,
     output: str | None,
     update_archive: bool,
+    explain: Callable[[str], None] | None = None,
 ) -> tuple[TfliteModel, Path | None]:
     """Convert a model with the hook `mltk_convert_model` and write the results.
 
@@ -44,13 +46,17 @@ def convert_model(
         settings: From `converter_settings`.
         output: A `.tflite` file or a folder to write to; `None` for the log folder, `'tflite_model'` to write nothing.
         update_archive: Also put the files into the archive.
+        explain: Gets a table of what each layer loses by quantization.
 
     Returns:
         The quantized model, and the path of its file, if one was written.
     """
     samples = representative_samples(mltk_model, keras_model, settings)
     representative = None if samples is None else (lambda: (list(sample) for sample in samples))
-    quantized = _quantized(mltk_model, keras_model, settings, representative, update_archive)
+    with keep_calibrated() as calibrated:
+        quantized = _quantized(mltk_model, keras_model, settings, representative, update_archive)
+    if explain is not None or not mltk_model.test_mode_enabled:
+        report_losses(mltk_model.name, quantized, calibrated, samples or [], explain)
     others: dict[str, bytes] = {}
     if representative is not None:
         if output is None and settings["generate_unquantized"]:
