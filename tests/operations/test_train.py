@@ -298,7 +298,7 @@ def with_outputs(n):
             "my_model.build_model_function = lambda m: tf.keras.Sequential([tf.keras.layers.Dense(10)])",
             "not compiled",
         ),
-        ("my_model.classes = ['a', 'b', 'c']", r"data do not fit the model .* output \(None, 3\)"),
+        ("my_model.classes = ['a', 'b', 'c']", "one-hot labels of 10 classes, but the network has 3 outputs"),
         ("my_model.build_model_function = lambda m: with_outputs(5)", "5 outputs but 10 classes"),
         ("my_model.early_stopping['patients'] = 5", "'patients'.*Did you mean 'patience'"),
         ("my_model.checkpoint['save_freq'] = 'never'", "checkpoint is not right"),
@@ -313,7 +313,7 @@ def with_outputs(n):
         ("my_model.dataset = lambda **kwargs: (np.zeros((0, 8, 8, 1)), np.zeros((0, 10)))", "no sample"),
         (
             "my_model.dataset = lambda **kwargs: (np.zeros((9, 7, 8, 1)), np.zeros((9, 10)))",
-            "do not fit the model",
+            r"have the shape \(9, 7, 8, 1\), but .* takes \(None, 8, 8, 1\)",
         ),
         ("my_model.tflite_converter['optimisations'] = []", "'optimisations'.*Did you mean 'optimizations'"),
         ("my_model.tflite_converter['supported_ops'] = ['INT8']", "It may be: TFLITE_BUILTINS"),

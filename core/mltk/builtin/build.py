@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError
 from mltk.plugins import hookimpl
+from mltk.utils.calls import check_call
 
 if TYPE_CHECKING:
     import keras
@@ -25,4 +26,5 @@ def mltk_build_model(mltk_model: MltkModel) -> keras.Model | None:
             f"The model '{mltk_model.name}' has no build_model_function. "
             f"Set my_model.build_model_function = f, where f(my_model) returns a compiled Keras model."
         )
+    check_call(mltk_model.build_model_function, "my_model.build_model_function", mltk_model)
     return mltk_model.build_model_function(mltk_model)

@@ -41,7 +41,8 @@ def _evaluator(default: bool) -> Evaluator:
 def _evaluate(context: EvaluationContext) -> EvaluationResults:
     import numpy as np
 
-    from mltk.results.classifier import ClassifierEvaluationResults, limit_per_class
+    from mltk.results.classifier import ClassifierEvaluationResults
+    from mltk.results.labels import check_labels, limit_per_class
 
     labels: list[np.ndarray] = []
     predictions: list[np.ndarray] = []
@@ -50,6 +51,7 @@ def _evaluate(context: EvaluationContext) -> EvaluationResults:
             raise EvaluationError(
                 "The evaluation data have no labels, which a classifier is judged by: they must be (x, y)."
             )
+        check_labels(y)
         labels.append(y)
         predictions.append(context.predictor.predict(x))
     if not labels:

@@ -77,30 +77,34 @@ def evaluate_command(
     A .tflite file needs --data, unless the evaluator brings data of its own.
     """
     require_model(model)
-    get_logger(verbose=verbose)
+    logger = get_logger(verbose=verbose)
     options = _options(assignments)
     from mltk.operations.evaluation.evaluate import evaluate_model
 
-    results = with_consent(
-        lambda trusted: evaluate_model(
-            model,
-            weights=weights,
-            max_samples_per_class=count,
-            classes=classes.split(",") if classes else None,
-            dump=dump,
-            show=show,
-            update_archive=update_archive,
-            test=test,
-            post_process=post,
-            evaluators=evaluators,
-            data=data,
-            output=output,
-            options=options,
-            runtime=runtime,
-            trust=trusted,
-        ),
-        trust,
-    )
+    try:
+        results = with_consent(
+            lambda trusted: evaluate_model(
+                model,
+                weights=weights,
+                max_samples_per_class=count,
+                classes=classes.split(",") if classes else None,
+                dump=dump,
+                show=show,
+                update_archive=update_archive,
+                test=test,
+                post_process=post,
+                evaluators=evaluators,
+                data=data,
+                output=output,
+                options=options,
+                runtime=runtime,
+                trust=trusted,
+            ),
+            trust,
+        )
+    except KeyboardInterrupt:
+        logger.warning("Stopped: the evaluation is not finished. The model and its archive are as they were.")
+        raise
     print_text(str(results))
     for other in results.others.values():
         click.echo()

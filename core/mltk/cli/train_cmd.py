@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Train once without each group of my_model.group_by, evaluate on it, and print the mean; keep no archive.",
 )
+@click.option(
+    "--rehearsal/--no-rehearsal",
+    default=True,
+    help="First save, load, convert and evaluate the untrained network with one batch (default).",
+)
 @click.option("--show/--no-show", default=False, help="Show plots in windows.")
 @test_option
 @post_option
@@ -68,6 +74,7 @@ def train_command(
     seed: int | None,
     evaluate: bool,
     leave_one_group_out: bool,
+    rehearsal: bool,
     show: bool,
     test: bool,
     post: bool,
@@ -108,6 +115,7 @@ def train_command(
                 test=test,
                 post_process=post,
                 evaluate=evaluate,
+                rehearsal=rehearsal,
                 seed=seed,
                 verbose=True,
             )
@@ -117,7 +125,12 @@ def train_command(
             results = e.results
             failures = str(e)
         except KeyboardInterrupt:
-            if isinstance(mltk_model, TrainMixin) and last_state(mltk_model):
+            if Path(mltk_model.keras_log_dir_path).is_file():
+                logger.warning(
+                    f"Stopped after the training. The trained model is kept; go on with: mltk quantize {model}, "
+                    f"mltk evaluate {model}"
+                )
+            elif isinstance(mltk_model, TrainMixin) and last_state(mltk_model):
                 logger.warning(f"Stopped. Go on after the last whole epoch with: mltk train {model} --resume")
             raise
     click.echo()

@@ -17,7 +17,7 @@ from mltk.data.generator_batches import GeneratorIterator
 from mltk.data.generator_settings import GeneratorSettings, check_disabled
 from mltk.data.groups import GroupFunction, as_group_function, describe_torn_groups
 from mltk.data.listing import ListFilenamesFunction
-from mltk.data.parts import PartLister, find_part_folders, read_file_list
+from mltk.data.parts import PartLister, find_folder, find_part_folders, read_file_list
 from mltk.errors import DatasetError, SpecificationError
 from mltk.plugins import AugmentationStep, DataPart, LoadedDataset, Parameter, Subset, get_plugin_manager
 
@@ -400,7 +400,7 @@ def resolve_data(mltk_model: GeneratorModel, subset: str, test: bool) -> object:
     if loader is not None:
         found = _call(loader, {"subset": subset, "test": test, "mltk_model": mltk_model})
     if isinstance(found, str | os.PathLike):
-        directory = Path(cast("str", found)).expanduser()
+        directory = find_folder(Path(cast("str", found)), getattr(mltk_model, "model_specification_path", ""))
         if not directory.is_dir():
             raise DatasetError(f"The data set folder '{directory}' does not exist or is not a folder.")
         return directory

@@ -19,6 +19,18 @@ from mltk.data.listing import Split, list_valid_filenames_in_directory, split_fi
 from mltk.errors import DatasetError, did_you_mean
 
 
+def find_folder(folder: Path, specification: str) -> Path:
+    """Return the absolute path of a folder that a specification names.
+
+    Args:
+        folder: Absolute, or relative to the folder of the specification, or to the current one if only that has it.
+        specification: Path of the specification; may be empty.
+    """
+    folder = folder.expanduser()
+    beside = Path(specification).resolve().parent / folder
+    return folder.absolute() if folder.is_dir() and not beside.is_dir() else beside
+
+
 def find_part_folders(folder: Path, classes: Sequence[str]) -> dict[str, Path]:
     """Return the folders `train`, `val` (or `validation`, `valid`) and `test` of a data set, by subset.
 

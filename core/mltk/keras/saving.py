@@ -109,6 +109,11 @@ def load_keras_model(
         if refused := _refused_content(reason):
             advice = " If you trust the file, allow it with --trust (in Python: trust=True)."
             raise FileFormatError(f"{path} {refused}{'' if trust is None else advice}") from e
+        if unknown := re.search(r"Could not locate (class|function) '([^']+)'", reason):
+            raise FileFormatError(
+                f"{path} needs the {unknown[1]} '{unknown[2]}', which is not known here: define it at the top level of "
+                f"the specification, or name it in my_model.keras_custom_objects."
+            ) from e
         raise FileFormatError(f"{path} cannot be read as a Keras model: {reason[:300]}") from e
 
 

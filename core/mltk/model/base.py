@@ -71,6 +71,7 @@ class ModelBase:
     _settings: ModelSettings
     _event_handlers: dict[str, list[tuple[Callable[..., Any], bool, dict[str, Any]]]]
     _failures: list[str]
+    _silent: bool = False
     specification_module: ModuleType | None = None
     """The module of the specification, if it was loaded from a script."""
 
@@ -212,6 +213,19 @@ class ModelBase:
             raise SpecificationError(f"The handler of {event.name} is not callable: {handler!r}.")
         self._event_handlers.setdefault(event, []).append((handler, _raise_exception, kwargs))
 
+    def has_event_handler(self, event: MltkModelEvent) -> bool:
+        """Return whether the specification handles an event."""
+        return bool(self._event_handlers.get(event))
+
+    @contextlib.contextmanager
+    def silent_events(self) -> Iterator[None]:
+        """Call no handlers and no hook `mltk_event` within the block."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
+
     def trigger_event(
         self, event: MltkModelEvent, logger: logging.Logger | None = None, **kwargs: Any
     ) -> None:
@@ -222,6 +236,8 @@ class ModelBase:
             logger: Passed to the handlers; mltk's by default.
             **kwargs: Arguments of the event.
         """
+        if self._silent:
+            return
         logger = logger or get_mltk_logger()
         for handler, raises, extra in self._event_handlers.get(event, ()):
             try:

@@ -1,4 +1,4 @@
-"""The pipeline: train, pack the archive, quantize, evaluate."""
+"""The pipeline: rehearse, train, pack the archive, quantize, evaluate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mltk.operations.conversion.settings import converter_settings
 from mltk.operations.evaluation.choose import applicable_evaluators
 from mltk.operations.evaluation.evaluate import evaluate_model
 from mltk.operations.quantize import quantize_model
+from mltk.operations.rehearsal import rehearse
 from mltk.operations.training.outputs import write_archive
+from mltk.operations.training.prepare import prepare_training
 from mltk.operations.training.session import call_on_training_complete, training_session
 from mltk.operations.training.train import run_training
 from mltk.plugins import StageContext, get_plugin_manager, order_stages
@@ -29,11 +31,12 @@ from mltk.utils.logging import get_mltk_logger
 if TYPE_CHECKING:
     from mltk.model.any_model import AnyModel
     from mltk.model.model import MltkModel
+    from mltk.operations.training.prepare import Prepared
     from mltk.plugins import ReportContext, Stage
     from mltk.results.evaluation import EvaluationResults
     from mltk.results.training import TrainingResults
 
-BUILT_IN_STAGES = ("train", "archive", "quantize", "evaluate")
+BUILT_IN_STAGES = ("rehearse", "train", "archive", "quantize", "evaluate")
 
 
 def train_model(
@@ -52,6 +55,7 @@ def train_model(
     evaluate: bool = False,
     seed: int | None = None,
     trust: bool = False,
+    rehearsal: bool = False,
 ) -> TrainingResults:
     """Train a model, pack its archive, quantize it and, on request, evaluate it.
 
@@ -72,6 +76,9 @@ def train_model(
             `evaluations`.
         seed: Seed; that of the specification by default.
         trust: Allow the specification in an archive to run.
+        rehearsal: First save, load, convert and evaluate the untrained network with one batch, so that what cannot
+            work fails before the first epoch; not in a trial run. The result of the training is the same. `mltk train`
+            does so by default; from Python, where the classes of a network may have no file, it is a choice.
 
     Returns:
         The history, the Keras model, the path of the archive, and the evaluations.
@@ -106,6 +113,8 @@ def train_model(
         "show": show,
         "test": mltk_model.test_mode_enabled,
         "post_process": post_process,
+        # A trial run is a rehearsal itself.
+        "rehearsal": rehearsal and not mltk_model.test_mode_enabled,
     }
     # The lock covers the evaluation too: no other process may begin to train in between.
     with operation(mltk_model), sole_writer(mltk_model, "trains"):
@@ -153,14 +162,37 @@ def _run_stage(stage: Stage, context: StageContext) -> None:
         model.add_archive_dir(stage.name, recursive=True)
 
 
+def rehearse_stage(context: StageContext) -> None:
+    """Prepare the training, and go through what follows it with one batch; the stage `rehearse`."""
+    options = context.options
+    if options["rehearsal"]:
+        prepared = _prepare(context)
+        rehearse(
+            cast("AnyModel", context.mltk_model),
+            prepared,
+            context.logger,
+            quantize=options["quantize"],
+            evaluate=options["evaluate"],
+        )
+        context._prepared = prepared
+
+
+def _prepare(context: StageContext) -> Prepared:
+    options = context.options
+    model = cast("AnyModel", context.mltk_model)
+    return prepare_training(model, context.logger, options["weights"], options["epochs"])
+
+
 def train_stage(context: StageContext) -> None:
     """Train the model; the stage `train`."""
     options = context.options
+    prepared = cast("Prepared | None", context._prepared)
+    # Its memory is free again when the training has ended.
+    context._prepared = None
     context.results = run_training(
         cast("AnyModel", context.mltk_model),
         logger=context.logger,
-        weights=options["weights"],
-        epochs=options["epochs"],
+        prepared=prepared or _prepare(context),
         resume_epoch=options["resume_epoch"],
         verbose=options["verbose"],
         show=options["show"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mltk.model.operation import operation, sole_writer
+from mltk.operations.training.prepare import prepare_training
 from mltk.operations.training.session import call_on_training_complete, training_session
 from mltk.operations.training.train import run_training
 
@@ -21,7 +22,9 @@ def train_trial_model(mltk_model: AnyModel) -> keras.Model:
         mltk_model: The specification, in test mode.
     """
     with operation(mltk_model), sole_writer(mltk_model, "trains"), training_session(mltk_model) as session:
-        session.results = run_training(mltk_model, session.logger)
+        session.results = run_training(
+            mltk_model, session.logger, prepare_training(mltk_model, session.logger)
+        )
         call_on_training_complete(mltk_model, session.results)
     mltk_model.raise_failures(session.results)
     return session.results.keras_model

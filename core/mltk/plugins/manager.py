@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -295,11 +296,18 @@ class PluginManager(pluggy.PluginManager):
             found = self._active(plugin)
             if found is None or found.builtin:
                 raise
+            if self._comes_from_specification(e):
+                raise
             remedy = f"Block it with {_namespace.BLOCK_VARIABLE}={plugin}."
             if validation.hook_kind(hook) == "offers":
                 raise MltkError(f"{self._failure(hook, plugin, e)} {remedy}") from e
             e.add_note(f"Raised by {self.describe(plugin)} in the hook {hook}. {remedy}")
             raise
+
+    def _comes_from_specification(self, error: BaseException) -> bool:
+        """Return whether an exception came through code of a specification that is registered."""
+        files = {getattr(module, "__file__", None) for module, _ in self._specifications} - {None}
+        return any(frame.filename in files for frame in traceback.extract_tb(error.__traceback__))
 
     def _failure(self, hook: str, plugin: str, error: BaseException) -> str:
         who = self.describe(plugin)

@@ -372,6 +372,8 @@ class StageContext:
     """Arguments of `mltk.core.train_model`: `epochs`, `quantize`, `create_archive`, `evaluate`, `test`, …"""
     results: TrainingResults | None = None
     """Results so far; `None` until the stage `train` has set them."""
+    _prepared: object = field(default=None, repr=False)
+    """The data and the network, if the stage `rehearse` has prepared them for the stage `train`."""
 
 
 @dataclass(frozen=True)
@@ -379,7 +381,7 @@ class Stage:
     """A step of the training pipeline (`mltk train`, `mltk.core.train_model`)."""
 
     name: str
-    """Unique among all stages. The built-in stages are `train`, `archive`, `quantize` and `evaluate`."""
+    """Unique among all stages. The built-in stages are `rehearse`, `train`, `archive`, `quantize` and `evaluate`."""
     summary: str
     """One line for the user."""
     run: Callable[[StageContext], None]

@@ -1,8 +1,8 @@
 from mltk.results.classifier import ClassifierEvaluationResults as ClassifierEvaluationResults
-from mltk.results.classifier import class_ids as class_ids
-from mltk.results.classifier import limit_per_class as limit_per_class
 from mltk.results.evaluation import EvaluationResults as EvaluationResults
 from mltk.results.evaluation import plain_value as plain_value
+from mltk.results.labels import class_ids as class_ids
+from mltk.results.labels import limit_per_class as limit_per_class
 from mltk.results.plots import drawing as drawing
 from mltk.results.plots import line_styles as line_styles
 from mltk.results.plots import save_figure as save_figure

@@ -11,6 +11,7 @@ import numpy as np
 from mltk.errors import EvaluationError
 from mltk.results.curves import THRESHOLDS, compute_precision_and_recall, compute_rates
 from mltk.results.evaluation import EvaluationResults
+from mltk.results.labels import class_ids
 from mltk.results.plots import line_styles
 from mltk.results.statistics import proportion_interval
 
@@ -359,53 +360,6 @@ def _compute_class_figures(matrix: Integers) -> dict[str, list[float]]:
         "class_precision": (hits / np.maximum(predicted, 1)).tolist(),
         "class_f1": (2 * hits / np.maximum(actual + predicted, 1)).tolist(),
     }
-
-
-def class_ids(y: np.ndarray) -> Integers:
-    """Convert labels, ids `(n,)` or `(n, 1)` or one-hot `(n, classes)`, to class ids `(n,)`.
-
-    Raises:
-        EvaluationError: The labels have another shape, or the ids are not integers.
-    """
-    if y.ndim not in (1, 2):
-        raise EvaluationError(f"Class labels must be ids or one-hot vectors, got the shape {y.shape}.")
-    if y.ndim == 2 and y.shape[1] != 1:
-        highest: Integers = y.argmax(axis=1).astype(np.int64)
-        return highest
-    ids = y.reshape(-1)
-    if ids.dtype.kind not in "biuf" or (ids.dtype.kind == "f" and not np.array_equal(ids, np.trunc(ids))):
-        raise EvaluationError("Class labels must be integers, the ids of the classes.")
-    return ids.astype(np.int64)
-
-
-def limit_per_class(
-    batches: Iterable[tuple[np.ndarray, np.ndarray | None]], limit: int | None
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Yield batches with only the first samples of each class.
-
-    Args:
-        batches: Samples and their labels (see `class_ids`).
-        limit: Maximum number of samples per class; `None` or a negative number means all.
-
-    Raises:
-        EvaluationError: There is a limit, but the data have no class labels.
-    """
-    seen: dict[int, int] = {}
-    for x, y in batches:
-        if limit is None or limit < 0:
-            yield x, y
-            continue
-        if y is None:
-            raise EvaluationError(
-                "The evaluation data have no labels, so the samples per class cannot be limited."
-            )
-        kept = []
-        for i, label in enumerate(class_ids(y).tolist()):
-            seen[label] = seen.get(label, 0) + 1
-            if seen[label] <= limit:
-                kept.append(i)
-        if kept:
-            yield x[np.array(kept)], y[np.array(kept)]
 
 
 def _to_scores(predictions: np.ndarray) -> Floats:

@@ -18,6 +18,7 @@ from mltk.model.event import MltkModelEvent
 from mltk.model.operation import specification_plugin
 from mltk.plugins import get_plugin_manager
 from mltk.plugins.types import DataPart, LoadedDataset, Subset
+from mltk.utils.calls import check_call
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -218,7 +219,9 @@ def load_generic_dataset(
             f"with a function load_dataset(subset, test, **kwargs). "
             f"For folders of files inherit one of {', '.join(provided_mixins('DatasetMixin'))}."
         )
-    result = loader(subset=subset, test=test, mltk_model=mltk_model, **options)
+    arguments = {"subset": subset, "test": test, "mltk_model": mltk_model, **options}
+    check_call(loader, "The loader of my_model.dataset", **arguments)
+    result = loader(**arguments)
     if result is None or isinstance(result, LoadedDataset):
         return result
     if isinstance(result, str) or (isinstance(result, tuple) and not 1 <= len(result) <= 3):

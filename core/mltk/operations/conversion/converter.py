@@ -62,7 +62,7 @@ def convert(
     Raises:
         ConversionError: The converter refused the model.
     """
-    network = for_one_sample(keras_model)
+    network = for_one_sample(keras_model, representative_dataset)
     # A converter may capture the graph when it is created, so it is created within the block.
     with convertible(keras_model, settings, representative_dataset) as is_recurrent:
         with _explain_refusal(mltk_model):
@@ -250,16 +250,22 @@ def _converter_from_files(
     return converter
 
 
-def for_one_sample(keras_model: keras.Model) -> keras.Model:
+def for_one_sample(
+    keras_model: keras.Model, representative: RepresentativeDataset | None = None
+) -> keras.Model:
     """Return the model with a batch size of 1, as devices run it.
 
     With all shapes known, no operators compute shapes (TensorFlow Lite Micro lacks some of these), and a dilated
-    convolution is one operator. A model without symbolic tensors is returned unchanged.
+    convolution is one operator.
+
+    Args:
+        keras_model: The model. A subclassed one, without symbolic tensors, becomes one layer of a model that has them.
+        representative: Tells the shape and the type of the input of a subclassed model.
     """
     import keras
 
     if not _is_symbolic(keras_model):
-        return keras_model
+        return _as_layer(keras_model, representative)
     inputs = keras_model.inputs[0] if isinstance(keras_model, keras.Sequential) else keras_model.input
     flat = keras.tree.flatten(inputs)
     # The converter sorts several inputs by name, and keras_tensor_10 would come before keras_tensor_9.
@@ -270,6 +276,21 @@ def for_one_sample(keras_model: keras.Model) -> keras.Model:
     ]
     # The name of every tensor contains the name of the model.
     return keras.Model(fixed, keras_model(keras.tree.pack_sequence_as(inputs, fixed)), name="m")
+
+
+def _as_layer(keras_model: keras.Model, representative: RepresentativeDataset | None) -> keras.Model:
+    """Return a model with a subclassed one as its layer, or that itself if the shape of its only input is not known."""
+    import keras
+
+    sample = next(iter(representative()), []) if representative else []
+    shape = (keras_model.get_build_config() or {}).get("input_shape")
+    if len(sample) == 1:
+        one = keras.Input(batch_shape=(1, *sample[0].shape[1:]), dtype=sample[0].dtype, name="x")
+    elif isinstance(shape, (list, tuple)) and shape and not any(isinstance(n, (list, tuple)) for n in shape):
+        one = keras.Input(batch_shape=(1, *shape[1:]), name="x")
+    else:
+        return keras_model
+    return keras.Model(one, keras_model(one), name="m")
 
 
 def _is_symbolic(keras_model: keras.Model) -> bool:

@@ -8,6 +8,7 @@ from mltk.errors import SpecificationError, did_you_mean
 from mltk.keras.environment import import_tensorflow
 from mltk.keras.private import get_converter_settings
 from mltk.model.mixins.train import CONVERTER_DEFAULTS
+from mltk.sources.places import place_of
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -75,8 +76,8 @@ def converter_settings(
         if key not in OWN_KEYS and key not in converter_attributes:
             known = sorted(OWN_KEYS | converter_attributes)
             raise SpecificationError(
-                f"my_model.tflite_converter has '{key}', which is not a setting of the converter."
-                f"{did_you_mean(key, known)} The usual ones are: {', '.join(sorted(CONVERTER_DEFAULTS))}."
+                f"{place_of(mltk_model, key)}my_model.tflite_converter has '{key}', which is not a setting of the "
+                f"converter.{did_you_mean(key, known)} The usual ones are: {', '.join(sorted(CONVERTER_DEFAULTS))}."
             )
     if settings["experimental_new_converter"] is False:
         get_mltk_logger().warning(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mltk.data.samples import iterate_batches
-from mltk.results.classifier import class_ids
+from mltk.results.labels import class_ids
 
 if TYPE_CHECKING:
     from mltk.model.any_model import AnyModel

@@ -17,6 +17,7 @@ from mltk.operations.evaluation.evaluate import evaluate_model
 from mltk.operations.evaluation.predictors import make_predictor
 from mltk.operations.evaluation.run import archive_results
 from mltk.plugins.types import EvaluationContext
+from mltk.results.labels import check_labels
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def generate_predictions(
     scores: list[np.ndarray] = []
     for x, y in iterate_evaluation_data(mltk_model):
         if y is not None:
+            check_labels(y)
             labels.append(y)
             scores.append(predictor.predict(x))
     if not labels:

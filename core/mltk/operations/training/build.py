@@ -10,6 +10,7 @@ from mltk.keras.old_names import add_shapes_of_layers, name_inner_models, name_l
 from mltk.keras.private import skip_all_reduce
 from mltk.model.event import MltkModelEvent
 from mltk.model.mixins.evaluate import EvaluateClassifierMixin
+from mltk.operations.training.memory import explain_memory_errors
 from mltk.plugins import get_plugin_manager
 from mltk.utils.trees import map_tree
 
@@ -34,7 +35,8 @@ def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None
 
     mltk_model.trigger_event(MltkModelEvent.BEFORE_BUILD_TRAIN_MODEL, logger=logger)
     add_shapes_of_layers()
-    keras_model = get_plugin_manager().call_first("mltk_build_model", mltk_model=mltk_model)
+    with explain_memory_errors(mltk_model):
+        keras_model = get_plugin_manager().call_first("mltk_build_model", mltk_model=mltk_model)
     if not isinstance(keras_model, keras.Model):
         raise SpecificationError(
             f"The build function of '{mltk_model.name}' must return a Keras model, not {type(keras_model).__name__}."
@@ -78,6 +80,10 @@ def _check_outputs(mltk_model: AnyModel, keras_model: keras.Model) -> None:
     outputs = getattr(keras_model, "outputs", None)
     if not classes or not is_classifier or not outputs or len(outputs) != 1:
         return
+    if len(classes) == 1:
+        raise SpecificationError(
+            f"my_model.classes has one class, '{classes[0]}'; a classifier tells at least two apart."
+        )
     units = outputs[0].shape[-1]
     allowed = {len(classes), 1} if len(classes) == 2 else {len(classes)}
     if len(outputs[0].shape) == 2 and units not in allowed:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mltk.errors import SpecificationError, did_you_mean
 from mltk.model.mixins.train import CHECKPOINT_DEFAULTS
+from mltk.sources.places import place_of
 
 if TYPE_CHECKING:
     import logging
@@ -77,7 +78,7 @@ def create_callbacks(
         # A callback in train_callbacks replaces the one of the property.
         if settings and not any(isinstance(c, cls) for c in mltk_model.train_callbacks):
             own = partial(ModelCheckpoint, Path(mltk_model.weights_dir)) if name == "checkpoint" else cls
-            callbacks.append(_create(name, own, cls, settings))
+            callbacks.append(_create(mltk_model, name, own, cls, settings))
     return callbacks
 
 
@@ -91,7 +92,11 @@ def monitored_values(mltk_model: AnyModel) -> dict[str, str]:
 
 
 def _create(
-    name: str, create: Callable[..., keras.callbacks.Callback], cls: type, settings: Mapping[str, object]
+    mltk_model: AnyModel,
+    name: str,
+    create: Callable[..., keras.callbacks.Callback],
+    cls: type,
+    settings: Mapping[str, object],
 ) -> keras.callbacks.Callback:
     # Keras 2 had `options`, and the default settings of silabs-mltk contain it.
     settings = {k: v for k, v in settings.items() if not (k == "options" and v is None)}
@@ -99,7 +104,7 @@ def _create(
     for key in settings:
         if key not in known:
             raise SpecificationError(
-                f"my_model.{name} has '{key}', which the Keras callback does not take."
+                f"{place_of(mltk_model, key)}my_model.{name} has '{key}', which the Keras callback does not take."
                 f"{did_you_mean(key, known)} It takes: {', '.join(k for k in known if k != 'kwargs')}."
             )
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -185,13 +186,20 @@ def _explain_shape_errors(mltk_model: AnyModel, keras_model: keras.Model) -> Ite
             f"{mltk_model.checkpoint.get('monitor')} yet. Use save_freq='epoch'."
         ) from e
     except ValueError as e:
-        text = " ".join(str(e).split())
+        # Keras writes bold text, and repeats all arguments.
+        text = re.split(r"\s*Arguments received", re.sub(r"\x1b\[[0-9;]*m", "", " ".join(str(e).split())))[0]
         if "shape" not in text.lower() and "None values" not in text:
             raise
         raise SpecificationError(
-            f"The data do not fit the model '{mltk_model.name}', whose input is {keras_model.input_shape} and "
-            f"output {keras_model.output_shape}: {text[:300]}"
+            f"The data do not fit the model '{mltk_model.name}'{_shapes(keras_model)}: {text[:300]}"
         ) from e
+
+
+def _shapes(keras_model: keras.Model) -> str:
+    # A subclassed model has no symbolic tensors.
+    if not getattr(keras_model, "inputs", None):
+        return ""
+    return f", whose input is {keras_model.input_shape} and output {keras_model.output_shape}"
 
 
 def _yields_batches(x: object) -> bool:

@@ -10,11 +10,14 @@ import numpy as np
 from mltk.data.arrays import array_iterator, check_finite, check_lengths
 from mltk.data.loader import BatchIterator
 from mltk.data.tf_data import is_tf_dataset
-from mltk.errors import DatasetError
+from mltk.errors import DatasetError, SpecificationError
 from mltk.keras.inputs import input_specs
+from mltk.operations.training.labels import refuse_text, warn_of_split
 from mltk.utils.trees import Tree, as_tree, is_tree, leaves_of, take_rows
 
 if TYPE_CHECKING:
+    import logging
+
     import keras
 
     from mltk.model.any_model import AnyModel
@@ -38,18 +41,29 @@ class FirstBatch(NamedTuple):
     """Whether the data set was read; otherwise these are zeros in the shapes and types of its batches."""
 
 
-def training_data(mltk_model: AnyModel) -> FitData:
+def training_data(mltk_model: AnyModel, logger: logging.Logger) -> FitData:
     """Return the loaded data; arrays, and lists and dictionaries of arrays, become seeded batch iterators.
 
+    Args:
+        mltk_model: The specification, with its data loaded.
+        logger: Receives warnings.
+
     Raises:
-        DatasetError: Arrays differ in length or hold values that are not finite.
+        DatasetError: Arrays differ in length or hold values that are not finite, or labels are text.
     """
     x = mltk_model.prepare_training_data(mltk_model.x)
     y, sample_weight = mltk_model.y, mltk_model.sample_weight
     validation = mltk_model.validation_data
     if sample_weight is not None and y is None:
         raise DatasetError("sample_weight needs y.")
+    if sample_weight is not None and mltk_model.class_weights:
+        raise SpecificationError(
+            "Keras takes class_weights and sample_weight not at once: multiply sample_weight, and leave "
+            "my_model.class_weights out."
+        )
     parts = [part for part in (x, y, sample_weight) if part is not None]
+    if y is not None and _is_in_memory(y):
+        refuse_text(y)
     if not all(_is_in_memory(part) for part in parts):
         return FitData(x, y, sample_weight, validation)
     length = check_lengths(parts)
@@ -62,6 +76,8 @@ def training_data(mltk_model: AnyModel) -> FitData:
             raise DatasetError(
                 f"validation_split={mltk_model.validation_split} leaves nothing of {length} samples."
             )
+        if y is not None:
+            warn_of_split(y, cut, list(mltk_model.attributes.stored.get("dataset.classes") or ()), logger)
         validation = array_iterator(
             *(take_rows(part, slice(cut, None)) for part in parts), batch_size=batch_size, seed=None
         )

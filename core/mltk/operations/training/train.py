@@ -1,4 +1,4 @@
-"""Train a model: load the data, build, fit, and save."""
+"""Train a model: fit and save."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mltk.errors import DatasetError, SpecificationError, did_you_mean
 from mltk.keras.environment import seed_everything
 from mltk.keras.saving import load_weights
 from mltk.model.event import MltkModelEvent
-from mltk.operations.summaries import summarize_keras_model
-from mltk.operations.training.build import build_keras_model, build_layers
-from mltk.operations.training.callbacks import create_callbacks
 from mltk.operations.training.fit import fit_model
-from mltk.operations.training.fit_data import first_batch, training_data
 from mltk.operations.training.outputs import save_trained_model
 from mltk.operations.training.provenance import provenance
 from mltk.results.training import TrainingResults
@@ -28,16 +23,13 @@ if TYPE_CHECKING:
     import keras
 
     from mltk.model.any_model import AnyModel
-
-TEST_EPOCHS = 3
-UNLIMITED_EPOCHS = 99_999
+    from mltk.operations.training.prepare import Prepared
 
 
 def run_training(
     mltk_model: AnyModel,
     logger: logging.Logger,
-    weights: str | None = None,
-    epochs: int | None = None,
+    prepared: Prepared,
     resume_epoch: int = 0,
     verbose: bool = False,
     show: bool = False,
@@ -47,37 +39,18 @@ def run_training(
     Args:
         mltk_model: The specification.
         logger: For messages.
-        weights: Start from these: a path, a file name in the weights folder, or `'best'`.
-        epochs: Number of epochs; that of the specification by default.
+        prepared: From `prepare_training`.
         resume_epoch: Resume after this epoch (counted from 1).
         verbose: Print a progress line for each epoch.
         show: Show the training history in a window.
     """
-    epochs = _number_of_epochs(mltk_model, epochs)
-    if weights and not Path(weights).is_file():
-        weights = mltk_model.get_weights_path(weights)
+    # What was drawn since the network was built, by a rehearsal or another stage, must not change the training.
     seed_everything(mltk_model.seed, mltk_model.deterministic)
-    _check_fit_settings(mltk_model)
-
-    mltk_model.load_dataset("training", test=mltk_model.test_mode_enabled, logger=logger)
-    if mltk_model.x is None:
-        raise DatasetError(
-            f"The data set of '{mltk_model.name}' gave no training data: set my_model.dataset, "
-            f"and let its loader return x and y."
-        )
-    # Loading may draw random numbers; the initial weights must not depend on it.
-    seed_everything(mltk_model.seed, mltk_model.deterministic)
-    keras_model = build_keras_model(mltk_model, logger=logger)
-    data = training_data(mltk_model)
-    batch = first_batch(data, keras_model)
-    build_layers(keras_model, batch)
-    if weights:
-        load_weights(keras_model, weights)
-        logger.info(f"Starting from the weights {weights}")
-    _write_summaries(mltk_model, keras_model, logger)
-
+    keras_model = prepared.keras_model
     record = provenance(mltk_model)
-    history = fit_model(mltk_model, keras_model, data, epochs, resume_epoch, verbose, record, logger)
+    history = fit_model(
+        mltk_model, keras_model, prepared.data, prepared.epochs, resume_epoch, verbose, record, logger
+    )
     shipped = _load_weights_to_ship(mltk_model, keras_model, history, logger)
     mltk_model.trigger_event(MltkModelEvent.AFTER_TRAIN, training_history=history, logger=logger)
     mltk_model.unload_dataset()
@@ -106,15 +79,6 @@ def _load_weights_to_ship(
     return int(history.best["epoch"])
 
 
-def _write_summaries(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> None:
-    summary = summarize_keras_model(keras_model, mltk_model)
-    atomic_write(Path(mltk_model.log_dir) / f"{mltk_model.name}.h5.summary.txt", summary)
-    logger.info(summary)
-    dataset_summary = mltk_model.summarize_dataset()
-    if dataset_summary:
-        logger.info(dataset_summary)
-
-
 def _save_results(
     mltk_model: AnyModel,
     keras_model: keras.Model,
@@ -133,44 +97,3 @@ def _save_results(
     atomic_write(train_dir / "provenance.json", json.dumps(record, indent=2) + "\n")
     mltk_model.trigger_event(MltkModelEvent.AFTER_SAVE_TRAIN_RESULTS, **event)
     return results
-
-
-def _check_fit_settings(mltk_model: AnyModel) -> None:
-    """Refuse wrong callbacks and arguments of `fit` before loading the data, which may take long."""
-    import inspect
-
-    import keras
-
-    create_callbacks(mltk_model, has_validation=True, has_accuracy=True, logger=None)
-    known = list(inspect.signature(keras.Model.fit).parameters)[1:]
-    for name in mltk_model.train_kwargs:
-        if name not in known:
-            raise SpecificationError(
-                f"my_model.train_kwargs has '{name}', which keras.Model.fit does not take.{did_you_mean(name, known)}"
-            )
-
-
-def _number_of_epochs(mltk_model: AnyModel, epochs: int | None) -> int:
-    """Return the number of epochs to train for.
-
-    Raises:
-        SpecificationError: It is below 1, or -1 without early stopping.
-    """
-    if mltk_model.test_mode_enabled:
-        return TEST_EPOCHS
-    epochs = mltk_model.epochs if epochs is None else epochs
-    if epochs == -1:
-        import keras
-
-        has_early_stopping = mltk_model.early_stopping or any(
-            isinstance(c, keras.callbacks.EarlyStopping) for c in mltk_model.train_callbacks
-        )
-        if not has_early_stopping:
-            raise SpecificationError(
-                "epochs is -1 (train until it stops improving), which needs EarlyStopping: "
-                "set my_model.early_stopping['monitor'] = 'val_loss', for instance."
-            )
-        return UNLIMITED_EPOCHS
-    if epochs < 1:
-        raise SpecificationError(f"The number of epochs must be at least 1, or -1, not {epochs}.")
-    return int(epochs)

@@ -13,7 +13,7 @@ import numpy as np
 from mltk.core import EvaluationResults, TfliteModel, load_tflite_model, load_tflite_or_keras_model
 from mltk.errors import ArchiveFileNotFoundError, EvaluationError, MltkError
 from mltk.keras.predictor import KerasPredictor
-from mltk.results.classifier import class_ids, limit_per_class
+from mltk.results import class_ids, limit_per_class
 from mltk.tflite import ExactPredictor
 from mltk.utils.string_formatting import format_table
 from mltk_plugin_tflm.layers import LayerCost, LayerParity, compare_runtimes, quantization_costs, trace_size
