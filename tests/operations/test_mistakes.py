@@ -55,18 +55,18 @@ MISTAKES = {
     "misspelt loss": ('my_model.loss = "categorical_crosentropy"', "LINE: my_model.loss: Keras has no loss"),
     "near name of a loss": ('my_model.loss = "categorical_crosentropy"', "mean 'categorical_crossentropy'"),
     "misspelt metric": (
-        'my_model.metrics = ["acuracy"]',
-        "LINE: my_model.metrics: Keras has no metric 'acuracy'",
+        'my_model.metrics = ["accuracyx"]',
+        "LINE: my_model.metrics: Keras has no metric 'accuracyx'",
     ),
     "misspelt optimizer": ('my_model.optimizer = "adamm"', "LINE: .*no optimizer 'adamm'.* mean 'adam'"),
     "misspelt metric in compile": (
         "def build(model):\n"
         "    import keras\n"
         "    network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])\n"
-        "    network.compile('adam', 'mse', metrics=['acuracy'])\n"
+        "    network.compile('adam', 'mse', metrics=['accuracyx'])\n"
         "    return network\n"
         "my_model.build_model_function = build\n",
-        r"compile\(metrics=…\): Keras has no metric 'acuracy'",
+        r"compile\(metrics=…\): Keras has no metric 'accuracyx'",
     ),
     "misspelt key of a callback": (
         'my_model.early_stopping["monitr"] = "loss"',
