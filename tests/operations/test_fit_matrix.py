@@ -307,6 +307,20 @@ my_model.tflite_converter["representative_dataset"] = lambda: ([a[i : i + 1], b[
 }
 
 
+QUICK = (
+    "arrays, sparse labels, validation split",
+    "dictionary of inputs",
+    "tf.data of lists",
+    "functions as metric and loss",
+    "subclass of Model",
+    "mixed precision",
+)
+PARAMETERS = [
+    pytest.param(form, id=name, marks=() if name in QUICK else pytest.mark.slow)
+    for name, form in FORMS.items()
+]
+
+
 @pytest.fixture(autouse=True)
 def usual_precision() -> Iterator[None]:
     """Undo what a specification sets for all of Keras."""
@@ -324,7 +338,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 @pytest.mark.usefixtures("mltk_plugin_manager")
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("form", PARAMETERS)
 def test_what_fit_takes_goes_through_all_operations(load_spec: Callable[..., Any], form: str) -> None:
     trained = train_model(load_spec("form_v1", SPEC, form), evaluate=True, verbose=False)
     assert set(trained.evaluations) == {"h5", "tflite"}
