@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from mltk.errors import SpecificationError
+from mltk.errors import ArchiveFileNotFoundError, SpecificationError
 from mltk.model.model import MltkModel
 from mltk.model.operation import operation, sole_writer
 from mltk.operations.conversion.quantize import embed_parameters
@@ -88,8 +88,12 @@ def _set_parameters(
 
 
 def read_parameters(model: str | Path) -> TfliteModelParameters:
-    """Return the parameters in the `.tflite` of a model; runs no code."""
-    return TfliteModelParameters.load_from_tflite_model(ModelSource.of(model).tflite())
+    """Return the parameters in the `.tflite` of a model, none if it has no `.tflite` yet; runs no code."""
+    try:
+        tflite_model = ModelSource.of(model).tflite()
+    except ArchiveFileNotFoundError:
+        return TfliteModelParameters()
+    return TfliteModelParameters.load_from_tflite_model(tflite_model)
 
 
 def describe_changes(before: TfliteModelParameters, after: TfliteModelParameters) -> list[str]:
