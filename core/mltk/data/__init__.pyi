@@ -55,8 +55,8 @@ from mltk.data.loading import GeneratorLoader as GeneratorLoader
 from mltk.data.loading import GeneratorModel as GeneratorModel
 from mltk.data.loading import describe_subsets as describe_subsets
 from mltk.data.loading import load_generator_dataset as load_generator_dataset
-from mltk.data.loading import normalization_parameters as normalization_parameters
 from mltk.data.loading import resolve_data as resolve_data
+from mltk.data.normalize import normalization_parameters as normalization_parameters
 from mltk.data.normalize import normalize as normalize
 from mltk.data.normalize import normalize_batch as normalize_batch
 from mltk.data.parts import PartLister as PartLister

@@ -216,7 +216,7 @@ def _make(source: BatchSource, position: int) -> Batch:
 def _keras_class() -> type[keras.utils.PyDataset]:
     import keras
 
-    class KerasBatches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras is untyped
+    class KerasBatches(keras.utils.PyDataset):
         def __init__(self, iterator: BatchIterator, steps: int) -> None:
             super().__init__(workers=1)
             self._iterator = iterator
@@ -269,7 +269,7 @@ def _keras_class() -> type[keras.utils.PyDataset]:
 def _callback_class() -> type[keras.callbacks.Callback]:
     import keras
 
-    class EpochSetter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+    class EpochSetter(keras.callbacks.Callback):
         def __init__(self, iterator: BatchIterator) -> None:
             super().__init__()
             self._iterator = iterator

@@ -19,12 +19,13 @@ from mltk.data.groups import GroupFunction, as_group_function, describe_torn_gro
 from mltk.data.listing import ListFilenamesFunction
 from mltk.data.parts import PartLister, find_folder, find_part_folders, read_file_list
 from mltk.errors import DatasetError, SpecificationError
-from mltk.plugins import AugmentationStep, DataPart, LoadedDataset, Parameter, Subset, get_plugin_manager
+from mltk.plugins import AugmentationStep, DataPart, LoadedDataset, Subset, get_plugin_manager
+from mltk.utils.calls import call_with_known
 
 TEST_BATCH_SIZE = 3
 TEST_SAMPLES_PER_CLASS = 3
 
-AnyIterator = GeneratorIterator[Any]
+DataIterator = GeneratorIterator[Any]
 
 
 @dataclass
@@ -33,11 +34,11 @@ class DataGeneratorContext:
 
     subset: str
     """`training`, `validation` or `evaluation`."""
-    train_datagen: AnyIterator | None = None
+    train_datagen: DataIterator | None = None
     """Iterator over the training data; `None` if the subset has none."""
-    validation_datagen: AnyIterator | None = None
+    validation_datagen: DataIterator | None = None
     """Iterator over the validation data; `None` if the subset has none."""
-    evaluation_datagen: AnyIterator | None = None
+    evaluation_datagen: DataIterator | None = None
     """Iterator over the evaluation data; `None` if the subset has none."""
     train_class_counts: dict[str, int] = field(default_factory=dict)
     """Number of samples of each class of the training data."""
@@ -52,7 +53,7 @@ class DataGeneratorContext:
             if iterator is not None and hasattr(iterator, "shutdown"):  # Keras' own has nothing to end.
                 iterator.shutdown()
 
-    def iterators(self) -> dict[str, AnyIterator | None]:
+    def iterators(self) -> dict[str, DataIterator | None]:
         """Return the iterator of each subset."""
         return {
             "training": self.train_datagen,
@@ -164,7 +165,7 @@ class GeneratorLoader:
         listed = folder is not None and mltk_model.validation_files is not None
         self.has_validation = self.split > 0 or held_out or listed or "validation" in self.folders
 
-    def iterator(self, subset: str, augment: bool | None = None) -> AnyIterator:
+    def iterator(self, subset: str, augment: bool | None = None) -> DataIterator:
         """Return the iterator of a subset.
 
         Args:
@@ -202,7 +203,7 @@ class GeneratorLoader:
             close=context.shutdown,
         )
 
-    def _calibration_iterator(self, subset: str) -> AnyIterator:
+    def _calibration_iterator(self, subset: str) -> DataIterator:
         """Return an iterator without augmentation that can also make what only a training run has.
 
         Random transforms vary what the device will see. Steps of the stage `batch` may make other kinds of samples
@@ -231,7 +232,7 @@ class GeneratorLoader:
         if warning := describe_torn_groups(training.filenames, validation.filenames):
             warn_once(str(self.folder), warning)
 
-    def class_counts(self, iterator: AnyIterator | None) -> dict[str, int]:
+    def class_counts(self, iterator: DataIterator | None) -> dict[str, int]:
         """Return the number of samples of each class; empty without an iterator or classes."""
         if iterator is None or not self.classes:
             return {}
@@ -398,7 +399,7 @@ def resolve_data(mltk_model: GeneratorModel, subset: str, test: bool) -> object:
     found = mltk_model.dataset
     loader = getattr(found, "load_data", None) or (found if callable(found) else None)
     if loader is not None:
-        found = _call(loader, {"subset": subset, "test": test, "mltk_model": mltk_model})
+        found = call_with_known(loader, {"subset": subset, "test": test, "mltk_model": mltk_model})
     if isinstance(found, str | os.PathLike):
         directory = find_folder(Path(cast("str", found)), getattr(mltk_model, "model_specification_path", ""))
         if not directory.is_dir():
@@ -428,27 +429,6 @@ def describe_subsets(context: DataGeneratorContext | None, samples: str) -> str:
             same = ": the same" if described else ": as they are"
             parts.append(f"{samples} for {subset}{augmented or same}")
     return "\n".join(parts)
-
-
-def normalization_parameters(datagen: GeneratorSettings) -> dict[str, Parameter]:
-    """Return the model parameters that tell a device how to normalize samples."""
-    both = bool(datagen.samplewise_center and datagen.samplewise_std_normalization)
-    rescale = Parameter(float(datagen.rescale), "float") if datagen.rescale else Parameter(0.0, "double")
-    return {
-        "samplewise_norm.rescale": rescale,
-        "samplewise_norm.mean_and_std": Parameter(both, "bool"),
-    }
-
-
-def _call(function: Callable[..., object], available: Mapping[str, object]) -> object:
-    """Call `function` with those of the arguments that it takes."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # Some built-in functions have no signature.
-        return function()
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
-        return function(**available)
-    return function(**{name: value for name, value in available.items() if name in parameters})
 
 
 def _depends_on_subset(dataset: object) -> bool:

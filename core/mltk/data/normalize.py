@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mltk.plugins import Parameter
+
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
+
+    from mltk.data.generator_settings import GeneratorSettings
 
 EPSILON = 1e-6
 """Added to a standard deviation before dividing by it, so that a constant sample gives zeros."""
@@ -75,3 +79,13 @@ def normalize_batch(
         values *= (high - low) / np.where(extent > 0, extent, 1)
         values += low
     return values.astype(result_type, copy=False)
+
+
+def normalization_parameters(datagen: GeneratorSettings) -> dict[str, Parameter]:
+    """Return the model parameters that tell a device how to normalize samples."""
+    both = bool(datagen.samplewise_center and datagen.samplewise_std_normalization)
+    rescale = Parameter(float(datagen.rescale), "float") if datagen.rescale else Parameter(0.0, "double")
+    return {
+        "samplewise_norm.rescale": rescale,
+        "samplewise_norm.mean_and_std": Parameter(both, "bool"),
+    }

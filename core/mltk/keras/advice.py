@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import keras  # noqa: TID253 - the class below derives from Keras'
+
+from mltk.keras.types import Logs
 
 _PATIENCE = 5
 """Epochs after which a training run should have begun to learn; a tenth of all in long runs."""
 
 
-class Advice(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+class Advice(keras.callbacks.Callback):
     """Warn once of each problem that the history of a training run shows.
 
     Args:
@@ -32,7 +33,7 @@ class Advice(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no ty
         self._history: dict[str, list[float]] = {}
         self._said: set[str] = set()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Look at the history after an epoch."""
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))

@@ -16,10 +16,11 @@ import numpy as np
 
 from mltk.errors import MltkError, SpecificationError, did_you_mean
 from mltk.keras.private import choose_direction, get_seed_generators
+from mltk.keras.types import Logs
 from mltk.utils.stopping import stop_here
 
 
-class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
+class EpochSeed(keras.callbacks.Callback):
     """Makes everything random within an epoch a function of the seed and the epoch's number.
 
     Dropout and the like draw from generators whose state no file of Keras keeps; seeded at each epoch, a resumed
@@ -35,7 +36,7 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
         self.seed = seed
         self.datasets = datasets
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Seed the model's generators for this epoch."""
         for i, generator in enumerate(get_seed_generators(self.model)):
             key = np.random.SeedSequence((self.seed, epoch, i)).generate_state(2, np.uint32)
@@ -44,7 +45,7 @@ class EpochSeed(keras.callbacks.Callback):  # type: ignore[misc]
             dataset.epoch = epoch
 
 
-class FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
+class FiniteLoss(keras.callbacks.Callback):
     """Ends the training when its loss is no number any more: what follows would be in vain.
 
     Args:
@@ -56,11 +57,11 @@ class FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
         self._kept = kept
         self._epoch = 0
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Note the epoch."""
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Look at the loss, the mean of the epoch so far, in which one NaN stays."""
         loss = (logs or {}).get("loss")
         if loss is None or np.isfinite(loss).all():
@@ -75,23 +76,23 @@ class FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
         )
 
 
-class Steps(keras.callbacks.Callback):  # type: ignore[misc]
+class Steps(keras.callbacks.Callback):
     """Lets a signal end the training between two steps; the last of all callbacks, so that what they save is whole."""
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stop after a step of training."""
         stop_here()
 
-    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stop after a step of validation."""
         stop_here()
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Stop when the epoch is saved."""
         stop_here()
 
 
-class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
+class Monitors(keras.callbacks.Callback):
     """Refuses to go on with callbacks that monitor what the training does not report, or in no known direction.
 
     Args:
@@ -112,11 +113,11 @@ class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
         self._monitors = dict(monitors)
         self._callbacks = [callback for callback in callbacks if hasattr(callback, "monitor")]
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Check, after the first step, the directions of the values that are reported by then."""
         self._check_directions(logs or {})
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Check the names once, and the directions of values that callbacks add."""
         reported = [*(logs or {}), "learning_rate"]
         for name, monitor in self._monitors.items():
@@ -147,7 +148,7 @@ class Monitors(keras.callbacks.Callback):  # type: ignore[misc]
                 )
 
 
-class Progress(keras.callbacks.Callback):  # type: ignore[misc]
+class Progress(keras.callbacks.Callback):
     """Shows a live bar for the running epoch on a terminal, and one plain line per finished epoch anywhere.
 
     Args:
@@ -161,7 +162,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._task: Any = None
         self._started = 0.0
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Make the bar if stdout is a terminal."""
         if not sys.stdout.isatty():
             return
@@ -176,21 +177,21 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             transient=True,
         )
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         """Start an epoch's bar."""
         self._started = time.perf_counter()
         if self._bar is not None:
             self._task = self._bar.add_task(self._label(epoch), total=self.params.get("steps"), metrics="")
             self._bar.start()
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Move the bar."""
         if self._bar is not None:
             self._bar.update(
                 self._task, completed=batch + 1, metrics=_metrics(logs, names=("loss", "accuracy"))
             )
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Print the epoch's line."""
         if self._bar is not None:
             self._bar.stop()
@@ -198,7 +199,7 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         seconds = time.perf_counter() - self._started
         print(f"{self._label(epoch)}  {seconds:6.1f} s  {_metrics(logs)}", flush=True)
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Leave the terminal as it was."""
         self.close()
 
@@ -213,14 +214,14 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         return f"Epoch {epoch + 1:>{len(str(total)) if shown else 1}}{shown}"
 
 
-def _metrics(logs: dict[str, Any] | None, names: Sequence[str] | None = None) -> str:
+def _metrics(logs: Logs, names: Sequence[str] | None = None) -> str:
     items = [(n, v) for n, v in (logs or {}).items() if names is None or n in names]
     return "  ".join(
         f"{n} {float(v):.4g}" if re.search("rate|lr", n) else f"{n} {float(v):.4f}" for n, v in items
     )
 
 
-class SteppedLearnRateScheduler(keras.callbacks.Callback):  # type: ignore[misc]
+class SteppedLearnRateScheduler(keras.callbacks.Callback):
     """Sets the learning rate by the number of training steps, and stops the training after the last one.
 
     The steps are those that the optimizer has done, so a resumed training goes on where it was.
@@ -238,7 +239,7 @@ class SteppedLearnRateScheduler(keras.callbacks.Callback):  # type: ignore[misc]
         self._rates = [float(rate) for _, rate in learning_rate]
         self._verbose = verbose
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs = None) -> None:
         """Set the rate for this step."""
         step = self._steps()
         i = int(np.searchsorted(self._ends, step, side="right"))
@@ -248,12 +249,12 @@ class SteppedLearnRateScheduler(keras.callbacks.Callback):  # type: ignore[misc]
             if self._verbose:
                 print(f"Step {step}: learning rate {rate:g}")
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         """Stop after the last step."""
         if self._steps() >= self._ends[-1]:
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Add the rate to the history."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)

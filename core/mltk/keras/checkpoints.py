@@ -30,6 +30,7 @@ from mltk.keras.run_files import (
     write_epoch,
 )
 from mltk.keras.saving import load_weights, save_weights
+from mltk.keras.types import Logs
 from mltk.utils.files import atomic_path
 
 
@@ -53,7 +54,7 @@ class _WholeFiles:
         self.last_path = filepath
 
 
-class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
+class ModelCheckpoint(keras.callbacks.ModelCheckpoint):
     """Keras' ModelCheckpoint, with files that are whole or not there, and a record of the best one.
 
     Args:
@@ -71,7 +72,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
         self._files = _WholeFiles(model)
         super().set_model(self._files)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write the weights and, if they are the best so far, the record."""
         self._files.last_path = ""
         super().on_epoch_end(epoch, logs)
@@ -91,7 +92,7 @@ class ModelCheckpoint(keras.callbacks.ModelCheckpoint):  # type: ignore[misc]
         write_best(self.folder, record)
 
 
-class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
+class EpochState(keras.callbacks.Callback):
     """Writes after each epoch all that is needed to go on from there, and restores it.
 
     Weights and optimizer go into `weights-NNN.weights.h5`, the state of the other callbacks and the history into
@@ -181,7 +182,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         numbered = [(path, re.match(r"weights-(\d+)", path.name)) for path in later]
         mark_stale(self.folder, [path for path, match in numbered if match and int(match[1]) > epoch])
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Give the callbacks their state back; the last to run, after they have reset themselves."""
         for keeper, state in zip(self.keepers, self._restored or (), strict=False):
             keeper.restore(state["values"])
@@ -198,7 +199,7 @@ class EpochState(keras.callbacks.Callback):  # type: ignore[misc]
         callback.best_weights = self.model.get_weights()
         self.model.set_weights(current)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Write the state; then the files of older runs are not needed any more."""
         self.epochs.append(epoch)
         for name, value in (logs or {}).items():

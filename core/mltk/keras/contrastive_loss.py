@@ -8,7 +8,7 @@ import keras  # noqa: TID253 - the class derives from Keras'
 
 
 @keras.saving.register_keras_serializable("mltk")
-class ContrastiveLoss(keras.losses.Loss):  # type: ignore[misc]
+class ContrastiveLoss(keras.losses.Loss):
     """Pulls pairs of one class together, and pushes others apart up to a margin.
 
     For a distance d and a label y, 0 for alike and 1 for unlike, `(1 - y) * d² + y * max(margin - d, 0)²`:

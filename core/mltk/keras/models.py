@@ -10,7 +10,7 @@ import keras  # noqa: TID253 - the class derives from Keras'
 Loss = Callable[..., Any]
 
 
-class KnowledgeDistillationModel(keras.Model):  # type: ignore[misc]
+class KnowledgeDistillationModel(keras.Model):
     """Trains a small model, the student, to answer as a large one, the teacher, does.
 
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015 (arXiv:1503.02531). The loss is

@@ -289,7 +289,7 @@ def _legacy_file() -> type:
     """Return a class of HDF5 files that Keras, which looks at the ending of the path, takes for legacy `.h5`."""
     import h5py
 
-    class LegacyFile(h5py.File):  # type: ignore[misc]
+    class LegacyFile(h5py.File):
         def __str__(self) -> str:
             return "memory.h5"
 
@@ -307,7 +307,7 @@ def _depthwise_conv_2d() -> type:
     """Return a DepthwiseConv2D that accepts the `groups` that Keras 2 wrote into `.h5` files."""
     import keras
 
-    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):  # type: ignore[misc]
+    class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
         def __init__(self, *args: Any, groups: int = 1, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
 

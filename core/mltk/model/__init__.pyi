@@ -1,9 +1,9 @@
-from mltk.model.any_model import AnyModel as AnyModel
 from mltk.model.attributes import UNSET as UNSET
 from mltk.model.attributes import Attribute as Attribute
 from mltk.model.attributes import one_of as one_of
 from mltk.model.base import HandlerError as HandlerError
 from mltk.model.event import MltkModelEvent as MltkModelEvent
+from mltk.model.full_model import FullModel as FullModel
 from mltk.model.mixins.archive import original_specification as original_specification
 from mltk.model.mixins.data_generator import DataGeneratorDatasetMixin as DataGeneratorDatasetMixin
 from mltk.model.mixins.dataset import DatasetMixin as DatasetMixin

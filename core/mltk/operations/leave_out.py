@@ -22,8 +22,8 @@ from mltk.utils.files import atomic_write
 if TYPE_CHECKING:
     import keras
 
-    from mltk.data.loading import AnyIterator
-    from mltk.model.any_model import AnyModel
+    from mltk.data.loading import DataIterator
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.results.classifier import ClassifierEvaluationResults
 
@@ -53,8 +53,8 @@ def train_without_each_group(
     """
     folder = Path(load().log_dir) / FOLDER
     accuracies: dict[str, dict[str, float]] = {}
-    for group in list_groups(cast("AnyModel", load())):
-        model = cast("AnyModel", load())
+    for group in list_groups(cast("FullModel", load())):
+        model = cast("FullModel", load())
         model.test_groups = [group]
         model.log_dir = str(folder / _to_folder_name(group))
         results = train_model(
@@ -66,7 +66,7 @@ def train_without_each_group(
         yield group, evaluations
 
 
-def _evaluate(model: AnyModel, keras_model: keras.Model) -> dict[str, ClassifierEvaluationResults]:
+def _evaluate(model: FullModel, keras_model: keras.Model) -> dict[str, ClassifierEvaluationResults]:
     """Evaluate the Keras model and, if there is one, the `.tflite`; without an archive, which belongs to all data."""
     built: dict[str, keras.Model | TfliteModel] = {"float": keras_model}
     if model.tflite_converter:
@@ -80,7 +80,7 @@ def _evaluate(model: AnyModel, keras_model: keras.Model) -> dict[str, Classifier
     return cast("dict[str, ClassifierEvaluationResults]", found)
 
 
-def list_groups(mltk_model: AnyModel) -> list[str]:
+def list_groups(mltk_model: FullModel) -> list[str]:
     """Return the groups of the files of a model's training and validation data, sorted.
 
     Raises:
@@ -94,7 +94,7 @@ def list_groups(mltk_model: AnyModel) -> list[str]:
     group_of = as_group_function(group_by)
     assert group_of is not None
     mltk_model.load_dataset("training")
-    iterators: list[AnyIterator | None] = list(mltk_model.datagen_context.iterators().values())
+    iterators: list[DataIterator | None] = list(mltk_model.datagen_context.iterators().values())
     found = {group_of(name) for iterator in iterators if iterator is not None for name in iterator.filenames}
     mltk_model.unload_dataset()
     groups = sorted(str(group) for group in found if group is not None)

@@ -29,7 +29,7 @@ from mltk.tflite.precision import name_precision
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.operations.training.prepare import Prepared
     from mltk.plugins import ReportContext, Stage
@@ -138,7 +138,7 @@ def train_model(
     return results
 
 
-def _stages(mltk_model: AnyModel) -> tuple[list[Stage], list[Stage]]:
+def _stages(mltk_model: FullModel) -> tuple[list[Stage], list[Stage]]:
     """Return the stages of the training run, and those from `evaluate` on, which follow it."""
     stages = order_stages(get_plugin_manager().collect_offers("mltk_stages", mltk_model=mltk_model))
     names = [stage.name for stage in stages]
@@ -151,7 +151,7 @@ def _run_stage(stage: Stage, context: StageContext) -> None:
     if stage.name in BUILT_IN_STAGES:
         stage.run(context)
         return
-    model = cast("AnyModel", context.mltk_model)
+    model = cast("FullModel", context.mltk_model)
     context.output_dir = Path(model.create_log_dir(stage.name))
     try:
         stage.run(context)
@@ -168,7 +168,7 @@ def rehearse_stage(context: StageContext) -> None:
     if options["rehearsal"]:
         prepared = _prepare(context)
         rehearse(
-            cast("AnyModel", context.mltk_model),
+            cast("FullModel", context.mltk_model),
             prepared,
             context.logger,
             quantize=options["quantize"],
@@ -179,7 +179,7 @@ def rehearse_stage(context: StageContext) -> None:
 
 def _prepare(context: StageContext) -> Prepared:
     options = context.options
-    model = cast("AnyModel", context.mltk_model)
+    model = cast("FullModel", context.mltk_model)
     return prepare_training(model, context.logger, options["weights"], options["epochs"])
 
 
@@ -190,7 +190,7 @@ def train_stage(context: StageContext) -> None:
     # Its memory is free again when the training has ended.
     context._prepared = None
     context.results = run_training(
-        cast("AnyModel", context.mltk_model),
+        cast("FullModel", context.mltk_model),
         logger=context.logger,
         prepared=prepared or _prepare(context),
         resume_epoch=options["resume_epoch"],
@@ -202,7 +202,7 @@ def train_stage(context: StageContext) -> None:
 def archive_stage(context: StageContext) -> None:
     """Write the model archive; the stage `archive`."""
     if context.options["create_archive"] and context.results:
-        model = cast("AnyModel", context.mltk_model)
+        model = cast("FullModel", context.mltk_model)
         context.results.model_archive_path = write_archive(model, context.logger)
 
 
@@ -210,7 +210,7 @@ def quantize_stage(context: StageContext) -> None:
     """Convert the trained model; the stage `quantize`."""
     if context.options["quantize"] and context.results:
         quantize_model(
-            cast("AnyModel", context.mltk_model),
+            cast("FullModel", context.mltk_model),
             keras_model=context.results.keras_model,
             update_archive=context.options["create_archive"],
             post_process=context.options["post_process"],
@@ -222,7 +222,7 @@ def evaluate_stage(context: StageContext) -> None:
 
     A failing evaluation does not end the pipeline: the trained model is kept, and the failure is reported at the end.
     """
-    model = cast("AnyModel", context.mltk_model)
+    model = cast("FullModel", context.mltk_model)
     if not context.options["evaluate"] or not context.results or not applicable_evaluators(model):
         return
     # An evaluation raises the failures that are recorded, so those of other steps are set aside.
@@ -254,7 +254,7 @@ def evaluate_stage(context: StageContext) -> None:
 
 def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     """Return the labels and texts of the summary at the end of `mltk train`."""
-    model = cast("AnyModel", context.mltk_model)
+    model = cast("FullModel", context.mltk_model)
     lines = [("Model", model.name), ("Training", str(context.training))]
     if context.training and context.training.shipped_epoch:
         lines.append(("Weights", context.training.describe_weights()))
@@ -274,17 +274,17 @@ def summary_lines(context: ReportContext) -> list[tuple[str, str]]:
     return [*lines, ("Logs", model.log_dir)]
 
 
-def _precision(model: AnyModel) -> str:
+def _precision(model: FullModel) -> str:
     """Return how the numbers of the model's `.tflite` are called in messages."""
     path = Path(model.tflite_log_dir_path)
     return name_precision(TfliteModel.load_flatbuffer_file(path)) if path.is_file() else ".tflite"
 
 
-def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> AnyModel:
+def _load_trainable(model: MltkModel | str | Path, test: bool, trust: bool) -> FullModel:
     mltk_model = ModelSource.of(model, test=test).specification(trust=trust, purpose="trained")
     for mixin in (TrainMixin, DatasetMixin):
         if not isinstance(mltk_model, mixin):
             raise SpecificationError(
                 f"The model '{mltk_model.name}' cannot be trained: its class must inherit {mixin.__name__}."
             )
-    return cast("AnyModel", mltk_model)
+    return cast("FullModel", mltk_model)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.tflite import TfliteModel
 
@@ -69,7 +69,7 @@ def quantize_model(
         raise SpecificationError(
             f"The model '{mltk_model.name}' cannot be quantized: its class must inherit TrainMixin."
         )
-    mltk_model = cast("AnyModel", mltk_model)
+    mltk_model = cast("FullModel", mltk_model)
     in_place = output is None
     update_archive = in_place if update_archive is None else update_archive and in_place
     trial = mltk_model.trial_run() if build else contextlib.nullcontext()

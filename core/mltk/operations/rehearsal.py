@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.training.prepare import Prepared
     from mltk.plugins import Predictor
 
@@ -44,7 +44,7 @@ _SAMPLES = 4
 
 @dataclass
 class _Rehearsal:
-    model: AnyModel
+    model: FullModel
     network: keras.Model
     x: Tree
     y: Tree | None
@@ -52,7 +52,7 @@ class _Rehearsal:
 
 
 def rehearse(
-    mltk_model: AnyModel, prepared: Prepared, logger: logging.Logger, quantize: bool, evaluate: bool
+    mltk_model: FullModel, prepared: Prepared, logger: logging.Logger, quantize: bool, evaluate: bool
 ) -> None:
     """Save, load, convert, calibrate and evaluate the untrained network with a few samples.
 
@@ -101,7 +101,7 @@ def rehearse(
 
 
 @contextlib.contextmanager
-def _stage(mltk_model: AnyModel, name: str) -> Iterator[None]:
+def _stage(mltk_model: FullModel, name: str) -> Iterator[None]:
     """Turn an exception into one line that says which stage would fail."""
     try:
         yield
@@ -173,7 +173,7 @@ def _answers(network: keras.Model, x: Tree) -> list[np.ndarray]:
     return [np.asarray(out, np.float32) for out in leaves_of(network(x, training=False))]
 
 
-def _is_changed_by_handlers(mltk_model: AnyModel) -> bool:
+def _is_changed_by_handlers(mltk_model: FullModel) -> bool:
     """Return whether handlers change the conversion, which are not called in a rehearsal."""
     return any(
         mltk_model.has_event_handler(event)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
 def summarize_model(
@@ -59,7 +59,7 @@ def summarize_model(
         return summarize_keras_model(source.keras(trust=None))
     if source.kind is SourceKind.ARCHIVE:
         return _summary_in_archive(source)
-    mltk_model = cast("AnyModel", source.specification())
+    mltk_model = cast("FullModel", source.specification())
     with operation(mltk_model):
         if tflite:
             summary = load_tflite_model(mltk_model, build=True).summary()
@@ -93,7 +93,7 @@ def describe_model(
         return _describe_keras(source.keras(trust=None))
     if source.kind is SourceKind.ARCHIVE:
         raise SpecificationError(f"{source} describes its Keras model as text only; for JSON add --tflite.")
-    mltk_model = cast("AnyModel", source.specification())
+    mltk_model = cast("FullModel", source.specification())
     with operation(mltk_model):
         build = build or not mltk_model.archive.path.exists()
         keras_model = build_keras_model(mltk_model) if build else ModelSource.of(mltk_model).keras(trust=None)

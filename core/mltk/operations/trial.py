@@ -12,10 +12,10 @@ from mltk.operations.training.train import run_training
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
-def train_trial_model(mltk_model: AnyModel) -> keras.Model:
+def train_trial_model(mltk_model: FullModel) -> keras.Model:
     """Train a model for a few steps, without converting it or writing its archive, and return the Keras model.
 
     Args:

@@ -37,7 +37,7 @@ from mltk.utils.temporary import temporary_folder
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
 
 DEFAULT_HOST = "localhost"
@@ -126,7 +126,7 @@ def _load(source: ModelSource, build: bool, tflite: bool, trust: bool) -> tuple[
     if source.is_model_file:
         return _load_model_file(source, build)
     if build:
-        mltk_model = cast("AnyModel", source.specification(trust=trust))
+        mltk_model = cast("FullModel", source.specification(trust=trust))
         if tflite:
             return f"{mltk_model.name}.tflite", load_tflite_model(mltk_model, build=True).flatbuffer_data
         with operation(mltk_model):

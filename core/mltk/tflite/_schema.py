@@ -32,7 +32,7 @@ def pack_model(model: ModelT) -> bytes:
     """
     import flatbuffers
 
-    class Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers has no type hints
+    class Builder(flatbuffers.Builder):
         def StartVector(self, elemSize: int, numElems: int, alignment: int) -> object:  # noqa: N802, N803 - overridden
             return super().StartVector(elemSize, numElems, _ALIGNMENT if elemSize == 1 else alignment)
 

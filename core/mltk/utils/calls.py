@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from mltk.errors import SpecificationError
 
@@ -36,3 +36,14 @@ def check_call(function: Callable[..., object], what: str, *args: object, **kwar
             f"{place}{what} is {name}{signature}, but it is called as {name}({', '.join(given)}): "
             f"define it as {name}{wanted}."
         ) from None
+
+
+def call_with_known(function: Callable[..., object], available: Mapping[str, object]) -> object:
+    """Call a function with those of the arguments, by name, that it takes."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # Some built-in functions have no signature.
+        return function()
+    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return function(**available)
+    return function(**{name: value for name, value in available.items() if name in parameters})

@@ -22,7 +22,7 @@ from mltk.utils.calls import check_call
 from mltk.utils.logging import get_mltk_logger
 
 if TYPE_CHECKING:
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
 
 _ClassCounts = dict[str, dict[str, int]]
@@ -252,7 +252,7 @@ def _identify(array: np.ndarray) -> int:
     return hash((array.shape, array.dtype.str, zlib.crc32(ends.tobytes())))
 
 
-def compute_class_weights(mltk_model: AnyModel, y: object = None) -> dict[int, float] | None:
+def compute_class_weights(mltk_model: FullModel, y: object = None) -> dict[int, float] | None:
     """Return the weights for `fit`, by class index, as `my_model.class_weights` asks for them.
 
     `'balanced'` gives class c the weight n / (k · n_c) (King & Zeng, "Logistic Regression in Rare Events Data", 2001).
@@ -302,7 +302,7 @@ def _weight(key: object, value: object) -> float:
     return float(value)
 
 
-def _balanced(mltk_model: AnyModel, y: object) -> dict[int, float]:
+def _balanced(mltk_model: FullModel, y: object) -> dict[int, float]:
     counts = mltk_model.class_counts or {}
     per_class = counts.get("training") or {}
     if not per_class and counts and all(isinstance(n, int) for n in counts.values()):

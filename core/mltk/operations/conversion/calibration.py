@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.conversion.settings import ConverterSettings
 
 TEST_SAMPLES = 3
 
 
 def representative_samples(
-    mltk_model: AnyModel, keras_model: keras.Model, settings: ConverterSettings
+    mltk_model: FullModel, keras_model: keras.Model, settings: ConverterSettings
 ) -> list[list[np.ndarray]] | None:
     """Return the samples to calibrate with, or `None` if the settings ask for none.
 
@@ -91,7 +91,7 @@ def _join(sizes: Iterable[int]) -> str:
 
 
 @contextlib.contextmanager
-def _calibration_data(mltk_model: AnyModel) -> Iterator[None]:
+def _calibration_data(mltk_model: FullModel) -> Iterator[None]:
     """Load the validation data within the block."""
     has_data = isinstance(mltk_model, DatasetMixin)
     try:
@@ -104,7 +104,7 @@ def _calibration_data(mltk_model: AnyModel) -> Iterator[None]:
             mltk_model.unload_dataset()
 
 
-def _validation_batches(mltk_model: AnyModel) -> Iterator[Tree]:
+def _validation_batches(mltk_model: FullModel) -> Iterator[Tree]:
     data = mltk_model.validation_data
     if data is None:
         data = mltk_model.x

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.operations.conversion.settings import ConverterSettings
     from mltk.plugins.types import RepresentativeDataset
@@ -31,7 +31,7 @@ IN_MEMORY = "tflite_model"
 
 
 def convert_model(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     settings: ConverterSettings,
     output: str | None,
@@ -110,7 +110,7 @@ def embed_parameters(
 
 
 def _convert(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     settings: ConverterSettings,
     representative: RepresentativeDataset | None,
@@ -127,7 +127,7 @@ def _convert(
 
 
 def _quantized(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     settings: ConverterSettings,
     representative: RepresentativeDataset | None,
@@ -151,7 +151,7 @@ def _quantized(
     return quantized
 
 
-def _parameters_of(mltk_model: AnyModel, path: str) -> Mapping[str, object] | None:
+def _parameters_of(mltk_model: FullModel, path: str) -> Mapping[str, object] | None:
     """Return the parameters in the archived file with the name of `path`, if there is one."""
     if Path(path).name not in mltk_model.archive.names():
         return None
@@ -166,7 +166,7 @@ def _write_to(tflite_model: TfliteModel, output: Path, name: str) -> Path:
 
 
 def _write_to_log_dir(
-    mltk_model: AnyModel, tflite_model: TfliteModel, others: dict[str, bytes], update_archive: bool
+    mltk_model: FullModel, tflite_model: TfliteModel, others: dict[str, bytes], update_archive: bool
 ) -> Path:
     path = _write_to(tflite_model, Path(mltk_model.tflite_log_dir_path), mltk_model.name)
     summary_path = Path(mltk_model.log_dir) / f"{mltk_model.name}.tflite.summary.txt"

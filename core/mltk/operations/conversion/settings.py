@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import tensorflow as tf
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 # Settings that mltk handles; every other key must be an attribute of the converter.
 OWN_KEYS = frozenset(
@@ -54,7 +54,7 @@ class ConverterSettings(TypedDict, total=False):
 
 
 def converter_settings(
-    mltk_model: AnyModel, override: Mapping[str, object] | None = None
+    mltk_model: FullModel, override: Mapping[str, object] | None = None
 ) -> ConverterSettings:
     """Return the checked settings of a specification, with TensorFlow's own enums and types.
 

@@ -11,7 +11,7 @@ from mltk.data.samples import iterate_batches
 from mltk.results.labels import class_ids
 
 if TYPE_CHECKING:
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 MAX_SAMPLES = 5000
 """Samples of the training data, and of the evaluation data, beyond which nothing is measured."""
@@ -21,7 +21,7 @@ MAX_VALUES = 50_000_000
 Samples = Iterable[tuple[np.ndarray, np.ndarray | None]]
 
 
-def measure_nearest_neighbor(mltk_model: AnyModel, evaluation: Samples) -> float | None:
+def measure_nearest_neighbor(mltk_model: FullModel, evaluation: Samples) -> float | None:
     """Return the accuracy of answering the class of the nearest training sample.
 
     The distance is Euclidean, after each feature got the mean 0 and the deviation 1. The training data are read without

@@ -23,7 +23,7 @@ from mltk.utils.logging import get_mltk_logger
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.results.evaluation import EvaluationResults
     from mltk.tflite import TfliteModel
@@ -56,7 +56,7 @@ def evaluate_classifier(
 
 
 def evaluate_classifier_with_built_model(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     built_model: keras.Model | TfliteModel,
     verbose: bool = False,
     show: bool = False,
@@ -92,7 +92,7 @@ def evaluate_classifier_with_built_model(
 
 
 def generate_predictions(
-    mltk_model: AnyModel, built_model: keras.Model | TfliteModel, verbose: bool | None = None
+    mltk_model: FullModel, built_model: keras.Model | TfliteModel, verbose: bool | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the labels of the data that are loaded, and what a model answers to them.
 
@@ -117,7 +117,7 @@ def generate_predictions(
     return np.concatenate(labels), np.concatenate(scores)
 
 
-def iterate_evaluation_data(mltk_model: AnyModel) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def iterate_evaluation_data(mltk_model: FullModel) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Return `(x, y)` for each batch of the data that are loaded, `validation_data` or else `x` and `y`."""
     if mltk_model.validation_data is not None:
         return iterate_batches(mltk_model.validation_data, steps=mltk_model.validation_steps)

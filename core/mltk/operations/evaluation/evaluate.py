@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.model import MltkModel
     from mltk.plugins import DataPart, Predictor
     from mltk.results.evaluation import EvaluationResults
@@ -103,7 +103,7 @@ def evaluate_model(
         return _evaluate_file(source, output, evaluators, settings, options or {}, show, runtime or LITERT)
     if tflite:
         runtime = runtime or LITERT
-    mltk_model = cast("AnyModel", source.specification(trust=trust, purpose="evaluated"))
+    mltk_model = cast("FullModel", source.specification(trust=trust, purpose="evaluated"))
     if output is not None:
         raise SpecificationError(
             f"The results of '{mltk_model.name}' go to its log folder; an output folder is for .tflite files."
@@ -158,7 +158,7 @@ def _built_model(
 
 
 def _describe_data(
-    results: EvaluationResults, mltk_model: AnyModel, batches: _EvaluationData, baselines: bool
+    results: EvaluationResults, mltk_model: FullModel, batches: _EvaluationData, baselines: bool
 ) -> None:
     """Add to the results what the data are and what simple answers reach on them; warn if the model is no better."""
     part = batches.part
@@ -184,7 +184,7 @@ def _describe_data(
 class _EvaluationData:
     """Batches of the evaluation data, which are loaded on first use and unloaded at the end of the block."""
 
-    def __init__(self, mltk_model: AnyModel, data: str | Path | None, settings: Mapping[str, Any]) -> None:
+    def __init__(self, mltk_model: FullModel, data: str | Path | None, settings: Mapping[str, Any]) -> None:
         self._model = mltk_model
         self._file = data
         self._settings = settings

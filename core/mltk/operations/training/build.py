@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.training.fit_data import FirstBatch
 
 
-def build_keras_model(mltk_model: AnyModel, logger: logging.Logger | None = None) -> keras.Model:
+def build_keras_model(mltk_model: FullModel, logger: logging.Logger | None = None) -> keras.Model:
     """Build the model with the `mltk_build_model` hook and check that it fits the specification.
 
     Raises:
@@ -70,7 +70,7 @@ def build_layers(keras_model: keras.Model, batch: FirstBatch | None) -> None:
         keras_model(map_tree(lambda a: keras.KerasTensor((None, *a.shape[1:]), a.dtype), batch.x))
 
 
-def _check_outputs(mltk_model: AnyModel, keras_model: keras.Model) -> None:
+def _check_outputs(mltk_model: FullModel, keras_model: keras.Model) -> None:
     """Check that a classifier has one output per class (or one in all for two classes)."""
     classes = mltk_model.attributes.stored.get("dataset.classes")
     is_classifier = (

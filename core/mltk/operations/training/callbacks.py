@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
 def create_callbacks(
-    mltk_model: AnyModel, has_validation: bool, has_accuracy: bool, logger: logging.Logger | None
+    mltk_model: FullModel, has_validation: bool, has_accuracy: bool, logger: logging.Logger | None
 ) -> list[keras.callbacks.Callback]:
     """Create the callbacks of `train_callbacks`, `train_kwargs` and the callback properties.
 
@@ -82,7 +82,7 @@ def create_callbacks(
     return callbacks
 
 
-def monitored_values(mltk_model: AnyModel) -> dict[str, str]:
+def monitored_values(mltk_model: FullModel) -> dict[str, str]:
     """Return the value that each callback property monitors, by property."""
     names = ("checkpoint", "early_stopping", "reduce_lr_on_plateau")
     settings = {name: getattr(mltk_model, name) or {} for name in names}
@@ -92,7 +92,7 @@ def monitored_values(mltk_model: AnyModel) -> dict[str, str]:
 
 
 def _create(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     name: str,
     create: Callable[..., keras.callbacks.Callback],
     cls: type,
@@ -114,7 +114,7 @@ def _create(
 
 
 def _checkpoint_settings(
-    mltk_model: AnyModel, has_validation: bool, has_accuracy: bool, logger: logging.Logger | None
+    mltk_model: FullModel, has_validation: bool, has_accuracy: bool, logger: logging.Logger | None
 ) -> Mapping[str, object]:
     """Return the arguments of ModelCheckpoint; none if the run does not report the monitored value."""
     settings = dict(mltk_model.checkpoint or {})

@@ -16,14 +16,14 @@ from mltk.utils.trees import Tree, iterate_leaves
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.training.fit_data import FirstBatch, FitData
 
 _USUAL_RANGE = 20.0
 
 
 def check_data(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     data: FitData,
     batch: FirstBatch | None,
@@ -87,7 +87,7 @@ def _loss_name(keras_model: keras.Model) -> str:
     return names.get(name, name)
 
 
-def _check_labels(mltk_model: AnyModel, keras_model: keras.Model, y: np.ndarray, units: int) -> None:
+def _check_labels(mltk_model: FullModel, keras_model: keras.Model, y: np.ndarray, units: int) -> None:
     loss = _loss_name(keras_model)
     one_hot = y.ndim == 2 and y.shape[1] > 1
     is_sparse = loss == "sparse_categorical_crossentropy"

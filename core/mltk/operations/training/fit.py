@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.training.fit_data import FitData
 
 
 def fit_model(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     data: FitData,
     epochs: int,
@@ -63,30 +63,23 @@ def fit_model(
     from mltk.keras.advice import Advice
     from mltk.keras.checkpoints import EpochState
 
-    class_weight = compute_class_weights(mltk_model, mltk_model.y)
     has_validation = data.validation is not None or bool(mltk_model.validation_split)
     callbacks = create_callbacks(mltk_model, has_validation, _reports_accuracy(keras_model), logger)
     n_own = len(mltk_model.train_callbacks) + len(mltk_model.train_kwargs.get("callbacks", ()))
     mltk_model.trigger_event(
         MltkModelEvent.POPULATE_TRAIN_CALLBACKS, keras_callbacks=callbacks, logger=logger
     )
-    state = EpochState(
-        Path(mltk_model.checkpoints_dir),
-        list(callbacks),
-        conditions,
-        save=mltk_model.checkpoints_enabled,
-        to_keep=mltk_model.checkpoints_to_keep,
-    )
-    stopped = False
+    keeping = {"save": mltk_model.checkpoints_enabled, "to_keep": mltk_model.checkpoints_to_keep}
+    state = EpochState(Path(mltk_model.checkpoints_dir), list(callbacks), conditions, **keeping)
+    stopped = resume_epoch > 0 and state.restore(keras_model, resume_epoch, logger)
     if resume_epoch:
-        stopped = state.restore(keras_model, resume_epoch, logger)
         logger.info(f"Resuming after epoch {resume_epoch}")
     data, steps = _batched(mltk_model, keras_model, data, resume_epoch)
     iterators = [d for d in (data.x, data.validation) if isinstance(d, BatchIterator)]
     progress = own.Progress(resume_epoch) if verbose else None
     fit_kwargs = {
         **_data_arguments(mltk_model, data, steps),
-        "class_weight": class_weight,
+        "class_weight": compute_class_weights(mltk_model, mltk_model.y),
         "epochs": epochs,
         "initial_epoch": epochs if stopped else min(resume_epoch, epochs),
         "callbacks": [
@@ -106,13 +99,7 @@ def fit_model(
     }
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
     try:
-        with (
-            in_steps(),
-            tf_data.fitting(),
-            original_errors(*iterators),
-            _explain_shape_errors(mltk_model, keras_model),
-        ):
-            history = keras_model.fit(**fit_kwargs)
+        history = _fit(mltk_model, keras_model, fit_kwargs, iterators)
         if all(name.startswith("val_") for name in state.history):
             raise DatasetError(f"The training data set of '{mltk_model.name}' is empty: it gave no batch.")
     finally:
@@ -120,18 +107,40 @@ def fit_model(
             progress.close()
         for iterator in iterators:
             iterator.close()
-    params = {**history.params, "epochs": fit_kwargs["epochs"]}
-    restored = [
-        c.best_epoch + 1 for c in callbacks if getattr(c, "restore_best_weights", False) and c.best_weights
-    ]
-    last = restored[-1] if restored else len(state.epochs)
     return SimpleNamespace(
-        epoch=state.epochs, history=state.history, params=params, last=last, best=state.best
+        epoch=state.epochs,
+        history=state.history,
+        params={**history.params, "epochs": fit_kwargs["epochs"]},
+        last=_find_restored_epoch(callbacks) or len(state.epochs),
+        best=state.best,
     )
 
 
+def _fit(
+    mltk_model: FullModel,
+    keras_model: keras.Model,
+    fit_kwargs: Mapping[str, object],
+    iterators: Sequence[BatchIterator],
+) -> keras.callbacks.History:
+    with (
+        in_steps(),
+        tf_data.fitting(),
+        original_errors(*iterators),
+        _explain_shape_errors(mltk_model, keras_model),
+    ):
+        return keras_model.fit(**fit_kwargs)
+
+
+def _find_restored_epoch(callbacks: Sequence[keras.callbacks.Callback]) -> int | None:
+    """Return the epoch (counted from 1) whose weights a callback such as EarlyStopping restored."""
+    restored = [
+        c.best_epoch + 1 for c in callbacks if getattr(c, "restore_best_weights", False) and c.best_weights
+    ]
+    return restored[-1] if restored else None
+
+
 def _batched(
-    mltk_model: AnyModel, keras_model: keras.Model, data: FitData, resume_epoch: int
+    mltk_model: FullModel, keras_model: keras.Model, data: FitData, resume_epoch: int
 ) -> tuple[FitData, int | None]:
     """Return the data with `tf.data` sets prepared for `fit`, and the steps per epoch."""
     x, steps = tf_data.for_training(
@@ -141,7 +150,7 @@ def _batched(
     return data._replace(x=x, validation=validation), steps
 
 
-def _data_arguments(mltk_model: AnyModel, data: FitData, steps: int | None) -> dict[str, object]:
+def _data_arguments(mltk_model: FullModel, data: FitData, steps: int | None) -> dict[str, object]:
     """Return the arguments of `fit` that describe the data."""
     is_iterator = isinstance(data.x, BatchIterator)
     is_batched = _yields_batches(data.x)
@@ -165,7 +174,7 @@ def _data_arguments(mltk_model: AnyModel, data: FitData, steps: int | None) -> d
     }
 
 
-def _kept_weights(mltk_model: AnyModel, epochs: Sequence[int]) -> str | None:
+def _kept_weights(mltk_model: FullModel, epochs: Sequence[int]) -> str | None:
     """Return the path of the best weights of a run, if at least one epoch was completed."""
     try:
         return str(mltk_model.get_weights_path("best")) if epochs else None
@@ -174,7 +183,7 @@ def _kept_weights(mltk_model: AnyModel, epochs: Sequence[int]) -> str | None:
 
 
 @contextlib.contextmanager
-def _explain_shape_errors(mltk_model: AnyModel, keras_model: keras.Model) -> Iterator[None]:
+def _explain_shape_errors(mltk_model: FullModel, keras_model: keras.Model) -> Iterator[None]:
     """Turn Keras' errors about data that do not fit the model into one line."""
     try:
         yield

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
 class FitData(NamedTuple):
@@ -41,7 +41,7 @@ class FirstBatch(NamedTuple):
     """Whether the data set was read; otherwise these are zeros in the shapes and types of its batches."""
 
 
-def training_data(mltk_model: AnyModel, logger: logging.Logger) -> FitData:
+def training_data(mltk_model: FullModel, logger: logging.Logger) -> FitData:
     """Return the loaded data; arrays, and lists and dictionaries of arrays, become seeded batch iterators.
 
     Args:

@@ -12,11 +12,11 @@ from mltk.errors import SpecificationError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
 @contextlib.contextmanager
-def explain_memory_errors(mltk_model: AnyModel) -> Iterator[None]:
+def explain_memory_errors(mltk_model: FullModel) -> Iterator[None]:
     """Turn an error about memory within the block into one line with the layer and the size.
 
     Raises:

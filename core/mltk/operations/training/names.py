@@ -12,13 +12,13 @@ from mltk.sources.places import place_of
 if TYPE_CHECKING:
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 # Keras chooses the function for these when it knows the labels.
 _CHOSEN_LATER = ("accuracy", "acc", "crossentropy", "ce")
 
 
-def check_names(mltk_model: AnyModel) -> None:
+def check_names(mltk_model: FullModel) -> None:
     """Refuse names of losses, metrics and optimizers in the properties of a specification that Keras does not know.
 
     Raises:
@@ -30,7 +30,7 @@ def check_names(mltk_model: AnyModel) -> None:
             _check(mltk_model, f"my_model.{key.rpartition('.')[2]}", kind, name)
 
 
-def check_compiled_names(mltk_model: AnyModel, keras_model: keras.Model) -> None:
+def check_compiled_names(mltk_model: FullModel, keras_model: keras.Model) -> None:
     """Refuse names in what a network was compiled with, which Keras looks up only when the first batch comes."""
     config = keras_model.get_compile_config() or {}
     for kind, key in (("loss", "loss"), ("metric", "metrics"), ("metric", "weighted_metrics")):
@@ -49,7 +49,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _check(mltk_model: AnyModel, where: str, kind: str, name: str) -> None:
+def _check(mltk_model: FullModel, where: str, kind: str, name: str) -> None:
     import keras
 
     modules: dict[str, tuple[ModuleType, Callable[[str], object]]] = {

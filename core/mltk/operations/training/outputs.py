@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 
-def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> keras.Model:
+def save_trained_model(
+    mltk_model: FullModel, keras_model: keras.Model, logger: logging.Logger
+) -> keras.Model:
     """Write the `.keras` and `.h5` files, and return the model that was saved.
 
     Raises:
@@ -49,7 +51,7 @@ def save_trained_model(mltk_model: AnyModel, keras_model: keras.Model, logger: l
     return box["value"]
 
 
-def write_archive(mltk_model: AnyModel, logger: logging.Logger) -> str:
+def write_archive(mltk_model: FullModel, logger: logging.Logger) -> str:
     """Write a new archive with the files of the run and return its path; the old one stays until it is complete."""
     path = mltk_model.archive_path
     mltk_model.trigger_event(MltkModelEvent.BEFORE_SAVE_TRAIN_ARCHIVE, archive_path=path, logger=logger)
@@ -63,7 +65,7 @@ def write_archive(mltk_model: AnyModel, logger: logging.Logger) -> str:
     return path
 
 
-def own_files(mltk_model: AnyModel) -> list[Path]:
+def own_files(mltk_model: FullModel) -> list[Path]:
     """Return the files in the root of the log folder that mltk, or a specification in its naming scheme, wrote."""
     log_dir = Path(mltk_model.log_dir)
     others = {Path(mltk_model.model_specification_path), Path(mltk_model.archive_path)}
@@ -73,7 +75,7 @@ def own_files(mltk_model: AnyModel) -> list[Path]:
     ]
 
 
-def begin_new_run(mltk_model: AnyModel, clean: bool | None) -> None:
+def begin_new_run(mltk_model: FullModel, clean: bool | None) -> None:
     """Mark the state of earlier runs as old and remove what the new run replaces.
 
     Args:

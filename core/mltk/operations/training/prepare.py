@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
 
 TEST_EPOCHS = 3
 UNLIMITED_EPOCHS = 99_999
@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
 
 
 def prepare_training(
-    mltk_model: AnyModel, logger: logging.Logger, weights: str | None = None, epochs: int | None = None
+    mltk_model: FullModel, logger: logging.Logger, weights: str | None = None, epochs: int | None = None
 ) -> Prepared:
     """Check the settings of a training, load its data, and build its network.
 
@@ -80,7 +80,7 @@ def prepare_training(
     return Prepared(keras_model, data, batch, epochs)
 
 
-def _write_summaries(mltk_model: AnyModel, keras_model: keras.Model, logger: logging.Logger) -> None:
+def _write_summaries(mltk_model: FullModel, keras_model: keras.Model, logger: logging.Logger) -> None:
     summary = summarize_keras_model(keras_model, mltk_model)
     atomic_write(Path(mltk_model.log_dir) / f"{mltk_model.name}.h5.summary.txt", summary)
     logger.info(summary)
@@ -89,7 +89,7 @@ def _write_summaries(mltk_model: AnyModel, keras_model: keras.Model, logger: log
         logger.info(dataset_summary)
 
 
-def _check_fit_settings(mltk_model: AnyModel) -> None:
+def _check_fit_settings(mltk_model: FullModel) -> None:
     """Refuse wrong callbacks and arguments of `fit` before loading the data, which may take long."""
     import inspect
 
@@ -104,7 +104,7 @@ def _check_fit_settings(mltk_model: AnyModel) -> None:
             )
 
 
-def _number_of_epochs(mltk_model: AnyModel, epochs: int | None) -> int:
+def _number_of_epochs(mltk_model: FullModel, epochs: int | None) -> int:
     """Return the number of epochs to train for.
 
     Raises:

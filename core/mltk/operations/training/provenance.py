@@ -15,11 +15,11 @@ from mltk.plugins import get_plugin_manager
 from mltk.utils.hasher import generate_hash
 
 if TYPE_CHECKING:
-    from mltk.model.any_model import AnyModel
     from mltk.model.base import ModelBase
+    from mltk.model.full_model import FullModel
 
 
-def provenance(mltk_model: AnyModel) -> dict[str, object]:
+def provenance(mltk_model: FullModel) -> dict[str, object]:
     """Return what the results of a training run depend on; the data set must be loaded.
 
     Seed, specification, data, number of TensorFlow's threads, versions of Python, libraries and plugins.
@@ -49,7 +49,7 @@ def specification_hash(mltk_model: ModelBase) -> str | None:
     return hashlib.sha256(original_specification(path.read_text(encoding="utf-8")).encode()).hexdigest()
 
 
-def _data_fingerprint(mltk_model: AnyModel) -> str | None:
+def _data_fingerprint(mltk_model: FullModel) -> str | None:
     """Return the fingerprint of the loaded data: that of their loader, or a hash of arrays; `None` for others."""
     if mltk_model.dataset_fingerprint is not None:
         return mltk_model.dataset_fingerprint

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.model.mixins.train import TrainMixin
     from mltk.results.training import TrainingResults
 
@@ -38,7 +38,7 @@ class TrainingSession:
 
 @contextlib.contextmanager
 def training_session(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     resume_epoch: int = 0,
     clean: bool | None = False,
     post_process: bool = False,
@@ -79,7 +79,7 @@ def last_state(mltk_model: TrainMixin) -> int:
     return last_whole_epoch(Path(mltk_model.checkpoints_dir))
 
 
-def _last_epoch(mltk_model: AnyModel, logger: logging.Logger) -> int:
+def _last_epoch(mltk_model: FullModel, logger: logging.Logger) -> int:
     """Return the epoch to resume after: of the last run or, if it ended before its first epoch, of the one before."""
     folder = Path(mltk_model.checkpoints_dir)
     if epoch := last_whole_epoch(folder):
@@ -107,7 +107,7 @@ def _use_threads_of_run(mltk_model: TrainMixin, epoch: int) -> None:
         use_threads(threads)
 
 
-def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:
+def _note_kept_files(mltk_model: FullModel, error: Exception) -> None:
     """Add to an error what the run wrote before it."""
     keras_file = Path(mltk_model.keras_log_dir_path)
     if keras_file.is_file():
@@ -116,7 +116,7 @@ def _note_kept_files(mltk_model: AnyModel, error: Exception) -> None:
         error.add_note(f"All up to epoch {epoch} is kept: --resume goes on from there.")
 
 
-def call_on_training_complete(mltk_model: AnyModel, results: TrainingResults | None) -> None:
+def call_on_training_complete(mltk_model: FullModel, results: TrainingResults | None) -> None:
     """Call the function of the specification that follows training; record its failure."""
     if not mltk_model.on_training_complete:
         return

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     import keras
 
-    from mltk.model.any_model import AnyModel
+    from mltk.model.full_model import FullModel
     from mltk.operations.training.prepare import Prepared
 
 
 def run_training(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     logger: logging.Logger,
     prepared: Prepared,
     resume_epoch: int = 0,
@@ -64,7 +64,7 @@ def run_training(
 
 
 def _load_weights_to_ship(
-    mltk_model: AnyModel, keras_model: keras.Model, history: SimpleNamespace, logger: logging.Logger
+    mltk_model: FullModel, keras_model: keras.Model, history: SimpleNamespace, logger: logging.Logger
 ) -> int:
     """Give the model the weights that `ship_weights` asks for; return their epoch, counted from 1."""
     if mltk_model.ship_weights == "last":
@@ -80,7 +80,7 @@ def _load_weights_to_ship(
 
 
 def _save_results(
-    mltk_model: AnyModel,
+    mltk_model: FullModel,
     keras_model: keras.Model,
     history: SimpleNamespace,
     record: Mapping[str, object],

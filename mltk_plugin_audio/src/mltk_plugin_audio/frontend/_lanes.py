@@ -30,7 +30,7 @@ Typed: TypeAlias = tuple[Signature, Callable[..., object]]
 _P = ParamSpec("_P")
 
 
-class Lanes(types.Type):  # type: ignore[misc]  # numba has no type annotations
+class Lanes(types.Type):
     """The numba type of a vector of `COUNT` integers of 16, 32 or 64 bits. Arithmetic wraps around."""
 
     def __init__(self, bits: int) -> None:
@@ -46,7 +46,7 @@ class Lanes(types.Type):  # type: ignore[misc]  # numba has no type annotations
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no type annotations
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: DataModelManager, kind: Lanes) -> None:
         super().__init__(manager, kind, _vector(kind.bits))
 

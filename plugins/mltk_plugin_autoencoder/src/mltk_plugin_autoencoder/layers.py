@@ -11,7 +11,7 @@ Activation: TypeAlias = str | Callable[[keras.KerasTensor], keras.KerasTensor] |
 
 
 @keras.saving.register_keras_serializable("mltk")
-class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - untyped Keras; the reference's name
+class DenseTranspose_tied(keras.layers.Layer):  # noqa: N801 - the reference's name
     """Multiply by the transposed kernel of a dense layer, without own weights or bias.
 
     Args:
@@ -54,7 +54,7 @@ class DenseTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N8
 
 
 @keras.saving.register_keras_serializable("mltk")
-class Conv2DTranspose_tied(keras.layers.Layer):  # type: ignore[misc]  # noqa: N801 - untyped Keras; the reference's name
+class Conv2DTranspose_tied(keras.layers.Layer):  # noqa: N801 - the reference's name
     """Invert the shape of a convolution with the same kernel, without own weights or bias.
 
     Args:

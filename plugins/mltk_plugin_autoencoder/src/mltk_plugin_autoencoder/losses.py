@@ -15,7 +15,7 @@ Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 @keras.saving.register_keras_serializable("mltk")
-class Correlation(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
+class Correlation(keras.losses.Loss):
     """1 - Pearson's correlation of each sample with its reconstruction: 0 (equal up to scale and offset) to 2.
 
     Args:
@@ -44,7 +44,7 @@ class Correlation(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
 
 
 @keras.saving.register_keras_serializable("mltk")
-class StructuralSimilarity(keras.losses.Loss):  # type: ignore[misc]  # Keras is untyped
+class StructuralSimilarity(keras.losses.Loss):
     """1 - SSIM of each image and its reconstruction: 0 (equal) to 2.
 
     Wang et al., 2004, as `tf.image.ssim` computes it; the window of 11 pixels is that of the smaller side for smaller

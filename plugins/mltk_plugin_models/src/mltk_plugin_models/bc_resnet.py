@@ -15,7 +15,7 @@ _PACKAGE = "mltk_plugin_models"
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
-class SubSpectralNormalization(keras.layers.Layer):  # type: ignore[misc]
+class SubSpectralNormalization(keras.layers.Layer):
     """Batch normalization with separate statistics for each frequency band.
 
     Chang, Park, Cho and Kim, "SubSpectral Normalization for Neural Audio Data Processing", ICASSP 2021
@@ -82,7 +82,7 @@ class SubSpectralNormalization(keras.layers.Layer):  # type: ignore[misc]
         return {**super().get_config(), "sub_groups": self.sub_groups}
 
 
-class _Block(keras.layers.Layer):  # type: ignore[misc]
+class _Block(keras.layers.Layer):
     """Common base of the blocks. See `NormalBlock` for the arguments."""
 
     def __init__(

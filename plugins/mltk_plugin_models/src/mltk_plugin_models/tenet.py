@@ -23,7 +23,7 @@ _MULTIPLE_SCALES = (9, 7, 5, 3)
 
 
 @keras.saving.register_keras_serializable("mltk_plugin_models")
-class MultiScaleTemporalConvolution(keras.layers.Layer):  # type: ignore[misc]
+class MultiScaleTemporalConvolution(keras.layers.Layer):
     """The sum of depthwise convolutions with several kernel lengths along time.
 
     Several kernels train better than one. As their sum is a convolution too, `fuse` merges them for the device.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mltk_plugin_wandb.mixins import WeightsAndBiasesMixin
 
 
-class EpochLogger(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
+class EpochLogger(keras.callbacks.Callback):
     """Log the metrics of each epoch, its number (from 0) and the learning rate.
 
     Args:

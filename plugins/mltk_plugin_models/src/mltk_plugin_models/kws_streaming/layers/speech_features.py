@@ -20,7 +20,7 @@ _PARAMETERS = (
 
 
 @keras.saving.register_keras_serializable("mltk_plugin_models")
-class SpeechFeatures(keras.layers.Layer):  # type: ignore[misc]
+class SpeechFeatures(keras.layers.Layer):
     """Log mel spectrogram or cepstral coefficients of audio samples.
 
     The window and the Fourier transform are one convolution, so the layer can be quantized.

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from mltk.model.mixins.evaluate import EvaluateClassifierMixin
     from mltk.model.mixins.train import TrainMixin
 
-    class AnyModel(MltkModel, TrainMixin, DatasetMixin, EvaluateClassifierMixin):
+    class FullModel(MltkModel, TrainMixin, DatasetMixin, EvaluateClassifierMixin):
         """A specification that has all mixins of core.
 
         Operations check for the mixins that they need, then work on this type.
         """
 else:
-    AnyModel = MltkModel
+    FullModel = MltkModel
