@@ -20,6 +20,7 @@ from mltk.errors import FileFormatError, ModelNotFoundError
 from mltk.keras.environment import import_tensorflow
 from mltk.keras.keras2_config import for_keras_2
 from mltk.keras.limits import check_config, check_stored_values, variables_limited
+from mltk.plugins import get_plugin_manager
 from mltk.utils.dates import source_date
 from mltk.utils.files import atomic_path, atomic_write
 from mltk.utils.model_archive import ModelArchive
@@ -84,8 +85,6 @@ def load_keras_model(
     import_tensorflow()
     if not Path(path).is_file():
         raise ModelNotFoundError(f"There is no file {path}.")
-    from mltk.plugins import get_plugin_manager
-
     objects: dict[str, Any] = dict(get_plugin_manager().collect_offers("mltk_custom_objects"))
     if str(path).endswith(".h5"):
         objects["DepthwiseConv2D"] = _depthwise_conv_2d()

@@ -45,11 +45,17 @@ STREAMING_OPTIONS = (
 @hookimpl
 def mltk_templates() -> list[Template]:
     """Offer the kinds of specifications that `mltk new` can write for sound."""
-    from mltk_plugin_audio.templates import draft_events, draft_keywords
-
     return [
-        Template("keyword", "Keyword model: words, one folder for each.", draft_keywords),
-        Template("sound", "Sound events: short sounds, one folder for each kind.", draft_events),
+        Template(
+            "keyword",
+            "Keyword model: words, one folder for each.",
+            import_on_call("mltk_plugin_audio.templates:draft_keywords"),
+        ),
+        Template(
+            "sound",
+            "Sound events: short sounds, one folder for each kind.",
+            import_on_call("mltk_plugin_audio.templates:draft_events"),
+        ),
     ]
 
 

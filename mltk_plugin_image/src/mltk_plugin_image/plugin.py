@@ -6,7 +6,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypeGuard
 
-from mltk.plugins import AugmentationStep, LoadedDataset, Parameter, Subset, Template, hookimpl
+from mltk.plugins import (
+    AugmentationStep,
+    LoadedDataset,
+    Parameter,
+    Subset,
+    Template,
+    hookimpl,
+    import_on_call,
+)
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel
@@ -18,9 +26,8 @@ mltk_api_version = 1
 @hookimpl
 def mltk_templates() -> list[Template]:
     """Offer the kinds of specifications that `mltk new` can write for images."""
-    from mltk_plugin_image.templates import draft_classifier
-
-    return [Template("image", "Classifier of images in a folder for each class.", draft_classifier)]
+    draft = import_on_call("mltk_plugin_image.templates:draft_classifier")
+    return [Template("image", "Classifier of images in a folder for each class.", draft)]
 
 
 @hookimpl

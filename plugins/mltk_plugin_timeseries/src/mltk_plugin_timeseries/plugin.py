@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeGuard
 
-from mltk.plugins import LoadedDataset, Parameter, Subset, Template, hookimpl
+from mltk.plugins import LoadedDataset, Parameter, Subset, Template, hookimpl, import_on_call
 
 if TYPE_CHECKING:
     from mltk.model.model import MltkModel
@@ -18,13 +18,8 @@ mltk_api_version = 1
 @hookimpl
 def mltk_templates() -> list[Template]:
     """Offer the kind of specification that `mltk new` can write for recordings of sensors."""
-    from mltk_plugin_timeseries.templates import draft_classifier
-
-    return [
-        Template(
-            "timeseries", "Classifier of sensor recordings in a folder for each class.", draft_classifier
-        )
-    ]
+    draft = import_on_call("mltk_plugin_timeseries.templates:draft_classifier")
+    return [Template("timeseries", "Classifier of sensor recordings in a folder for each class.", draft)]
 
 
 @hookimpl
