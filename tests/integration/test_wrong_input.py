@@ -168,7 +168,7 @@ def test_cache_that_is_a_file(refused, write_pictures_spec, private_home, monkey
     cache = private_home / "cache"
     cache.write_text("")
     monkeypatch.setenv("MLTK_CACHE_DIR", str(cache))
-    assert refused("train", "pictures_v1").startswith(str(cache))
+    assert refused("train", "pictures_v1").startswith(f"'{cache}' cannot be mltk's folder: it is a file.")
 
 
 def test_process_ends_with_code_1_and_one_line(write_spec, only_error):

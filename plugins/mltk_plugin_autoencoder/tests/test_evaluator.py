@@ -308,10 +308,10 @@ def test_a_missing_class_is_one_line_on_the_command_line(model, private_home):
     [
         ("my_model.dataset = lambda **kwargs: curves(20, 'normal', 0)", DatasetError, r"learns from \(x, x\)"),
         ("def load(**kwargs):\n    x = curves(20, 'normal', 0)\n    x[5, 2] = np.inf\n    return x, x\n"
-         "my_model.dataset = load", MltkError, "values in the data that are no numbers"),
+         "my_model.dataset = load", MltkError, "Sample 5 of x holds values that are not finite"),
         ("my_model.build_model_function = lambda model: narrow()", SpecificationError,
          r"not an autoencoder: its input has the shape \(12,\), its output \(5,\)"),
-        ("my_model.dataset = lambda **kwargs: (np.zeros((9, 7)),) * 2", SpecificationError, "do not fit the model"),
+        ("my_model.dataset = lambda **kwargs: (np.zeros((9, 7)),) * 2", DatasetError, r"have the shape \(9, 7\)"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_one_clear_line(private_home, more, error, message):
