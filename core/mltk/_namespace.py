@@ -14,7 +14,6 @@ import re
 import sys
 from functools import cache
 from importlib import import_module
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +26,7 @@ from mltk.reference_names import reason_of_absence, set_resolver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from importlib.abc import Loader
 
     from importlib_metadata import EntryPoint
 
@@ -272,7 +272,7 @@ def _real_module(facade: Facade) -> ModuleType:
     return sys.modules[cast("_FacadeLoader", vars(facade)["__spec__"].loader).target]
 
 
-class _FacadeLoader(Loader):
+class _FacadeLoader:
     def __init__(self, target: str) -> None:
         self.target = target
 
@@ -299,7 +299,7 @@ class _NamespaceFinder:
             if prefix != fullname and not _exists(real_name):
                 _refuse_absent(fullname)
                 return None
-            spec = ModuleSpec(fullname, _FacadeLoader(real_name), is_package=True)
+            spec = ModuleSpec(fullname, cast("Loader", _FacadeLoader(real_name)), is_package=True)
             spec.submodule_search_locations = []
             return spec
         folders = specification_packages.get(fullname)
