@@ -97,6 +97,8 @@ def fit_model(
         "verbose": 0,
         **{k: v for k, v in mltk_model.train_kwargs.items() if k != "callbacks"},
     }
+    if data.advice:
+        logger.warning(data.advice)
     mltk_model.trigger_event(MltkModelEvent.BEFORE_TRAIN, fit_kwargs=fit_kwargs, logger=logger)
     try:
         history = _fit(mltk_model, keras_model, fit_kwargs, iterators)

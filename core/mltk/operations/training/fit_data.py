@@ -12,12 +12,10 @@ from mltk.data.loader import BatchIterator
 from mltk.data.tf_data import is_tf_dataset
 from mltk.errors import DatasetError, SpecificationError
 from mltk.keras.inputs import input_specs
-from mltk.operations.training.labels import refuse_text, warn_of_split
+from mltk.operations.training.labels import describe_split, refuse_text
 from mltk.utils.trees import Tree, as_tree, is_tree, leaves_of, take_rows
 
 if TYPE_CHECKING:
-    import logging
-
     import keras
 
     from mltk.model.full_model import FullModel
@@ -30,6 +28,8 @@ class FitData(NamedTuple):
     y: Any
     sample_weight: Any
     validation: Any
+    advice: str = ""
+    """A warning to give when the training begins; empty for none."""
 
 
 class FirstBatch(NamedTuple):
@@ -41,12 +41,11 @@ class FirstBatch(NamedTuple):
     """Whether the data set was read; otherwise these are zeros in the shapes and types of its batches."""
 
 
-def training_data(mltk_model: FullModel, logger: logging.Logger) -> FitData:
+def training_data(mltk_model: FullModel) -> FitData:
     """Return the loaded data; arrays, and lists and dictionaries of arrays, become seeded batch iterators.
 
     Args:
         mltk_model: The specification, with its data loaded.
-        logger: Receives warnings.
 
     Raises:
         DatasetError: Arrays differ in length or hold values that are not finite, or labels are text.
@@ -69,6 +68,7 @@ def training_data(mltk_model: FullModel, logger: logging.Logger) -> FitData:
     length = check_lengths(parts)
     check_finite(x, "x")
     batch_size = mltk_model.batch_size
+    advice = ""
     if validation is None and mltk_model.validation_split:
         # As in Keras, the last fraction before any shuffling.
         cut = int(length * (1 - mltk_model.validation_split))
@@ -77,13 +77,13 @@ def training_data(mltk_model: FullModel, logger: logging.Logger) -> FitData:
                 f"validation_split={mltk_model.validation_split} leaves nothing of {length} samples."
             )
         if y is not None:
-            warn_of_split(y, cut, list(mltk_model.attributes.stored.get("dataset.classes") or ()), logger)
+            advice = describe_split(y, cut, mltk_model.attributes.stored.get("dataset.classes") or ())
         validation = array_iterator(
             *(take_rows(part, slice(cut, None)) for part in parts), batch_size=batch_size, seed=None
         )
         parts = [take_rows(part, slice(cut)) for part in parts]
     seed = mltk_model.seed if mltk_model.shuffle else None
-    return FitData(array_iterator(*parts, batch_size=batch_size, seed=seed), None, None, validation)
+    return FitData(array_iterator(*parts, batch_size=batch_size, seed=seed), None, None, validation, advice)
 
 
 def _is_in_memory(part: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 
 from mltk.errors import DatasetError
 from mltk.utils.trees import Tree, iterate_leaves, leaves_of
@@ -23,23 +23,22 @@ def refuse_text(y: Tree) -> None:
             )
 
 
-def warn_of_split(y: Tree, cut: int, classes: list[str], logger: logging.Logger) -> None:
-    """Warn if the first and the last part of the data have different classes, as sorted data do.
+def describe_split(y: Tree, cut: int, classes: Sequence[str]) -> str:
+    """Return a warning if the first and the last part of the data have different classes, as sorted data do; or `""`.
 
     Args:
         y: The labels of all samples, ids or one-hot.
         cut: Number of samples in the first part.
         classes: Names of the classes; may be empty.
-        logger: Receives the warning.
     """
     arrays = leaves_of(y)
     array = arrays[0]
     if len(arrays) != 1 or array.ndim > 2 or (array.dtype.kind not in "iub" and array.ndim == 1):
-        return
+        return ""
     ids = array.argmax(1) if array.ndim == 2 and array.shape[1] > 1 else array.reshape(-1).astype(int)
     first, last = set(ids[:cut].tolist()), set(ids[cut:].tolist())
     if first == last or len(first | last) > len(ids) // 4:
-        return
+        return ""
 
     def named(found: set[int]) -> str:
         return (
@@ -47,7 +46,7 @@ def warn_of_split(y: Tree, cut: int, classes: list[str], logger: logging.Logger)
         )
 
     only = f" and {named(last - first)} only there" if last - first else ""
-    logger.warning(
+    return (
         f"my_model.validation_split takes the last {len(ids) - cut} of {len(ids)} samples for the validation. "
         f"They have only the classes {named(last)}{only}; the training has {named(first)}. The data seem sorted: "
         f"shuffle them first."

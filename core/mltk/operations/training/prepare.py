@@ -69,7 +69,7 @@ def prepare_training(
     seed_everything(mltk_model.seed, mltk_model.deterministic)
     keras_model = build_keras_model(mltk_model, logger=logger)
     check_compiled_names(mltk_model, keras_model)
-    data = training_data(mltk_model, logger)
+    data = training_data(mltk_model)
     batch = first_batch(data, keras_model)
     build_layers(keras_model, batch)
     check_data(mltk_model, keras_model, data, batch, logger)
