@@ -1,4 +1,4 @@
-"""The range of a quantized model's input, set after calibration."""
+"""The range of a quantized model's input, set between calibration and quantization."""
 
 import keras
 import numpy as np
@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from mltk.core import TfliteModel
+from mltk.keras.private import edit_calibrated
 from mltk.tflite.input_range import set_input_range
+from mltk.tflite.scales import separate_scales
 
 L = keras.layers
 NETWORKS = {
@@ -17,17 +19,25 @@ NETWORKS = {
     "mean, sub": lambda x: L.Subtract()([x, L.GlobalAveragePooling2D(keepdims=True)(x)]),
     "max_pool_2d, conv_2d": lambda x: L.Conv2D(3, 1)(L.MaxPooling2D()(x)),
     "concatenation": lambda x: L.Concatenate()([x, L.Conv2D(2, 3, padding="same")(x)]),
+    "concatenation alone": lambda x: L.Concatenate()([x, L.Reshape((8, 8, 1))(L.Reshape((64,))(x))]),
     "logistic": lambda x: L.Activation("sigmoid")(x),
 }
 
 
-def convert(network, samples, input_type=tf.int8):
+def convert(network, samples, input_type, low, high):
+    def edit(content):
+        model = TfliteModel(content)
+        separate_scales(model, fixed=set_input_range(model, low, high))
+        model.regenerate_flatbuffer()
+        return model.flatbuffer_data
+
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = input_type
     converter.representative_dataset = lambda: ([sample[None]] for sample in samples)
-    return TfliteModel(converter.convert())
+    with edit_calibrated(edit):
+        return TfliteModel(converter.convert())
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
@@ -46,11 +56,8 @@ def test_a_network_computes_the_same_with_another_input_range(kind, input_type):
     x = keras.Input((8, 8, 1), batch_size=1)
     network = keras.Model(x, NETWORKS[kind](x))
     samples = np.random.default_rng(1).normal(0, 10, (40, 8, 8, 1)).astype(np.float32)
-    model = convert(network, samples, input_type)
     step = 2.0
-    set_input_range(model, -2.0 * 128, 2.0 * 127)
-    model.regenerate_flatbuffer()
-    model = TfliteModel(model.flatbuffer_data)
+    model = convert(network, samples, input_type, -2.0 * 128, 2.0 * 127)
 
     if input_type != tf.float32:
         assert model.inputs[0].quantization.scale == [step]

@@ -55,18 +55,23 @@ _CLIPPED = 0.02
 """... or if the forced one would cut off more than this share of its range."""
 
 
-def separate_scales(model: TfliteModel, everywhere: bool = False) -> int:
+def separate_scales(model: TfliteModel, everywhere: bool = False, fixed: Collection[int] = ()) -> int:
     """Put a product with 1 before the inputs of operators that would force a scale on what others read.
 
     Args:
         model: A calibrated model in float32, whose tensors have `min` and `max`; changed, `regenerate_flatbuffer` is
             the caller's.
         everywhere: Also where the forced scale is hardly different.
+        fixed: Indices of tensors that keep their scale, whatever reads them.
 
     Returns:
         The number of products.
     """
     graph = _Graph(model)
+    kept = set(fixed)
+    for layer in model.layers:
+        if layer.opcode_str in _COPYING and layer.inputs[0].index in kept:
+            kept.update(tensor.index for tensor in layer.outputs)
     found = [
         (layer.index, tensor.index)
         for layer in model.layers
@@ -74,8 +79,13 @@ def separate_scales(model: TfliteModel, everywhere: bool = False) -> int:
         for tensor in dict.fromkeys(layer.inputs)
         if tensor.dtype == np.float32
         and not tensor.is_constant
-        and graph.is_shared(tensor.index, layer)
-        and (everywhere or _harms(graph.range(layer.outputs[0].index), graph.range(tensor.index)))
+        and (
+            tensor.index in kept
+            or (
+                graph.is_shared(tensor.index, layer)
+                and (everywhere or _harms(graph.range(layer.outputs[0].index), graph.range(tensor.index)))
+            )
+        )
     ]
     if found:
         _insert_products(model, found)

@@ -74,8 +74,6 @@ def convert(
     replace_products(model)
     free_batch_axis(model)
     repair_lstm_scales(model)
-    if settings["input_range"] is not None:
-        set_input_range(model, *settings["input_range"])
     if _is_symbolic(keras_model):
         _name_ends(model, keras_model, network)
     model.regenerate_flatbuffer()
@@ -129,10 +127,13 @@ def _avoid_inner_floats(converter: tf.lite.TFLiteConverter, attempts: int) -> Tf
     return model
 
 
-def _prepare_calibrated(content: bytes, everywhere: bool = False) -> bytes:
+def _prepare_calibrated(
+    content: bytes, everywhere: bool = False, input_range: tuple[float, float] | None = None
+) -> bytes:
     """Change a calibrated model so that it is quantized with better scales, and completely."""
     model = TfliteModel(content)
-    if not use_products(model) + separate_scales(model, everywhere):
+    inputs = set_input_range(model, *input_range) if input_range is not None else []
+    if not use_products(model) + separate_scales(model, everywhere, inputs) and not inputs:
         return content
     model.regenerate_flatbuffer()
     return model.flatbuffer_data
@@ -175,7 +176,7 @@ def convertible(
     with (
         full_precision(keras_model),
         convertible_layers(keras_model, calibrated=bool(representative), fused=fused) as is_recurrent,
-        edit_calibrated(_prepare_calibrated),
+        edit_calibrated(partial(_prepare_calibrated, input_range=settings["input_range"])),
     ):
         yield is_recurrent
 
