@@ -34,6 +34,8 @@ from mltk.data.generator_settings import FlowOptions as FlowOptions
 from mltk.data.generator_settings import GeneratorSettings as GeneratorSettings
 from mltk.data.generator_settings import describe_settings as describe_settings
 from mltk.data.groups import GroupFunction as GroupFunction
+from mltk.data.groups import count_groups as count_groups
+from mltk.data.groups import order_groups as order_groups
 from mltk.data.labels import CLASS_MODES as CLASS_MODES
 from mltk.data.labels import Labels as Labels
 from mltk.data.layout import FolderLayout as FolderLayout

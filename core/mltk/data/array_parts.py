@@ -68,7 +68,7 @@ class LabeledArrays:
 
 @dataclass(frozen=True)
 class ArrayParts:
-    """What `my_model.dataset` returns if it is not a folder."""
+    """Data that `my_model.dataset` returns if it is not a folder."""
 
     train: LabeledArrays
     test: LabeledArrays | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -106,3 +108,34 @@ def describe_torn_groups(training: Sequence[str], validation: Sequence[str]) -> 
         f"{count} groups on both sides, so the validation looks better than the model is. To keep each group on one "
         f'side, set my_model.group_by = r"{pattern}"; if these are no groups, set my_model.group_by = False.'
     )
+
+
+def order_groups(counts: Mapping[str, int]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Put groups into an order that depends only on their names.
+
+    Args:
+        counts: Number of files of each group.
+
+    Returns:
+        The groups, and for each the fraction of all files up to the middle of its own.
+    """
+    # Ordered by a digest: names are often numbered by session, by accent or by kind.
+    groups = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
+    total = max(sum(counts.values()), 1)
+    before, middles = 0, []
+    for group in groups:
+        middles.append((before + counts[group] / 2) / total)
+        before += counts[group]
+    return tuple(groups), tuple(middles)
+
+
+def count_groups(middles: Sequence[float], fraction: float) -> int:
+    """Return the number of groups in the first `fraction` of the files; each part of a split gets at least one.
+
+    Args:
+        middles: From `order_groups`.
+        fraction: 0 to 1.
+    """
+    if fraction <= 0 or fraction >= 1:
+        return 0 if fraction <= 0 else len(middles)
+    return min(max(bisect_left(middles, fraction), 1), len(middles) - 1)

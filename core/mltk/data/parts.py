@@ -7,14 +7,12 @@ tested on what it knows. `PartLister` keeps each group in one part.
 from __future__ import annotations
 
 import os
-import zlib
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from mltk.data.findings import list_names
-from mltk.data.groups import GroupFunction
+from mltk.data.groups import GroupFunction, count_groups, order_groups
 from mltk.data.listing import Split, list_valid_filenames_in_directory, split_file_list
 from mltk.errors import DatasetError, did_you_mean
 
@@ -101,7 +99,7 @@ class PartLister:
         self._without = without
         self._test_groups = frozenset(test_groups)
         self._is_test = is_test
-        self._groups: dict[str, tuple[list[str], list[float]]] = {}
+        self._groups: dict[str, tuple[tuple[str, ...], tuple[float, ...]]] = {}
 
     def __call__(
         self,
@@ -126,7 +124,7 @@ class PartLister:
         groups, middles = self._order_groups(os.fspath(base_directory), formats, follow_links)
         if len(groups) < 2:
             return search_class, split_file_list(paths, split)
-        first, last = (_count_groups(middles, fraction) for fraction in split)
+        first, last = (count_groups(middles, fraction) for fraction in split)
         chosen = set(groups[first:last])
         return search_class, [path for path in paths if self._group(path) in chosen]
 
@@ -145,7 +143,7 @@ class PartLister:
 
     def _order_groups(
         self, root: str, formats: tuple[str, ...] | None, follow_links: bool
-    ) -> tuple[list[str], list[float]]:
+    ) -> tuple[tuple[str, ...], tuple[float, ...]]:
         """Return the groups in order and, for each, the fraction of all files up to the middle of its own."""
         if root not in self._groups:
             counts: Counter[str] = Counter()
@@ -159,19 +157,5 @@ class PartLister:
                     f"{did_you_mean(name, counts)} Groups: {list_names(sorted(counts))}."
                 )
             counts = Counter({group: n for group, n in counts.items() if self._is_wanted(group)})
-            # Ordered by a digest: names are often numbered by session or by kind.
-            groups = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
-            total = max(sum(counts.values()), 1)
-            before, middles = 0, []
-            for group in groups:
-                middles.append((before + counts[group] / 2) / total)
-                before += counts[group]
-            self._groups[root] = (groups, middles)
+            self._groups[root] = order_groups(counts)
         return self._groups[root]
-
-
-def _count_groups(middles: list[float], fraction: float) -> int:
-    """Return the number of groups in the first `fraction` of the files; each part of a split gets at least one."""
-    if fraction <= 0 or fraction >= 1:
-        return 0 if fraction <= 0 else len(middles)
-    return min(max(bisect_left(middles, fraction), 1), len(middles) - 1)

@@ -1,4 +1,4 @@
-"""What the callbacks of a specification hold, as JSON: written after each epoch, restored by `--resume`. No pickle.
+"""Write the state of a specification's callbacks as JSON after each epoch, and restore it for `--resume`. No pickle.
 
 A callback may say what to keep with two methods: `get_state()` returns plain values (numbers, text, lists, dicts,
 NumPy arrays), and `set_state(state)` takes them back. Without them, the attributes that have changed since the

@@ -33,7 +33,7 @@ class Best(TypedDict):
 
 
 class CallbackState(TypedDict):
-    """What a callback keeps from epoch to epoch."""
+    """State that a callback keeps from epoch to epoch."""
 
     name: str
     values: Mapping[str, object]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import posixpath
-import zlib
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from mltk.data import Split, split_file_list
+from mltk.data import Split, count_groups, order_groups, split_file_list
 from mltk.data import list_valid_filenames_in_directory as list_all_filenames
 
 _SPEAKER_END = "_nohash_"
@@ -62,7 +60,7 @@ class SpeakerLister:
         _, paths = list_all_filenames(
             root, search_class, formats, None, follow_links, shuffle_index_directory
         )
-        first, last = (_count_speakers(middles, fraction) for fraction in split)
+        first, last = (count_groups(middles, fraction) for fraction in split)
         chosen = set(speakers[first:last])
         return search_class, [path for path in paths if (get_speaker(path) or path) in chosen]
 
@@ -79,13 +77,6 @@ def list_valid_filenames_in_directory(
     return SpeakerLister()(
         base_directory, search_class, white_list_formats, split, follow_links, shuffle_index_directory
     )
-
-
-def _count_speakers(middles: tuple[float, ...], fraction: float) -> int:
-    """Return the number of speakers in the first `fraction` of the files; see `_order_speakers` for `middles`."""
-    if fraction <= 0 or fraction >= 1:
-        return 0 if fraction <= 0 else len(middles)
-    return min(max(bisect_left(middles, fraction), 1), len(middles) - 1)
 
 
 def _has_speakers(root: str | os.PathLike[str], label: str) -> bool:
@@ -115,11 +106,4 @@ def _order_speakers(
     for name, _ in folders:
         with os.scandir(posixpath.join(root, name)) as entries:
             counts.update(get_speaker(e.name) or f"{name}/{e.name}" for e in entries if e.name[0] != ".")
-    # Ordered by a digest: names are often numbered by recording session or accent.
-    speakers = sorted(counts, key=lambda name: (zlib.crc32(name.encode()), name))
-    total = max(sum(counts.values()), 1)
-    middles, before = [], 0
-    for speaker in speakers:
-        middles.append((before + counts[speaker] / 2) / total)
-        before += counts[speaker]
-    return tuple(speakers), tuple(middles)
+    return order_groups(counts)
